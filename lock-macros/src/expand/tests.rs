@@ -1,0 +1,142 @@
+use super::*;
+
+fn squeezed(tokens: &TokenStream) -> String {
+    tokens.to_string().split_whitespace().collect()
+}
+
+fn tokens(text: &str) -> TokenStream {
+    text.parse().unwrap()
+}
+
+#[track_caller]
+fn expanded(args: &str, item: &str) -> String {
+    let text = squeezed(&expand(tokens(args), &tokens(item)));
+    assert!(!text.contains("compile_error"), "{text}");
+    text
+}
+
+#[track_caller]
+fn has(text: &str, part: &str) {
+    let part = squeezed(&tokens(part));
+    assert!(text.contains(&part), "{text}\nhas no\n{part}");
+}
+
+#[track_caller]
+fn refused(item: &str, part: &str) {
+    let item = tokens(item);
+    let text = expand(quote!(key = "k"), &item).to_string();
+    assert!(text.starts_with(&item.to_string()), "no item: {text}");
+    assert!(text.contains(part), "{text}");
+    assert_eq!(text.matches("compile_error").count(), 1, "{text}");
+}
+
+#[test]
+fn the_head_stays_and_the_body_appears_once() {
+    let head = "
+        #[doc = \"Docs.\"]
+        #[must_use]
+        pub(crate) async fn f<'a, T: Copy, const N: usize>(
+            mut a: [T; N],
+            (b, _): (u8, &'a u8),
+        ) -> Result<T, E>
+        where
+            T: Send,
+        {
+            #![allow(unused)]
+        ";
+    let text = expanded("key = \"k\"", &format!("{head} only_once(a, b).await }}"));
+    let head: String = head.split_whitespace().collect();
+    assert!(text.starts_with(&format!("{head}letrequest=")), "{text}");
+    assert_eq!(text.matches("only_once").count(), 1);
+    assert_eq!(text.matches("asyncmove").count(), 1);
+}
+
+#[test]
+fn half_typed_bodies_are_kept() {
+    let text = expanded("key = \"k\"", "async fn f() -> R { let x = ; foo. }");
+    has(&text, "{ let x = ; foo. }");
+}
+
+#[test]
+fn impl_trait_is_left_to_inference() {
+    let ret = "Result<(impl A, Box<dyn B<C = impl D>>), impl Fn(u8) -> u8>";
+    let text = expanded("key = \"k\"", &format!("async fn f() -> {ret} {{}}"));
+    has(&text, "None::<Result<(_, Box<dyn B<C = _>>), _>>");
+    has(&text, "<Result<(_, Box<dyn B<C = _>>), _> as");
+}
+
+#[test]
+fn the_request_is_built_in_order() {
+    let args = "
+        key = \"k\", ttl = \"5s\", retries = N, backoff = \"1s..2s\", renew, max_hold = \"1500ms\",
+        min_hold = M, on_lost = finish, fenced, locker = a + b";
+    let text = expanded(args, "async fn f() -> R {}");
+    let text = text.replace("::redis_locked::__private", "p");
+    let request = "
+        let request = p::request_on(&(a + b), p::Key::fixed(\"k\"))
+            .ttl(p::Duration::new(5u64, 0u32))
+            .retries(N)
+            .backoff(p::Backoff::exponential(
+                p::Duration::new(1u64, 0u32),
+                p::Duration::new(2u64, 0u32)
+            ))
+            .renew()
+            .max_hold(p::Duration::new(1u64, 500000000u32))
+            .min_hold(M)
+            .on_lost(p::OnLost::Finish)
+            .fenced();";
+    has(&text, request);
+    let text = expanded("key = \"k\", wait", "async fn f() -> R {}");
+    has(&text, ".wait_forever()");
+}
+
+#[test]
+fn the_root_can_be_replaced() {
+    let args = "key = \"{id}\", crate = crate::locks";
+    let text = expanded(args, "async fn f() -> R {}");
+    has(&text, "crate::locks::__private::request");
+    assert!(!text.contains("redis_locked"), "{text}");
+}
+
+#[test]
+fn only_the_block_inside_of_async_trait_is_wrapped() {
+    let item = "
+        fn f<'life0, 'async_trait>(
+            &'life0 self,
+            __arg1: (u8, u8),
+        ) -> Pin<Box<dyn Future<Output = R<u8>>>> {
+            Box::pin(async move {
+                let __self = self;
+                let (a, b) = { let __arg1 = __arg1; __arg1 };
+                let __ret: R<u8> = { body(a) };
+                __ret
+            })
+        }";
+    let text = expanded("key = \"{self.id}\", locker = self.locker", item);
+    assert!(text.contains("let__ret:R<u8>={letrequest="), "{text}");
+    has(&text, "None::<R<u8>>");
+    has(&text, "&__self.id");
+    has(&text, "&__self.locker");
+    assert_eq!(text.matches("body(a)").count(), 1);
+}
+
+#[test]
+fn items_that_do_not_run_are_refused_and_kept() {
+    refused("fn f() -> R {}", "not async");
+    refused("fn f() -> Pin<Box<dyn Future<Output = R>>> {}", "not async");
+    refused("async fn f() -> ! {}", "never returns");
+    refused("async fn f(&self) -> R;", "no body");
+    refused("impl A { async fn f() -> R {} }", "on its methods");
+    refused("unsafe impl A for B {}", "on its methods");
+    refused("pub trait A {}", "on its methods");
+    refused("pub(crate) struct A;", "goes on an `async fn`");
+    refused("fn f<'async_trait>() -> R { other() }", "not found");
+}
+
+#[test]
+fn bad_arguments_leave_the_function_as_it_was() {
+    let item = tokens("async fn f() -> R { body() }");
+    let text = expand(quote!(key = "", tll = "5s"), &item).to_string();
+    assert!(text.starts_with(&item.to_string()));
+    assert_eq!(text.matches("compile_error").count(), 2);
+}

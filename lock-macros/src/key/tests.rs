@@ -1,0 +1,138 @@
+use super::*;
+
+fn text(text: &str) -> Piece {
+    Piece::Text(text.to_owned())
+}
+
+fn name(name: &str) -> Field {
+    Field {
+        source: name.to_owned(),
+        root: name.to_owned(),
+        ..Field::default()
+    }
+}
+
+fn fields(template: &str) -> Vec<Field> {
+    let pieces = scan(template).expect("a template");
+    pieces
+        .into_iter()
+        .filter_map(|piece| match piece {
+            Piece::Text(_) => None,
+            Piece::Field(field) => Some(field),
+        })
+        .collect()
+}
+
+#[test]
+fn text_and_fields_alternate() {
+    assert_eq!(scan("nightly"), Ok(vec![text("nightly")]));
+    assert_eq!(scan("a{{b}}c"), Ok(vec![text("a{b}c")]));
+    let pieces = vec![text("r:"), Piece::Field(name("id")), text(":é}")];
+    assert_eq!(scan("r:{id}:é}}"), Ok(pieces));
+    let pieces = vec![text("{"), Piece::Field(name("id")), text("}")];
+    assert_eq!(scan("{{{ id }}}"), Ok(pieces));
+}
+
+#[test]
+fn paths_have_fields_indexes_and_calls() {
+    let field = &fields("{self.pair.0.1.name().r#type:08x}")[0];
+    assert_eq!((field.root.as_str(), field.spec.as_str()), ("self", ":08x"));
+    assert_eq!(field.source, "self.pair.0.1.name().r#type");
+    let rest = [
+        Access::Field("pair".to_owned()),
+        Access::Index(0),
+        Access::Index(1),
+        Access::Call("name".to_owned()),
+        Access::Field("type".to_owned()),
+    ];
+    assert_eq!(field.rest, rest);
+}
+
+#[test]
+fn widths_and_precisions_have_names() {
+    let counts = |spec: &str| fields(&format!("{{id:{spec}}}"))[0].counts.clone();
+    assert_eq!(counts(">w$"), ["w"]);
+    assert_eq!(counts("-^+#0wide$.pre_1$e"), ["wide", "pre_1"]);
+    assert_eq!(counts("08.3?"), [""; 0]);
+    assert_eq!(counts("$>5"), [""; 0]);
+    assert_eq!(counts(":>5"), [""; 0]);
+}
+
+#[test]
+fn what_is_no_value_is_refused() {
+    for (template, part) in [
+        ("{}", "names no value"),
+        ("{:?}", "names no value"),
+        ("{0}", "names no value"),
+        ("{Self::NAME}", "is a path"),
+        ("{a::b}", "is a path"),
+        ("{id + 1}", "more than a template takes"),
+        ("{id.get(1)}", "more than a template takes"),
+        ("{get()}", "more than a template takes"),
+        ("{id.}", "more than a template takes"),
+        ("{ids[0]}", "more than a template takes"),
+        ("{id:.*}", "by position"),
+        ("{id:>1$}", "by position"),
+    ] {
+        let Err(Problem::Refused(message)) = scan(template) else {
+            panic!("{template} is taken");
+        };
+        assert!(message.contains(part), "{message}");
+    }
+}
+
+#[test]
+fn what_only_rustc_can_explain_is_left_to_it() {
+    for template in ["{id", "id}", "{a{b}}", "{{id}", "{r#type}"] {
+        assert_eq!(scan(template), Err(Problem::Odd), "{template}");
+    }
+}
+
+#[test]
+fn a_name_that_may_be_misspelt_stays_in_the_literal() {
+    let known: HashSet<String> = ["a", "b"].map(str::to_owned).into();
+    let captured = |template: &str| {
+        let fields = fields(template);
+        let fields: Vec<_> = fields.iter().collect();
+        capture(&fields, &known).cloned()
+    };
+    assert_eq!(captured("{a}:{c}:{d}").as_deref(), Some("c"));
+    assert_eq!(captured("{a}:{b}").as_deref(), Some("a"));
+    assert_eq!(captured("{a.b}:{b}").as_deref(), Some("b"));
+    assert_eq!(captured("{self}:{a.0}"), None);
+    assert_eq!(captured("{a}:{b:>a$}"), None);
+}
+
+/// Without spaces, and without the path to our module.
+fn expanded(literal: &str) -> String {
+    let template = Template::parse(LitStr::new(literal, Span::call_site())).unwrap();
+    let scope = Scope {
+        known: HashSet::new(),
+        receiver: Some(Ident::new("__self", Span::call_site())),
+    };
+    let tokens = Key::Template(template).expand(&Root(None), &scope);
+    tokens
+        .to_string()
+        .replace(' ', "")
+        .replace("::redis_locked::__private::", "")
+}
+
+#[test]
+fn the_literal_is_left_alone_where_its_fields_are_names() {
+    let text = expanded("{a}:{b:>w$}");
+    let format = r#"format_args!("{a}:{b:>w$}",b=fields.field("b",&b))"#;
+    assert!(text.contains(format), "{text}");
+    assert!(text.ends_with(r#",1usize,Option::Some("a"),),}"#), "{text}");
+}
+
+#[test]
+fn a_path_becomes_an_argument() {
+    let text = expanded("{{{self.id():x}:{b}");
+    let format = r#""{{{0:x}:{b}",fields.field("self.id()",&__self.id())"#;
+    assert!(text.contains(format), "{text}");
+}
+
+#[test]
+fn no_field_needs_no_format() {
+    assert_eq!(expanded("a{{b}}"), r#"Key::fixed("a{b}")"#);
+}

@@ -1,0 +1,166 @@
+//! Running a body under a lease.
+
+use std::future::Future;
+use std::mem;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use futures_util::future::{BoxFuture, MaybeDone};
+use pin_project_lite::pin_project;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::error::{LockError, LostReason};
+use crate::guard::LockGuard;
+use crate::request::{LockRequest, OnLost};
+use crate::store::{Answer, Released};
+
+pin_project! {
+    /// Acquires, polls the body while the lock is surely held, releases.
+    ///
+    /// The body is stored once. It stands before the guard, so that its state is dropped before
+    /// the lock is released, whatever ends it.
+    pub(crate) struct Locked<F: Future> {
+        #[pin]
+        body: MaybeDone<F>,
+        // Boxed, and only for a body that pauses: a timer is larger than all the rest.
+        cutoff: Option<Pin<Box<Sleep>>>,
+        step: Step,
+        on_lost: OnLost,
+    }
+}
+
+enum Step {
+    /// Not polled yet: what the request looks at is the task that polls.
+    Asked(Option<LockRequest>),
+    Acquiring(BoxFuture<'static, Result<LockGuard, LockError>>),
+    Held(LockGuard),
+    Releasing {
+        answer: Answer<Released>,
+        asked: Instant,
+        guard: LockGuard,
+    },
+    Done,
+}
+
+impl<F: Future> Locked<F> {
+    pub(crate) fn new(request: LockRequest, body: F) -> Self {
+        Self {
+            body: MaybeDone::Future(body),
+            cutoff: None,
+            on_lost: request.lost_policy(),
+            step: Step::Asked(Some(request)),
+        }
+    }
+}
+
+impl<F: Future> Future for Locked<F> {
+    type Output = Result<F::Output, LockError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        loop {
+            match this.step {
+                Step::Asked(request) => match request.take() {
+                    Some(request) => *this.step = Step::Acquiring(request.start()),
+                    None => *this.step = Step::Done,
+                },
+                Step::Acquiring(acquire) => match ready!(acquire.as_mut().poll(cx)) {
+                    Ok(guard) => *this.step = Step::Held(guard),
+                    Err(error) => {
+                        this.body.set(MaybeDone::Gone);
+                        *this.step = Step::Done;
+                        return Poll::Ready(Err(error));
+                    }
+                },
+                Step::Held(guard) => {
+                    let body = this.body.as_mut();
+                    match ready!(poll_held(guard, *this.on_lost, body, this.cutoff, cx)) {
+                        Ok(()) if guard.passed_on() => *this.step = Step::Done,
+                        Ok(()) => {
+                            let asked = Instant::now();
+                            let answer = guard.ask_release();
+                            *this.step = match mem::replace(this.step, Step::Done) {
+                                Step::Held(guard) => Step::Releasing {
+                                    answer,
+                                    asked,
+                                    guard,
+                                },
+                                other => other,
+                            };
+                        }
+                        Err(reason) => {
+                            let key = guard.key().to_owned();
+                            this.body.set(MaybeDone::Gone);
+                            // Drops the guard, which releases in the background.
+                            *this.step = Step::Done;
+                            return Poll::Ready(Err(LockError::Lost { key, reason }));
+                        }
+                    }
+                }
+                Step::Releasing { answer, .. } => {
+                    let answer = ready!(answer.as_mut().poll(cx));
+                    if let Step::Releasing { asked, guard, .. } =
+                        mem::replace(this.step, Step::Done)
+                        && let Err(error) = guard.conclude(asked, answer)
+                    {
+                        warn(&error);
+                    }
+                }
+                Step::Done => {
+                    let output = this.body.as_mut().take_output();
+                    return Poll::Ready(Ok(output.expect("polled again after it was ready")));
+                }
+            }
+        }
+    }
+}
+
+/// Polls the body if the lock is held; ready when the body is, or when it has to be cut off.
+fn poll_held<F: Future>(
+    guard: &LockGuard,
+    on_lost: OnLost,
+    body: Pin<&mut MaybeDone<F>>,
+    cutoff: &mut Option<Pin<Box<Sleep>>>,
+    cx: &mut Context<'_>,
+) -> Poll<Result<(), LostReason>> {
+    if on_lost == OnLost::Cancel
+        && let Err(reason) = guard.tenure.watch(cx.waker())
+    {
+        return Poll::Ready(Err(reason));
+    }
+    if guard.enter(|| body.poll(cx)).is_ready() {
+        if let Some(reason) = guard.tenure.loss() {
+            tracing::warn!(
+                lock.key = guard.key(),
+                %reason,
+                "lock was lost before the body ended"
+            );
+        }
+        return Poll::Ready(Ok(()));
+    }
+    if on_lost == OnLost::Finish {
+        return Poll::Pending;
+    }
+    loop {
+        let until = match guard.tenure.watch(cx.waker()) {
+            Ok(until) => until,
+            Err(reason) => return Poll::Ready(Err(reason)),
+        };
+        // A timer that rings early, because the deadline has moved since, is set anew only then.
+        match cutoff {
+            None => *cutoff = Some(Box::pin(sleep_until(until))),
+            Some(timer) => {
+                ready!(timer.as_mut().poll(cx));
+                timer.as_mut().reset(until);
+            }
+        }
+    }
+}
+
+fn warn(error: &LockError) {
+    tracing::warn!(
+        lock.key = error.key(),
+        error = error as &dyn std::error::Error,
+        "lock not released by its body's end"
+    );
+}

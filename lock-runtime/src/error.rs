@@ -1,0 +1,325 @@
+//! Everything that can go wrong, in words for the one who reads the log.
+
+use std::error::Error;
+use std::fmt;
+use std::time::Duration;
+
+use crate::store::StoreError;
+
+/// Why a lock could not be had, or is held no more.
+///
+/// Each variant names its key, says what happened and what to do, and has its cause as
+/// [`source()`](std::error::Error::source). Keys are given without the locker's prefix.
+///
+/// ```
+/// # use redis_locked_runtime as redis_locked;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), redis_locked::LockError> {
+/// let locker = redis_locked::Locker::in_memory();
+/// let held = locker.lock("report:42").acquire().await?;
+/// let error = locker.lock("report:42").acquire().await.unwrap_err();
+/// assert!(error.is_busy());
+/// assert_eq!(error.key(), Some("report:42"));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LockError {
+    /// Another holder has the key. Nothing is wrong with Redis.
+    #[error("lock {key:?} is busy: {} (tried {}); try later, or let the request retry or wait longer",
+        Held(.owner.as_deref(), *.retry_after), Tried(*.attempts, *.waited))]
+    #[non_exhaustive]
+    Busy {
+        /// The key, without the prefix.
+        key: String,
+        /// How many attempts were made.
+        attempts: u32,
+        /// How long was tried.
+        waited: Duration,
+        /// Who holds the lock, where its value tells.
+        owner: Option<String>,
+        /// How long the holder's key still lives unless it is extended or released.
+        retry_after: Option<Duration>,
+    },
+
+    /// The lock was held, and is held no more although nobody here released it. The body was cut
+    /// off, or never started.
+    #[error("lock {key:?} was lost: {reason}")]
+    #[non_exhaustive]
+    Lost {
+        /// The key, without the prefix.
+        key: String,
+        /// How it was lost.
+        reason: LostReason,
+    },
+
+    /// Released, but the key was gone already or is someone else's.
+    #[error(
+        "lock {key:?} was released but not held: {}; if what it protected took longer than its \
+        ttl, raise `ttl` or use `renew`",
+        if *.taken_over { "someone else has the key now" } else { "its key was gone" }
+    )]
+    #[non_exhaustive]
+    NotHeld {
+        /// The key, without the prefix.
+        key: String,
+        /// Whether someone else has the key; otherwise nobody does.
+        taken_over: bool,
+    },
+
+    /// A body that this one runs in holds the key already: it would wait for itself.
+    ///
+    /// Seen through the running task. Guards taken by hand and spawned tasks are not seen.
+    #[error(
+        "lock {key:?} is held by a body that this one runs in, which would wait for itself; \
+        use another key, or call the inner code without its lock"
+    )]
+    #[non_exhaustive]
+    WouldDeadlock {
+        /// The key, without the prefix.
+        key: String,
+    },
+
+    /// The store could not be asked, or refused. It is unknown whether the lock is free.
+    #[error("{}: {happened}{}; {advice}", Doing(.key.as_deref(), .doing), After(*.attempts, *.waited))]
+    #[non_exhaustive]
+    Backend {
+        /// The key, without the prefix; `None` while connecting.
+        key: Option<String>,
+        /// What could not be done.
+        doing: &'static str,
+        /// What happened.
+        happened: String,
+        /// What to do.
+        advice: &'static str,
+        /// How many attempts were made.
+        attempts: u32,
+        /// How long was tried.
+        waited: Duration,
+        /// The client's or the server's own error.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
+
+    /// No locker was given, none is in scope, none is installed, and `REDIS_URL` gives none.
+    #[error(
+        "lock {key:?} has no locker: {problem}; call `Locker::install` at the start of the \
+        program, set REDIS_URL, or pass `locker = …`"
+    )]
+    #[non_exhaustive]
+    NotConfigured {
+        /// The key, without the prefix.
+        key: String,
+        /// What was found instead of a locker.
+        problem: &'static str,
+        /// Why `REDIS_URL` could not be used, if it is set.
+        #[source]
+        source: Option<Box<dyn Error + Send + Sync>>,
+    },
+
+    /// The request cannot be meant so. Nothing was sent.
+    #[error("{}: {problem}", Refused(.key.as_deref()))]
+    #[non_exhaustive]
+    InvalidRequest {
+        /// The key, without the prefix; `None` where the mistake is not in a request.
+        key: Option<String>,
+        /// What is wrong with it, and what to write instead.
+        problem: String,
+    },
+}
+
+impl LockError {
+    pub(crate) fn invalid(key: &str, problem: impl Into<String>) -> Self {
+        Self::InvalidRequest {
+            key: Some(key.to_owned()),
+            problem: problem.into(),
+        }
+    }
+
+    pub(crate) fn backend(
+        key: Option<&str>,
+        doing: &'static str,
+        attempts: u32,
+        waited: Duration,
+        error: StoreError,
+    ) -> Self {
+        Self::Backend {
+            key: key.map(str::to_owned),
+            doing,
+            happened: error.happened,
+            advice: error.advice,
+            attempts,
+            waited,
+            source: error.source,
+        }
+    }
+
+    /// The key that it is about, without the prefix; `None` for errors about no key.
+    #[must_use]
+    pub fn key(&self) -> Option<&str> {
+        match self {
+            Self::Busy { key, .. }
+            | Self::Lost { key, .. }
+            | Self::NotHeld { key, .. }
+            | Self::WouldDeadlock { key }
+            | Self::NotConfigured { key, .. } => Some(key),
+            Self::Backend { key, .. } | Self::InvalidRequest { key, .. } => key.as_deref(),
+        }
+    }
+
+    /// Another holder has the key.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        matches!(self, Self::Busy { .. })
+    }
+
+    /// The lock was held and is held no more.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        matches!(self, Self::Lost { .. })
+    }
+
+    /// The release found the key gone, or someone else's.
+    #[must_use]
+    pub fn is_not_held(&self) -> bool {
+        matches!(self, Self::NotHeld { .. })
+    }
+
+    /// The store could not be asked, or refused.
+    #[must_use]
+    pub fn is_backend(&self) -> bool {
+        matches!(self, Self::Backend { .. })
+    }
+
+    /// How long the holder's key still lives unless it is extended or released; for `Busy`.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Busy { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+}
+
+/// How a lock was lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum LostReason {
+    /// The deadline passed: the ttl was too short, or no extension got through in time.
+    Expired,
+    /// Someone deleted the key.
+    Deleted,
+    /// The key has someone else's value.
+    TakenOver,
+    /// The body ran for as long as `max_hold` allows.
+    MaxHold,
+}
+
+impl fmt::Display for LostReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Expired => {
+                "its deadline passed; raise `ttl`, or use `renew` and check that Redis can be reached"
+            }
+            Self::Deleted => "someone deleted its key; find out who, nobody but the holder should",
+            Self::TakenOver => {
+                "someone else has its key now; find out who wrote it without checking the holder"
+            }
+            Self::MaxHold => "`max_hold` was reached; raise it, or make the work shorter",
+        })
+    }
+}
+
+struct Tried(u32, Duration);
+
+impl fmt::Display for Tried {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let &Self(attempts, waited) = self;
+        match attempts {
+            1 => write!(f, "once, in {waited:.1?}"),
+            _ => write!(f, "{attempts} times, in {waited:.1?}"),
+        }
+    }
+}
+
+struct After(u32, Duration);
+
+impl fmt::Display for After {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let &Self(attempts, waited) = self;
+        match attempts {
+            0 => Ok(()),
+            _ => write!(f, " (tried {})", Tried(attempts, waited)),
+        }
+    }
+}
+
+struct Held<'a>(Option<&'a str>, Option<Duration>);
+
+impl fmt::Display for Held<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(owner) => write!(f, "{owner} holds it")?,
+            None => f.write_str("another holder has it")?,
+        }
+        match self.1 {
+            Some(left) => write!(f, ", for at most {left:.1?} unless it extends"),
+            None => Ok(()),
+        }
+    }
+}
+
+struct Doing<'a>(Option<&'a str>, &'static str);
+
+impl fmt::Display for Doing<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(key) => write!(f, "lock {key:?} could not be {}", self.1),
+            None => write!(f, "the locker could not be {}", self.1),
+        }
+    }
+}
+
+struct Refused<'a>(Option<&'a str>);
+
+impl fmt::Display for Refused<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(key) => write!(f, "lock {key:?} was not asked for"),
+            None => f.write_str("the locker was not set up"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn busy_tells_key_holder_time_and_attempts() {
+        let error = LockError::Busy {
+            key: "report:42".into(),
+            attempts: 4,
+            waited: Duration::from_millis(1340),
+            owner: Some("web-3:812".into()),
+            retry_after: Some(Duration::from_millis(3200)),
+        };
+        assert_eq!(
+            error.to_string(),
+            "lock \"report:42\" is busy: web-3:812 holds it, for at most 3.2s unless it extends \
+             (tried 4 times, in 1.3s); try later, or let the request retry or wait longer"
+        );
+    }
+
+    #[test]
+    fn a_key_with_a_line_break_stays_on_one_line_of_the_log() {
+        let error = LockError::invalid("a\nb", "no");
+        assert_eq!(error.to_string().lines().count(), 1);
+    }
+
+    #[test]
+    fn an_error_is_small_enough_to_return() {
+        assert!(size_of::<LockError>() <= 128, "{}", size_of::<LockError>());
+    }
+}

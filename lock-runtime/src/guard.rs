@@ -1,0 +1,153 @@
+//! The owner of a held lock.
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+use tokio::time::Instant;
+
+use crate::acquire::Order;
+use crate::error::LockError;
+use crate::lease::{Lease, Tenure};
+use crate::store::{Answer, Released, StoreError};
+
+/// A held lock. Releasing it, or dropping it, frees the key.
+///
+/// Dropped, it is released in the background at once, without blocking: by the runtime it is
+/// dropped in, or else the one it was acquired in. Only when neither runs any more does the key
+/// stay until its ttl is over.
+///
+/// It derefs to [`Lease`]. A guard by itself stops nothing when its time is over: watch
+/// [`Lease::lost`], or let [`LockRequest::run`](crate::LockRequest::run) do it.
+#[must_use = "dropping the guard releases the lock at once"]
+pub struct LockGuard {
+    lease: Lease,
+    runtime: Option<Handle>,
+}
+
+impl LockGuard {
+    /// Owns the key before it is asked for, so that nothing is left behind by a caller who leaves.
+    pub(crate) fn new(tenure: Tenure) -> Self {
+        Self {
+            lease: Lease::first(tenure),
+            runtime: Handle::try_current().ok(),
+        }
+    }
+
+    /// The lock in the hands of the next in line; this guard has it no more.
+    pub(crate) fn pass_on(&self, fenced: bool) -> Option<Self> {
+        Some(Self {
+            lease: self.lease.pass_on(fenced)?,
+            runtime: self.runtime.clone(),
+        })
+    }
+
+    /// Begins the turn of the one that the lock was passed on to, unless it is lost already.
+    pub(crate) fn accept(mut self, order: &Order) -> Option<Self> {
+        self.runtime = Handle::try_current().ok();
+        let fenced = order.counter.is_some();
+        self.lease.accept(order.terms, fenced).then_some(self)
+    }
+
+    /// The lease of this lock, to pass on.
+    #[must_use]
+    pub fn lease(&self) -> Lease {
+        self.lease.clone()
+    }
+
+    /// Releases the lock, and waits until Redis has done so. Within `min_hold`, the key stays for
+    /// the rest of it.
+    ///
+    /// # Errors
+    ///
+    /// `NotHeld` when the key is gone already or is someone else's, which is then left alone.
+    /// `Backend` when Redis could not be asked; the release is then tried again in the background
+    /// until the key's ttl is over.
+    ///
+    /// # Cancellation
+    ///
+    /// When the future is dropped, the release goes on in the background.
+    pub async fn release(self) -> Result<(), LockError> {
+        if self.passed_on() {
+            return Ok(());
+        }
+        let asked = Instant::now();
+        let answer = self.ask_release().await;
+        self.conclude(asked, answer)
+    }
+
+    /// Gives the lock to the next in this process's line, if there is one and it may.
+    pub(crate) fn passed_on(&self) -> bool {
+        self.lease.tenure.locker.queue().pass_on(self)
+    }
+
+    pub(crate) fn ask_release(&self) -> Answer<Released> {
+        let tenure = &self.lease.tenure;
+        let entry = Arc::clone(&tenure.entry);
+        tenure.locker.store().release(entry, tenure.keep())
+    }
+
+    pub(crate) fn conclude(
+        self,
+        asked: Instant,
+        answer: Result<Released, StoreError>,
+    ) -> Result<(), LockError> {
+        let taken_over = match answer {
+            Ok(answer) => {
+                let tenure = &self.lease.tenure;
+                tenure.end();
+                tenure.locker.queue().vacate(tenure, tenure.was_passed_on());
+                match answer {
+                    Released::Done => return Ok(()),
+                    Released::Gone => false,
+                    Released::TakenOver => true,
+                }
+            }
+            Err(error) => {
+                let waited = asked.elapsed();
+                return Err(LockError::backend(
+                    Some(self.key()),
+                    "released",
+                    1,
+                    waited,
+                    error,
+                ));
+            }
+        };
+        Err(LockError::NotHeld {
+            key: self.key().to_owned(),
+            taken_over,
+        })
+    }
+}
+
+impl Deref for LockGuard {
+    type Target = Lease;
+
+    fn deref(&self) -> &Lease {
+        &self.lease
+    }
+}
+
+impl fmt::Debug for LockGuard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("LockGuard").field(&self.lease).finish()
+    }
+}
+
+impl Drop for LockGuard {
+    fn drop(&mut self) {
+        if !self.lease.may_have_key() || self.passed_on() {
+            return;
+        }
+        let tenure = &self.lease.tenure;
+        if let Some(leftover) = tenure.abandon() {
+            let runtime = Handle::try_current().ok().or_else(|| self.runtime.take());
+            tenure
+                .locker
+                .keeper()
+                .release(Arc::clone(tenure), leftover, runtime);
+        }
+    }
+}

@@ -1,0 +1,388 @@
+//! The one background task of a locker: it extends leases, and does the releases nobody awaits.
+//!
+//! It starts with the first lease that needs it and ends when none does. All work is done inside
+//! this one task: extensions that are due together go out as one pipeline, and neither a slow
+//! answer nor a release that has to be repeated holds up the rest.
+
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
+use tokio_util::time::{DelayQueue, delay_queue};
+
+use crate::backoff::Backoff;
+use crate::lease::{Leftover, Tenure, rest};
+use crate::store::{Extension, Released, Store};
+
+/// The pauses between attempts at a release that nobody awaits.
+const RELEASE_PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(100));
+
+/// Where a tenure stands in the timers of a keeper task.
+#[derive(Debug)]
+pub(crate) struct Timer {
+    key: delay_queue::Key,
+    /// The task's number: a key says nothing to another task's timers.
+    task: u64,
+}
+
+pub(crate) struct Keeper {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    store: Arc<dyn Store>,
+    /// How long a command may be under way before it is given up.
+    settle: Duration,
+    desk: Mutex<Desk>,
+    /// Notified when a release is done, and when the task ends.
+    progress: Notify,
+}
+
+/// What the task and the rest of the locker share.
+#[derive(Default)]
+struct Desk {
+    inbox: Vec<Job>,
+    waker: Option<Waker>,
+    task: Option<JoinHandle<()>>,
+    tasks_started: u64,
+    /// Set by the task itself, in its last step.
+    idle: bool,
+    releases: usize,
+}
+
+enum Job {
+    Watch(Arc<Tenure>),
+    Forget(Arc<Tenure>),
+    Release(Arc<Tenure>, Leftover),
+}
+
+impl Keeper {
+    pub(crate) fn new(store: Arc<dyn Store>, settle: Duration) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                store,
+                settle,
+                desk: Mutex::default(),
+                progress: Notify::new(),
+            }),
+        }
+    }
+
+    /// Extends the lease for as long as it is wanted.
+    pub(crate) fn watch(&self, tenure: Arc<Tenure>) {
+        self.submit(Job::Watch(tenure), Handle::try_current().ok());
+    }
+
+    /// The lease is over and needs no extension any more.
+    pub(crate) fn forget(&self, tenure: Arc<Tenure>) {
+        self.submit(Job::Forget(tenure), None);
+    }
+
+    /// Releases the key of a guard that was dropped.
+    pub(crate) fn release(&self, tenure: Arc<Tenure>, leftover: Leftover, runtime: Option<Handle>) {
+        self.shared.desk().releases += 1;
+        self.submit(Job::Release(tenure, leftover), runtime);
+    }
+
+    fn submit(&self, job: Job, runtime: Option<Handle>) {
+        let mut desk = self.shared.desk();
+        desk.inbox.push(job);
+        desk.wake_or_start(&self.shared, runtime);
+    }
+
+    /// Waits until no release is pending, and until the task is gone if no lease needs it.
+    pub(crate) async fn settle(&self) {
+        loop {
+            let mut progress = std::pin::pin!(self.shared.progress.notified());
+            progress.as_mut().enable();
+            let (pending, ended) = {
+                let mut desk = self.shared.desk();
+                if !desk.inbox.is_empty() {
+                    desk.wake_or_start(&self.shared, Handle::try_current().ok());
+                }
+                let ended = if desk.idle { desk.task.take() } else { None };
+                (desk.releases, ended)
+            };
+            if let Some(task) = ended {
+                // Cancelled or ended: gone in either case.
+                drop(task.await);
+            }
+            if pending == 0 {
+                return;
+            }
+            progress.await;
+        }
+    }
+}
+
+impl Desk {
+    fn wake_or_start(&mut self, shared: &Arc<Shared>, runtime: Option<Handle>) {
+        let alive = !self.idle && self.task.as_ref().is_some_and(|task| !task.is_finished());
+        if alive {
+            if let Some(waker) = self.waker.take() {
+                waker.wake();
+            }
+        } else if let Some(runtime) = runtime {
+            self.tasks_started += 1;
+            self.idle = false;
+            let task = Task::new(Arc::clone(shared), self.tasks_started);
+            self.task = Some(runtime.spawn(task.run()));
+        }
+    }
+}
+
+impl Shared {
+    fn desk(&self) -> MutexGuard<'_, Desk> {
+        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct Task {
+    shared: Arc<Shared>,
+    number: u64,
+    timers: DelayQueue<Arc<Tenure>>,
+    work: FuturesUnordered<BoxFuture<'static, Done>>,
+}
+
+/// A piece of work that came to its end.
+enum Done {
+    Extended(Vec<(Arc<Tenure>, Duration, Extension)>),
+    Released,
+}
+
+impl Task {
+    fn new(shared: Arc<Shared>, number: u64) -> Self {
+        Self {
+            shared,
+            number,
+            timers: DelayQueue::new(),
+            work: FuturesUnordered::new(),
+        }
+    }
+
+    async fn run(mut self) {
+        poll_fn(|cx| self.poll(cx)).await;
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            // Each step leaves a waker behind where it has nothing to do; only when all three have
+            // nothing to do at once is it safe to pause.
+            let moved = self.take_jobs(cx) | self.extend_due(cx) | self.take_done(cx);
+            if moved {
+                continue;
+            }
+            if self.timers.is_empty() && self.work.is_empty() && self.retire() {
+                return Poll::Ready(());
+            }
+            return Poll::Pending;
+        }
+    }
+
+    fn take_jobs(&mut self, cx: &Context<'_>) -> bool {
+        let jobs = {
+            let mut desk = self.shared.desk();
+            desk.waker = Some(cx.waker().clone());
+            std::mem::take(&mut desk.inbox)
+        };
+        let any = !jobs.is_empty();
+        for job in jobs {
+            match job {
+                Job::Watch(tenure) => self.schedule(&tenure),
+                Job::Forget(tenure) => self.disarm(&tenure),
+                Job::Release(tenure, leftover) => {
+                    let release = Release {
+                        shared: Arc::clone(&self.shared),
+                        tenure,
+                        leftover,
+                    };
+                    self.work.push(Box::pin(async move {
+                        release.run().await;
+                        Done::Released
+                    }));
+                }
+            }
+        }
+        any
+    }
+
+    /// Sends one pipeline for all leases whose time has come.
+    fn extend_due(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut due = Vec::new();
+        while let Poll::Ready(Some(expired)) = self.timers.poll_expired(cx) {
+            let tenure = expired.into_inner();
+            tenure.state().timer = None;
+            if tenure.next_extension().is_some() {
+                due.push(tenure);
+            }
+        }
+        if due.is_empty() {
+            return false;
+        }
+        let batch: Vec<_> = due
+            .iter()
+            .map(|tenure| (Arc::clone(&tenure.entry), tenure.ttl()))
+            .collect();
+        let ttls: Vec<_> = batch.iter().map(|(_, ttl)| *ttl).collect();
+        for (tenure, ttl) in due.iter().zip(&ttls) {
+            // An answer that does not come must not cost the lease: try again beside it.
+            self.arm(tenure, Instant::now() + retry_pause(*ttl));
+        }
+        let answers = self.shared.store.extend(batch);
+        self.work.push(Box::pin(async move {
+            let answers = answers.await;
+            let extended = due.into_iter().zip(ttls).zip(answers);
+            Done::Extended(
+                extended
+                    .map(|((tenure, ttl), answer)| (tenure, ttl, answer))
+                    .collect(),
+            )
+        }));
+        true
+    }
+
+    fn take_done(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut any = false;
+        while let Poll::Ready(Some(done)) = self.work.poll_next_unpin(cx) {
+            any = true;
+            if let Done::Extended(extended) = done {
+                for (tenure, ttl, answer) in extended {
+                    self.extended(&tenure, ttl, answer);
+                }
+            }
+        }
+        any
+    }
+
+    fn extended(&mut self, tenure: &Arc<Tenure>, ttl: Duration, answer: Extension) {
+        match answer {
+            Ok(answer) => {
+                self.disarm(tenure);
+                match tenure.extended(ttl, answer) {
+                    Ok(()) => self.schedule(tenure),
+                    Err(reason) => {
+                        tracing::warn!(lock.key = tenure.key(), %reason, "lock lost");
+                    }
+                }
+            }
+            Err(error) if error.may_pass => {
+                tracing::debug!(lock.key = tenure.key(), %error, "lock not extended yet");
+            }
+            Err(error) => {
+                tracing::warn!(
+                    lock.key = tenure.key(),
+                    error = &error as &dyn std::error::Error,
+                    "lock cannot be extended; it is lost at its deadline"
+                );
+                self.disarm(tenure);
+            }
+        }
+    }
+
+    fn schedule(&mut self, tenure: &Arc<Tenure>) {
+        if let Some(at) = tenure.next_extension() {
+            self.arm(tenure, at);
+        }
+    }
+
+    fn arm(&mut self, tenure: &Arc<Tenure>, at: Instant) {
+        let key = self.timers.insert_at(Arc::clone(tenure), at);
+        tenure.state().timer = Some(Timer {
+            key,
+            task: self.number,
+        });
+    }
+
+    fn disarm(&mut self, tenure: &Tenure) {
+        let timer = tenure.state().timer.take();
+        if let Some(Timer { key, task }) = timer
+            && task == self.number
+        {
+            self.timers.remove(&key);
+        }
+    }
+
+    /// Ends the task unless a job has come in meanwhile.
+    fn retire(&self) -> bool {
+        let mut desk = self.shared.desk();
+        desk.idle = desk.inbox.is_empty();
+        if desk.idle {
+            desk.waker = None;
+            self.shared.progress.notify_waiters();
+        }
+        desk.idle
+    }
+}
+
+/// The pause before an extension is tried beside one whose answer is still out: a twelfth of the
+/// ttl, which is what [`Tenure::next_extension`] leaves after a break of two thirds.
+fn retry_pause(ttl: Duration) -> Duration {
+    (ttl / 12).clamp(Duration::from_millis(2), Duration::from_secs(1))
+}
+
+/// A release that nobody awaits.
+struct Release {
+    shared: Arc<Shared>,
+    tenure: Arc<Tenure>,
+    leftover: Leftover,
+}
+
+impl Release {
+    /// Asks until the key is released or gone by itself.
+    ///
+    /// Where the command that sets the key may still be under way, on a connection of its own, an
+    /// answer that there is no such key settles nothing before that command has timed out.
+    async fn run(&self) {
+        let Leftover {
+            in_doubt,
+            expires,
+            keep_until,
+        } = self.leftover;
+        let mut settled = Instant::now();
+        if in_doubt {
+            settled += self.shared.settle;
+        }
+        let key = self.tenure.key();
+        let (from, cap) = RELEASE_PAUSES;
+        let mut pauses = Backoff::exponential(from, cap).pauses();
+        loop {
+            let asked = Instant::now();
+            let entry = Arc::clone(&self.tenure.entry);
+            let mut pause = pauses.next().unwrap_or(cap);
+            match self.shared.store.release(entry, rest(keep_until)).await {
+                Ok(Released::Done) => return,
+                Ok(_) if asked >= settled => return,
+                Ok(_) => pause = pause.min(settled.saturating_duration_since(Instant::now())),
+                Err(error) if error.may_pass && Instant::now() + pause < expires => {
+                    tracing::debug!(lock.key = key, %error, "lock not released yet");
+                }
+                Err(error) => {
+                    tracing::warn!(
+                        lock.key = key,
+                        error = &error as &dyn std::error::Error,
+                        "lock not released; its key stays until its ttl is over"
+                    );
+                    return;
+                }
+            }
+            sleep(pause).await;
+        }
+    }
+}
+
+impl Drop for Release {
+    fn drop(&mut self) {
+        let tenure = &self.tenure;
+        tenure.locker.queue().vacate(tenure, tenure.was_passed_on());
+        self.shared.desk().releases -= 1;
+        self.shared.progress.notify_waiters();
+    }
+}

@@ -1,0 +1,29 @@
+//! The runtime of `redis-locked`: lockers, requests, guards and leases.
+//!
+//! Use it through the crate `redis-locked`, which has the attribute and the guide.
+
+mod acquire;
+mod backoff;
+mod body;
+mod error;
+mod guard;
+mod keeper;
+mod key;
+mod lease;
+mod locker;
+mod outcome;
+#[doc(hidden)]
+pub mod private;
+mod queue;
+mod request;
+mod store;
+mod token;
+mod waiting;
+
+pub use backoff::Backoff;
+pub use error::{LockError, LostReason};
+pub use guard::LockGuard;
+pub use lease::Lease;
+pub use locker::{Locker, LockerBuilder};
+pub use request::{LockRequest, OnLost};
+pub use token::FencingToken;

@@ -1,0 +1,365 @@
+//! What a caller asks for, and the attempts to get it.
+
+use std::future::{Future, ready};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+
+use crate::acquire::{Order, acquire};
+use crate::backoff::Backoff;
+use crate::body::Locked;
+use crate::error::LockError;
+use crate::guard::LockGuard;
+use crate::key::Key;
+use crate::lease::{Lease, Terms};
+use crate::locker::{Locker, NoLocker};
+use crate::waiting::wait;
+
+/// A shorter ttl would be eaten by the drift and the way to Redis.
+const SHORTEST_TTL: Duration = Duration::from_millis(10);
+
+/// Far beyond any use, and far below what Redis and the clocks can count.
+const LONGEST_TIME: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+
+/// What becomes of the body when its lock is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnLost {
+    /// It is dropped where it awaits, and the caller gets [`LockError::Lost`].
+    #[default]
+    Cancel,
+    /// It runs to its end without the lock; the caller gets its result, the log a warning.
+    Finish,
+}
+
+/// A request for a lock, from [`Locker::lock`]: how long, how to retry. Nothing is sent before
+/// [`acquire`](Self::acquire) or [`run`](Self::run).
+///
+/// ```
+/// # use redis_locked_runtime as redis_locked;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), redis_locked::LockError> {
+/// use std::time::Duration;
+/// let locker = redis_locked::Locker::in_memory();
+/// let guard = locker
+///     .lock("report:42")
+///     .ttl(Duration::from_secs(5))
+///     .retries(3)
+///     .acquire()
+///     .await?;
+/// // … what must be done by one at a time …
+/// guard.release().await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+#[must_use = "a request does nothing until `acquire` or `run` is awaited"]
+pub struct LockRequest {
+    // Boxed, since a function's future holds its request until it is first polled.
+    wish: Box<Wish>,
+}
+
+#[derive(Debug)]
+struct Wish {
+    locker: Result<Locker, NoLocker>,
+    key: String,
+    /// Found while the key was put together.
+    flaw: Option<String>,
+    ttl: Option<Duration>,
+    patience: Patience,
+    renew: bool,
+    max_hold: Option<Duration>,
+    min_hold: Option<Duration>,
+    on_lost: OnLost,
+    fenced: bool,
+}
+
+/// What to do while the lock is busy.
+#[derive(Debug, Clone, Copy)]
+enum Patience {
+    Retry { retries: u32, backoff: Backoff },
+    Wait { limit: Option<Duration> },
+}
+
+impl LockRequest {
+    pub(crate) fn new(locker: Result<Locker, NoLocker>, key: String) -> Self {
+        let wish = Wish {
+            locker,
+            key,
+            flaw: None,
+            ttl: None,
+            patience: Patience::Retry {
+                retries: 0,
+                backoff: Backoff::default(),
+            },
+            renew: false,
+            max_hold: None,
+            min_hold: None,
+            on_lost: OnLost::Cancel,
+            fenced: false,
+        };
+        Self {
+            wish: Box::new(wish),
+        }
+    }
+
+    /// A request by the attribute, whose key was made from a template.
+    pub(crate) fn annotated(locker: Result<Locker, NoLocker>, key: Key) -> Self {
+        let (text, template, empty) = key.into_parts();
+        let mut request = Self::new(locker, text);
+        request.wish.flaw = empty.map(|field| {
+            format!(
+                "`{field}` in its template {template:?} is empty, so that unrelated calls would \
+                 share a lock; make sure that it has a value"
+            )
+        });
+        request
+    }
+
+    /// How long Redis keeps the lock if this process dies, at least 10 ms; without
+    /// [`renew`](Self::renew), also the longest that a body may run. By default the locker's, 30 s.
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.wish.ttl = Some(ttl);
+        self
+    }
+
+    /// Further attempts after the first, while the lock is busy or an error may pass. By default
+    /// none.
+    pub fn retries(mut self, retries: u32) -> Self {
+        let backoff = self.backoff_or_default();
+        self.wish.patience = Patience::Retry { retries, backoff };
+        self
+    }
+
+    /// The pause between attempts; a plain `Duration` is a fixed one. By default exponential,
+    /// from 50 ms to 1 s.
+    pub fn backoff(mut self, backoff: impl Into<Backoff>) -> Self {
+        let retries = match self.wish.patience {
+            Patience::Retry { retries, .. } => retries,
+            Patience::Wait { .. } => 0,
+        };
+        let backoff = backoff.into();
+        self.wish.patience = Patience::Retry { retries, backoff };
+        self
+    }
+
+    /// Instead of retries: queues until the lock is free, for at most this long.
+    ///
+    /// Callers of one process line up first come first served, and the lock is passed on among
+    /// them without asking Redis. The head of the line is woken when the lock is released, deleted
+    /// or expired by anyone; it does not poll.
+    ///
+    /// ```
+    /// # use redis_locked_runtime as redis_locked;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), redis_locked::LockError> {
+    /// use std::time::Duration;
+    /// let locker = redis_locked::Locker::in_memory();
+    /// let first = locker.lock("report:42").acquire().await?;
+    /// let second = tokio::spawn(
+    ///     locker.lock("report:42").wait(Duration::from_secs(10)).run(async { "my turn" }),
+    /// );
+    /// first.release().await?;
+    /// assert_eq!(second.await.unwrap()?, "my turn");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn wait(mut self, limit: Duration) -> Self {
+        self.wish.patience = Patience::Wait { limit: Some(limit) };
+        self
+    }
+
+    /// Like [`wait`](Self::wait), without a limit. Then a Redis that is broken is asked again and
+    /// again, too.
+    pub fn wait_forever(mut self) -> Self {
+        self.wish.patience = Patience::Wait { limit: None };
+        self
+    }
+
+    /// Keeps extending the lock for as long as it is held.
+    pub fn renew(mut self) -> Self {
+        self.wish.renew = true;
+        self
+    }
+
+    /// With [`renew`](Self::renew): the longest that the lock may be held.
+    pub fn max_hold(mut self, max_hold: Duration) -> Self {
+        self.wish.max_hold = Some(max_hold);
+        self
+    }
+
+    /// Keeps the key at least this long after it was acquired, whatever becomes of the body, so
+    /// that a short job runs once per tick on all machines.
+    pub fn min_hold(mut self, min_hold: Duration) -> Self {
+        self.wish.min_hold = Some(min_hold);
+        self
+    }
+
+    /// What becomes of the body when the lock is lost. By default it is cut off.
+    pub fn on_lost(mut self, on_lost: OnLost) -> Self {
+        self.wish.on_lost = on_lost;
+        self
+    }
+
+    /// Draws a [fencing token](crate::FencingToken) with the lock.
+    pub fn fenced(mut self) -> Self {
+        self.wish.fenced = true;
+        self
+    }
+
+    /// Acquires the lock.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::Busy`] when another holder has the key after the last attempt or the whole
+    /// wait, `Backend` when Redis could not be asked, `Lost` when the answer came after the
+    /// deadline, `WouldDeadlock` when a body that this runs in holds the key, `NotConfigured`
+    /// without a locker, `InvalidRequest` for a request that cannot be meant so.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future frees the key in the background, whether or not Redis has granted it,
+    /// and the place in the line.
+    pub async fn acquire(self) -> Result<LockGuard, LockError> {
+        self.start().await
+    }
+
+    /// Acquires the lock, runs the body while it is surely held, and releases.
+    ///
+    /// The body is never polled after the deadline: it is dropped then, and the caller gets
+    /// `Lost`, unless [`on_lost`](Self::on_lost) says otherwise. Its result is returned even when
+    /// the release fails, which is then logged, and tried again in the background until the key's
+    /// ttl is over.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`acquire`](Self::acquire), with the body not begun, and `Lost`.
+    ///
+    /// # Cancellation
+    ///
+    /// When the future is dropped, the body is dropped first; then the lock is released in the
+    /// background.
+    ///
+    /// ```
+    /// # use redis_locked_runtime as redis_locked;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), redis_locked::LockError> {
+    /// let locker = redis_locked::Locker::in_memory();
+    /// let sum = locker.lock("report:42").run(async { 1 + 1 }).await?;
+    /// assert_eq!(sum, 2);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn run<F: Future>(self, body: F) -> impl Future<Output = Result<F::Output, LockError>> {
+        Locked::new(self, body)
+    }
+
+    pub(crate) fn lost_policy(&self) -> OnLost {
+        self.wish.on_lost
+    }
+
+    /// The path of one acquisition. To be called where it is awaited: it looks at the running task.
+    pub(crate) fn start(self) -> BoxFuture<'static, Result<LockGuard, LockError>> {
+        let patience = self.wish.patience;
+        match (self.wish.into_order(), patience) {
+            (Err(error), _) => Box::pin(ready(Err(error))),
+            (Ok(order), Patience::Retry { retries, backoff }) => {
+                Box::pin(acquire(order, retries, backoff))
+            }
+            (Ok(order), Patience::Wait { limit }) => Box::pin(wait(order, limit)),
+        }
+    }
+
+    fn backoff_or_default(&self) -> Backoff {
+        match self.wish.patience {
+            Patience::Retry { backoff, .. } => backoff,
+            Patience::Wait { .. } => Backoff::default(),
+        }
+    }
+}
+
+impl Wish {
+    /// Refuses what cannot be meant; nothing has been sent so far.
+    fn into_order(self) -> Result<Order, LockError> {
+        let locker = match self.locker {
+            Ok(locker) => locker,
+            Err(missing) => return Err(missing.into_error(self.key)),
+        };
+        let ttl = self.ttl.unwrap_or(locker.default_ttl());
+        check_ttl(&self.key, ttl)?;
+        let invalid = |problem: String| Err(LockError::invalid(&self.key, problem));
+        if let Some(flaw) = self.flaw {
+            return invalid(flaw);
+        }
+        if self.key.is_empty() {
+            return invalid("its key is empty; name what is locked".into());
+        }
+        for (name, duration) in [("max_hold", self.max_hold), ("min_hold", self.min_hold)] {
+            if duration.is_some_and(|duration| duration.is_zero() || duration > LONGEST_TIME) {
+                return invalid(format!(
+                    "its {name} is zero or over ten years; give another"
+                ));
+            }
+        }
+        if self.max_hold.is_some() && !self.renew {
+            return invalid("`max_hold` needs `renew`; without it, `ttl` limits the body".into());
+        }
+        if self.min_hold.is_some_and(|min_hold| min_hold > ttl) && !self.renew {
+            return invalid(format!(
+                "its min_hold is over its ttl of {ttl:?}; raise `ttl`, or use `renew`"
+            ));
+        }
+        let key = if locker.prefix().is_empty() {
+            self.key
+        } else {
+            format!("{}{}", locker.prefix(), self.key)
+        };
+        let order = Order {
+            counter: self.fenced.then(|| counter_key(&key)).flatten(),
+            terms: Terms {
+                ttl,
+                renew: self.renew,
+                max_hold: self.max_hold,
+                min_hold: self.min_hold,
+            },
+            locker,
+            key,
+        };
+        if self.fenced && order.counter.is_none() {
+            let problem = "its braces allow no fencing counter in the same cluster slot; leave \
+                           out the `}`, or put a part of the key between braces";
+            return Err(LockError::invalid(order.key(), problem));
+        }
+        if Lease::would_deadlock(&order.locker, &order.key) {
+            return Err(LockError::WouldDeadlock {
+                key: order.key().to_owned(),
+            });
+        }
+        Ok(order)
+    }
+}
+
+pub(crate) fn check_ttl(key: &str, ttl: Duration) -> Result<(), LockError> {
+    if (SHORTEST_TTL..=LONGEST_TIME).contains(&ttl) {
+        return Ok(());
+    }
+    let problem = format!("its ttl is {ttl:?}; give one from 10ms to ten years");
+    Err(LockError::invalid(key, problem))
+}
+
+/// The fencing counter's key: in the slot of the lock's, so that one script may use both.
+///
+/// Redis hashes what stands between the first `{` and the next `}`, if anything does, else the
+/// whole key (<https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/>).
+fn counter_key(key: &str) -> Option<String> {
+    let has_tag = key.find('{').is_some_and(|open| {
+        let end = key[open + 1..].find('}');
+        end.is_some_and(|length| length > 0)
+    });
+    if has_tag {
+        Some(format!("{key}:fence"))
+    } else if key.contains('}') {
+        None
+    } else {
+        Some(format!("{{{key}}}:fence"))
+    }
+}

@@ -1,0 +1,142 @@
+//! Why a store could not answer, in words for the one who is on call.
+
+use std::error::Error;
+use std::fmt;
+
+use redis::{ErrorKind, RedisError, ServerErrorKind};
+
+/// A store that did not do what it was asked.
+#[derive(Debug)]
+pub(crate) struct StoreError {
+    /// What happened, as the end of a sentence that begins with "because".
+    pub(crate) happened: String,
+    /// What the reader should do.
+    pub(crate) advice: &'static str,
+    /// Whether asking again may help.
+    pub(crate) may_pass: bool,
+    /// Whether the command may have been carried out, or may still be.
+    pub(crate) unresolved: bool,
+    pub(crate) source: Box<dyn Error + Send + Sync>,
+}
+
+impl StoreError {
+    pub(crate) fn unexpected(answer: &dyn fmt::Debug) -> Self {
+        Self {
+            happened: "the store gave an answer that no lock script gives".to_owned(),
+            advice: "check that nothing between here and Redis rewrites answers",
+            may_pass: false,
+            unresolved: true,
+            source: format!("unexpected answer {answer:?}").into(),
+        }
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; {}", self.happened, self.advice)
+    }
+}
+
+impl Error for StoreError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&*self.source)
+    }
+}
+
+impl From<RedisError> for StoreError {
+    fn from(error: RedisError) -> Self {
+        let (happened, advice) = describe(&error);
+        Self {
+            happened,
+            advice,
+            may_pass: may_pass(&error),
+            unresolved: error.is_io_error() && !error.is_connection_refusal(),
+            source: Box::new(error),
+        }
+    }
+}
+
+fn describe(error: &RedisError) -> (String, &'static str) {
+    let said = |what: &str| what.to_owned();
+    if error.is_connection_refusal() {
+        return (
+            said("Redis refused the connection"),
+            "check that it is running and reachable at the configured address",
+        );
+    }
+    if error.is_timeout() {
+        return (
+            said("Redis did not answer in time"),
+            "check its load and the network, or raise the locker's timeouts",
+        );
+    }
+    if error.is_connection_dropped() {
+        return (
+            said("the connection to Redis broke"),
+            "check that Redis is up and whether something between closes connections",
+        );
+    }
+    match error.kind() {
+        ErrorKind::Io => (
+            said("Redis could not be reached"),
+            "check the configured address and the network",
+        ),
+        ErrorKind::AuthenticationFailed => (
+            said("Redis refused the user name or the password"),
+            "check the credentials in the URL",
+        ),
+        ErrorKind::InvalidClientConfig => (
+            said("the Redis URL or its settings are not usable"),
+            "check the URL: redis://[user:password@]host:port[/db]",
+        ),
+        ErrorKind::Server(ServerErrorKind::BusyLoading) => (
+            said("Redis is still loading its data (LOADING)"),
+            "wait until it has started, or give the request `retries`",
+        ),
+        ErrorKind::Server(ServerErrorKind::ReadOnly) => (
+            said("this Redis is a replica and takes no writes (READONLY)"),
+            "connect to the master; after a failover, check where the address points",
+        ),
+        ErrorKind::Server(ServerErrorKind::NoPerm) => (
+            format!(
+                "the Redis user lacks a right (NOPERM: {})",
+                error.detail().unwrap_or("no details")
+            ),
+            "grant the command and the key pattern to this user",
+        ),
+        _ => match error.code() {
+            Some("OOM") => (
+                said("Redis is out of memory (OOM)"),
+                "raise its maxmemory or free some of it",
+            ),
+            Some("NOAUTH") => (
+                said("Redis asks for a password (NOAUTH)"),
+                "put the credentials into the URL",
+            ),
+            Some(code) => (
+                format!("Redis answered with the error {code}"),
+                "see the cause for its words",
+            ),
+            None => (
+                format!("the Redis client failed ({})", error.category()),
+                "see the cause for its words",
+            ),
+        },
+    }
+}
+
+/// Whether asking again may help.
+pub(crate) fn may_pass(error: &RedisError) -> bool {
+    match error.kind() {
+        ErrorKind::Io => true,
+        ErrorKind::Server(kind) => matches!(
+            kind,
+            ServerErrorKind::BusyLoading
+                | ServerErrorKind::TryAgain
+                | ServerErrorKind::ClusterDown
+                | ServerErrorKind::MasterDown
+                | ServerErrorKind::ReadOnly
+        ),
+        _ => error.code() == Some("OOM"),
+    }
+}

@@ -1,0 +1,306 @@
+//! Locks on one Redis server.
+
+mod link;
+mod script;
+mod tracking;
+
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use redis::{Client, Cmd, Pipeline, RedisError, RedisResult, Value};
+use tokio::time::Instant;
+
+use super::{
+    Acquired, Alert, Answer, Asking, Entry, Extended, Extension, Holder, Released, Store,
+    StoreError, owner_of,
+};
+use link::Link;
+pub(crate) use link::Timeouts;
+use script::{ACQUIRE, EXTEND, RELEASE, Script};
+use tracking::Tracking;
+
+/// How long a fencing counter lives after its last use.
+///
+/// The clock keeps fencing numbers growing once the counter is gone; the counter only has to
+/// outlive the steps that a server's clock may make backwards. A day is far more than NTP ever
+/// corrects in one step, and lets the counters of keys that nobody uses go away.
+const COUNTER_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
+
+pub(crate) struct RedisStore {
+    client: Client,
+    timeouts: Timeouts,
+    /// Opened by the first command, so that a locker can be made outside of a runtime.
+    manager: RwLock<Option<ConnectionManager>>,
+    tracking: Arc<Tracking>,
+}
+
+impl RedisStore {
+    pub(crate) fn new(client: Client, timeouts: Timeouts) -> Self {
+        Self {
+            tracking: Tracking::new(client.clone(), timeouts),
+            client,
+            timeouts,
+            manager: RwLock::new(None),
+        }
+    }
+
+    /// Opens the connection, and fails when Redis does not answer on it.
+    pub(crate) async fn connect(&self) -> Result<(), StoreError> {
+        let mut link = self.link()?;
+        link.ask(&redis::cmd("PING")).await?;
+        Ok(())
+    }
+
+    fn link(&self) -> RedisResult<Link> {
+        let opened = self
+            .manager
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let manager = match opened {
+            Some(manager) => manager,
+            None => self.open()?,
+        };
+        Ok(Link::new(manager.into(), self.timeouts))
+    }
+
+    fn open(&self) -> RedisResult<ConnectionManager> {
+        let mut slot = self.manager.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(manager) = &*slot {
+            return Ok(manager.clone());
+        }
+        // No retries inside: whoever asks decides how long to go on, so that promised times hold.
+        let config = ConnectionManagerConfig::new()
+            .set_number_of_retries(0)
+            .set_connection_timeout(Some(self.timeouts.connection))
+            .set_response_timeout(Some(self.timeouts.response));
+        let manager = ConnectionManager::new_lazy_with_config(self.client.clone(), config)?;
+        Ok(slot.insert(manager).clone())
+    }
+}
+
+impl fmt::Debug for RedisStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Redis at {}", self.client.get_connection_info().addr())
+    }
+}
+
+impl Store for RedisStore {
+    fn acquire(&self, entry: Arc<Entry>, ttl: Duration, asking: Asking) -> Answer<Acquired> {
+        let link = self.link();
+        if asking == Asking::Watching {
+            let tracking = Arc::clone(&self.tracking);
+            return Box::pin(async move { watch(&tracking, link?, &entry, ttl).await });
+        }
+        Box::pin(async move { acquire(link?, &entry, ttl, asking).await })
+    }
+
+    fn release(&self, entry: Arc<Entry>, keep: Option<Duration>) -> Answer<Released> {
+        let link = self.link();
+        Box::pin(async move { release(link?, &entry, keep).await })
+    }
+
+    fn extend(&self, batch: Vec<(Arc<Entry>, Duration)>) -> BoxFuture<'static, Vec<Extension>> {
+        let link = self.link();
+        Box::pin(async move {
+            match link {
+                Ok(link) => extend(link, &batch).await,
+                Err(error) => all_failed(batch.len(), &error),
+            }
+        })
+    }
+
+    fn alert(&self, key: &str) -> Alert {
+        self.tracking.alerts.alert(key)
+    }
+
+    fn close(&self) {
+        self.tracking.close();
+        *self.manager.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+async fn acquire(
+    mut link: Link,
+    entry: &Entry,
+    ttl: Duration,
+    asking: Asking,
+) -> Result<Acquired, StoreError> {
+    if asking != Asking::Again && entry.counter.is_none() {
+        let since = Instant::now();
+        match link.ask_or_doubt(&set(entry, ttl)).await? {
+            Some(Value::Nil) if asking == Asking::Plain => return Ok(Acquired::Busy(None)),
+            // Busy, and the caller wants to know who has it; or sent, and nobody knows what came of it.
+            Some(Value::Nil) | None => {}
+            Some(_) => return Ok(Acquired::Granted { since, fence: None }),
+        }
+    }
+    acquire_by_script(link, entry, ttl, false).await
+}
+
+/// Asks in such a way that Redis tells when the key is freed, where it can.
+async fn watch(
+    tracking: &Arc<Tracking>,
+    link: Link,
+    entry: &Entry,
+    ttl: Duration,
+) -> Result<Acquired, StoreError> {
+    let Some(tracked) = Arc::clone(tracking).tracked().await? else {
+        return acquire_by_script(link, entry, ttl, false).await;
+    };
+    let answer = acquire_by_script(tracked.link, entry, ttl, true).await;
+    if answer.as_ref().is_err_and(|error| error.unresolved) {
+        tracking.broken(tracked.number);
+    }
+    answer
+}
+
+fn set(entry: &Entry, ttl: Duration) -> Cmd {
+    let mut command = redis::cmd("SET");
+    command.arg(&entry.key).arg(&entry.value);
+    command.arg("NX").arg("PX").arg(whole_millis(ttl));
+    command
+}
+
+/// Takes a key that is free, or ours by an attempt whose answer was lost; else tells who has it.
+async fn acquire_by_script(
+    mut link: Link,
+    entry: &Entry,
+    ttl: Duration,
+    rings: bool,
+) -> Result<Acquired, StoreError> {
+    let arguments = |command: &mut Cmd| {
+        match &entry.counter {
+            None => command.arg(1).arg(&entry.key),
+            Some(counter) => command.arg(2).arg(&entry.key).arg(counter),
+        };
+        command.arg(&entry.value).arg(whole_millis(ttl));
+        command.arg(whole_millis(COUNTER_LIFETIME));
+    };
+    let (since, answer) = link.run(&ACQUIRE, arguments).await?;
+    match answer {
+        Value::Array(parts) => match parts.as_slice() {
+            [Value::Int(1), Value::Int(number)] => Ok(Acquired::Granted {
+                since,
+                fence: u64::try_from(*number)
+                    .ok()
+                    .filter(|_| entry.counter.is_some()),
+            }),
+            [Value::Int(0), Value::Int(left), Value::BulkString(value)] => {
+                Ok(Acquired::Busy(Some(Holder {
+                    owner: owner_of(&String::from_utf8_lossy(value)),
+                    left: u64::try_from(*left).ok().map(Duration::from_millis),
+                    rings,
+                })))
+            }
+            _ => Err(StoreError::unexpected(&parts)),
+        },
+        other => Err(StoreError::unexpected(&other)),
+    }
+}
+
+async fn release(
+    mut link: Link,
+    entry: &Entry,
+    keep: Option<Duration>,
+) -> Result<Released, StoreError> {
+    let arguments = |command: &mut Cmd| {
+        command.arg(1).arg(&entry.key).arg(&entry.value);
+        command.arg(keep.map_or(0, whole_millis));
+    };
+    let (_, answer) = link.run(&RELEASE, arguments).await?;
+    Ok(match ownership(&answer)? {
+        Ownership::Ours => Released::Done,
+        // An earlier command, whose answer was lost, has released it.
+        Ownership::Gone if link.in_doubt => Released::Done,
+        Ownership::Gone => Released::Gone,
+        Ownership::Other => Released::TakenOver,
+    })
+}
+
+async fn extend(mut link: Link, batch: &[(Arc<Entry>, Duration)]) -> Vec<Extension> {
+    let mut since = Instant::now();
+    let by_hash = pipeline(batch.iter(), || EXTEND.by_hash());
+    let mut answers = match link.ask_all(&by_hash).await {
+        Ok(answers) => answers,
+        Err(error) if error.is_connection_dropped() => {
+            since = Instant::now();
+            match link.ask_all(&by_hash).await {
+                Ok(answers) => answers,
+                Err(error) => return all_failed(batch.len(), &error),
+            }
+        }
+        Err(error) => return all_failed(batch.len(), &error),
+    };
+    let unknown: Vec<usize> = (0..answers.len())
+        .filter(|at| is_unknown_script(&answers[*at]))
+        .collect();
+    if !unknown.is_empty() {
+        let by_source = pipeline(unknown.iter().map(|at| &batch[*at]), || EXTEND.by_source());
+        match link.ask_all(&by_source).await {
+            Ok(again) => {
+                for (at, answer) in unknown.into_iter().zip(again) {
+                    answers[at] = answer;
+                }
+            }
+            Err(error) => return all_failed(batch.len(), &error),
+        }
+    }
+    answers
+        .into_iter()
+        .map(|answer| {
+            Ok(match ownership(&answer.extract_error()?)? {
+                Ownership::Ours => Extended::Since(since),
+                Ownership::Gone => Extended::Gone,
+                Ownership::Other => Extended::TakenOver,
+            })
+        })
+        .collect()
+}
+
+fn pipeline<'a>(
+    batch: impl Iterator<Item = &'a (Arc<Entry>, Duration)>,
+    script: impl Fn() -> Cmd,
+) -> Pipeline {
+    let mut pipeline = redis::pipe();
+    for (entry, ttl) in batch {
+        let mut command = script();
+        command.arg(1).arg(&entry.key).arg(&entry.value);
+        command.arg(whole_millis(*ttl));
+        pipeline.add_command(command);
+    }
+    pipeline
+}
+
+fn is_unknown_script(answer: &Value) -> bool {
+    matches!(answer, Value::ServerError(error) if Script::is_unknown(&error.clone().into()))
+}
+
+fn all_failed(count: usize, error: &RedisError) -> Vec<Extension> {
+    (0..count).map(|_| Err(error.clone().into())).collect()
+}
+
+/// Whose key it is, as the scripts for releasing and extending answer.
+enum Ownership {
+    Ours,
+    Gone,
+    Other,
+}
+
+fn ownership(answer: &Value) -> Result<Ownership, StoreError> {
+    match answer {
+        Value::Int(1) => Ok(Ownership::Ours),
+        Value::Int(0) => Ok(Ownership::Gone),
+        Value::Int(-1) => Ok(Ownership::Other),
+        other => Err(StoreError::unexpected(other)),
+    }
+}
+
+/// Milliseconds as Redis takes them: whole ones, rounded up, so that a deadline computed from the
+/// duration never lies behind the key's expiry, and a positive duration is never zero.
+fn whole_millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+}

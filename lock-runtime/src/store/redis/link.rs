@@ -1,0 +1,120 @@
+//! How commands get to the server, and how long that may take.
+
+use std::time::Duration;
+
+use redis::aio::{ConnectionManager, MultiplexedConnection};
+use redis::{Cmd, Pipeline, RedisResult, Value};
+use tokio::time::{Instant, timeout_at};
+
+use super::script::Script;
+
+/// How long Redis may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Timeouts {
+    pub(crate) connection: Duration,
+    pub(crate) response: Duration,
+}
+
+/// A connection that is shared by all who clone it.
+#[derive(Clone)]
+pub(super) enum Connection {
+    /// Opens itself again.
+    Managed(ConnectionManager),
+    /// Ends when it breaks.
+    Single(MultiplexedConnection),
+}
+
+impl From<ConnectionManager> for Connection {
+    fn from(manager: ConnectionManager) -> Self {
+        Self::Managed(manager)
+    }
+}
+
+impl From<MultiplexedConnection> for Connection {
+    fn from(connection: MultiplexedConnection) -> Self {
+        Self::Single(connection)
+    }
+}
+
+/// The connection, as one operation of the store uses it.
+pub(super) struct Link {
+    connection: Connection,
+    /// When the operation has taken too long.
+    limit: Instant,
+    /// Whether a command was sent on a connection that broke before the answer came, so that
+    /// nobody knows whether it was carried out.
+    pub(super) in_doubt: bool,
+}
+
+impl Link {
+    pub(super) fn new(connection: Connection, timeouts: Timeouts) -> Self {
+        Self {
+            connection,
+            limit: Instant::now() + timeouts.connection + timeouts.response,
+            in_doubt: false,
+        }
+    }
+
+    pub(super) async fn ask(&mut self, command: &Cmd) -> RedisResult<Value> {
+        let answer = match &mut self.connection {
+            Connection::Managed(manager) => manager.send_packed_command(command).await,
+            Connection::Single(single) => single.send_packed_command(command).await,
+        };
+        answer.and_then(Value::extract_error)
+    }
+
+    /// Like `ask`, but `None` when the connection broke for the first time: then ask again, since
+    /// the manager reports a connection that broke long ago only to the next command.
+    pub(super) async fn ask_or_doubt(&mut self, command: &Cmd) -> RedisResult<Option<Value>> {
+        if self.in_doubt {
+            let answer = timeout_at(self.limit, self.ask(command)).await;
+            return answer
+                .unwrap_or_else(|elapsed| Err(timed_out(&elapsed)))
+                .map(Some);
+        }
+        match self.ask(command).await {
+            Err(error) if error.is_connection_dropped() => {
+                self.in_doubt = true;
+                Ok(None)
+            }
+            answer => answer.map(Some),
+        }
+    }
+
+    /// Runs a script, twice when the connection broke. The instant is that of the last sending.
+    pub(super) async fn run(
+        &mut self,
+        script: &Script,
+        arguments: impl Fn(&mut Cmd),
+    ) -> RedisResult<(Instant, Value)> {
+        let mut command = script.by_hash();
+        arguments(&mut command);
+        loop {
+            let sent = Instant::now();
+            match self.ask_or_doubt(&command).await {
+                Ok(Some(answer)) => return Ok((sent, answer)),
+                Ok(None) => {}
+                Err(error) if Script::is_unknown(&error) => {
+                    command = script.by_source();
+                    arguments(&mut command);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Sends many commands at once. A command that the server refused has its error in its place.
+    pub(super) async fn ask_all(&mut self, pipeline: &Pipeline) -> RedisResult<Vec<Value>> {
+        let (from, count) = (0, pipeline.len());
+        match &mut self.connection {
+            Connection::Managed(manager) => {
+                manager.send_packed_commands(pipeline, from, count).await
+            }
+            Connection::Single(single) => single.send_packed_commands(pipeline, from, count).await,
+        }
+    }
+}
+
+fn timed_out(elapsed: &tokio::time::error::Elapsed) -> redis::RedisError {
+    std::io::Error::new(std::io::ErrorKind::TimedOut, elapsed.to_string()).into()
+}

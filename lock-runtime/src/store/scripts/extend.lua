@@ -1,0 +1,19 @@
+-- Lets the lock live longer when it is ours. Never shortens what is left: a late extension
+-- must not cut the lease of the next holder in the same process.
+--
+-- KEYS[1]  the lock
+-- ARGV[1]  our value: the token and the owner
+-- ARGV[2]  the ttl in milliseconds
+--
+-- Answers 1 when it was ours, 0 when there is no such key, -1 when it is someone else's.
+local value = redis.pcall('GET', KEYS[1])
+if value == false then
+  return 0
+end
+if value ~= ARGV[1] then
+  return -1
+end
+if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[2]) then
+  redis.call('PEXPIRE', KEYS[1], ARGV[2])
+end
+return 1

@@ -1,0 +1,20 @@
+-- Gives the lock back when it is ours.
+--
+-- KEYS[1]  the lock
+-- ARGV[1]  our value: the token and the owner
+-- ARGV[2]  milliseconds that the key must still stay, or 0 to delete it now
+--
+-- Answers 1 when it was ours, 0 when there is no such key, -1 when it is someone else's.
+local value = redis.pcall('GET', KEYS[1])
+if value == false then
+  return 0
+end
+if value ~= ARGV[1] then
+  return -1
+end
+if ARGV[2] == '0' then
+  redis.call('DEL', KEYS[1])
+else
+  redis.call('PEXPIRE', KEYS[1], ARGV[2])
+end
+return 1

@@ -1,0 +1,93 @@
+//! The names of a tenure: its token, and its fencing token.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+const RANDOM_BYTES: usize = 16;
+pub(crate) const TOKEN_LEN: usize = 22;
+
+/// A fresh token: 16 random bytes in URL-safe base64 without padding.
+///
+/// The bytes come from the thread's `ChaCha` generator, which the operating system seeds.
+pub(crate) fn random_token() -> [u8; TOKEN_LEN] {
+    let bytes: [u8; RANDOM_BYTES] = rand::random();
+    let mut text = [0; TOKEN_LEN];
+    let written = URL_SAFE_NO_PAD.encode_slice(bytes, &mut text);
+    debug_assert_eq!(written, Ok(TOKEN_LEN));
+    text
+}
+
+/// A number that grows with every holder of a key.
+///
+/// Send it along with each write that the lock protects, and let the resource refuse a write whose
+/// number is lower than the highest it has seen: then a holder that was paused past its lease can
+/// do no harm. See Martin Kleppmann, "How to do distributed locking" (2016), for the idea.
+///
+/// ```
+/// # use redis_locked_runtime as redis_locked;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), redis_locked::LockError> {
+/// let locker = redis_locked::Locker::in_memory();
+/// let first = locker.lock("account:7").fenced().acquire().await?;
+/// let older = first.fencing_token();
+/// first.release().await?;
+/// let second = locker.lock("account:7").fenced().acquire().await?;
+/// assert!(second.fencing_token() > older);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FencingToken(u64);
+
+impl FencingToken {
+    /// Hand-overs inside a process count in this many low bits; the server's number is above them.
+    const TURN_BITS: u32 = 10;
+    /// How many holders a tenure has room for.
+    pub(crate) const TURNS: u32 = 1 << Self::TURN_BITS;
+
+    pub(crate) fn new(server: u64, turn: u32) -> Self {
+        debug_assert!(turn < Self::TURNS);
+        Self((server << Self::TURN_BITS) | u64::from(turn))
+    }
+}
+
+impl fmt::Display for FencingToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl From<FencingToken> for u64 {
+    fn from(token: FencingToken) -> Self {
+        token.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn a_token_is_sixteen_bytes_of_unpadded_url_safe_base64() {
+        let text = random_token();
+        let bytes = URL_SAFE_NO_PAD.decode(text).expect("decodes");
+        assert_eq!(bytes.len(), RANDOM_BYTES);
+    }
+
+    #[test]
+    fn tokens_differ() {
+        let tokens: HashSet<_> = (0..10_000).map(|_| random_token()).collect();
+        assert_eq!(tokens.len(), 10_000);
+    }
+
+    #[test]
+    fn a_later_number_of_the_server_beats_every_turn_of_an_earlier_one() {
+        assert!(FencingToken::new(8, 0) > FencingToken::new(7, 1023));
+        assert!(FencingToken::new(7, 1) > FencingToken::new(7, 0));
+        assert_eq!(u64::from(FencingToken::new(1, 2)), 1026);
+    }
+}

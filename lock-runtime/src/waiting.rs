@@ -1,0 +1,153 @@
+//! Waiting in line until the lock is free.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
+use crate::acquire::{Attempt, Order, attempt};
+use crate::backoff::Backoff;
+use crate::error::LockError;
+use crate::guard::LockGuard;
+use crate::queue::{Call, Place, Queue};
+use crate::store::{Alert, Asking, Holder, StoreError};
+
+/// Redis rounds what is left of a ttl down to whole milliseconds.
+const EXPIRY_GRAIN: Duration = Duration::from_millis(1);
+
+/// Queues until the lock is passed on, or is free when this is the head of the line.
+pub(crate) async fn wait(order: Order, limit: Option<Duration>) -> Result<LockGuard, LockError> {
+    let started = Instant::now();
+    let until = limit.map(|limit| started + limit);
+    let place = Queue::join(order);
+    loop {
+        let holder_until = place.look_at_holder();
+        let look_again = [until, holder_until].into_iter().flatten().min();
+        match before(look_again, poll_fn(|cx| place.poll_called(cx))).await {
+            Some(Call::Take(guard)) => {
+                if let Some(guard) = guard.accept(&place.order) {
+                    return Ok(guard);
+                }
+                // Lost on the way: nobody in this process can pass it on any more.
+                return Box::pin(ask(&place, started, until, None)).await;
+            }
+            // Boxed, since only the head of a line needs the room.
+            Some(Call::Ask { not_before }) => {
+                return Box::pin(ask(&place, started, until, not_before)).await;
+            }
+            None if is_over(until) => {
+                let ours = holder_until.map(|until| Holder {
+                    owner: Some(place.order.locker.owner().to_owned()),
+                    left: Some(until.saturating_duration_since(Instant::now())),
+                    rings: true,
+                });
+                return Err(place.order.busy(0, started, ours));
+            }
+            None => {}
+        }
+    }
+}
+
+/// What the head of a line knows of its last attempt.
+enum Last {
+    Busy(Option<Holder>),
+    Failed(StoreError),
+}
+
+/// Asks whenever the lock may be free, unless it is passed on first.
+async fn ask(
+    place: &Place,
+    started: Instant,
+    until: Option<Instant>,
+    not_before: Option<Instant>,
+) -> Result<LockGuard, LockError> {
+    let order = &place.order;
+    let guard = order.guard();
+    let alert = order.locker.store().alert(&order.key);
+    if not_before.is_some()
+        && let Some(guard) = passed_on(place, &alert, not_before).await
+    {
+        return Ok(guard);
+    }
+    let mut pauses = Backoff::default().pauses();
+    let mut asking = Asking::Plain;
+    let mut attempts = 0;
+    let mut last = Last::Busy(None);
+    while !is_over(until) {
+        attempts += 1;
+        let Some(answer) = before(until, attempt(&guard, order.terms, asking)).await else {
+            break;
+        };
+        let again = match answer? {
+            Attempt::Granted => {
+                place.acquired(&guard.tenure);
+                return Ok(guard);
+            }
+            // The plain command does not tell when the key is freed: ask in the way that does.
+            Attempt::Busy(_) if asking == Asking::Plain => {
+                asking = Asking::Watching;
+                continue;
+            }
+            Attempt::Busy(holder) => {
+                let again = look_again(holder.as_ref(), &mut pauses);
+                last = Last::Busy(holder);
+                again
+            }
+            Attempt::Failed(error) if error.may_pass => {
+                last = Last::Failed(error);
+                pauses.next().map(|pause| Instant::now() + pause)
+            }
+            Attempt::Failed(error) => return Err(order.failed(attempts, started, error)),
+        };
+        asking = Asking::Watching;
+        let again = [again, until].into_iter().flatten().min();
+        if let Some(guard) = passed_on(place, &alert, again).await {
+            return Ok(guard);
+        }
+    }
+    Err(match last {
+        Last::Busy(holder) => order.busy(attempts, started, holder),
+        Last::Failed(error) => order.failed(attempts, started, error),
+    })
+}
+
+/// When the head of the line has to look again although nothing rang.
+fn look_again(
+    holder: Option<&Holder>,
+    pauses: &mut impl Iterator<Item = Duration>,
+) -> Option<Instant> {
+    let expiry = holder
+        .and_then(|holder| holder.left)
+        .map(|left| left + EXPIRY_GRAIN);
+    let pause = if holder.is_some_and(|holder| holder.rings) {
+        expiry
+    } else {
+        [expiry, pauses.next()].into_iter().flatten().min()
+    };
+    pause.map(|pause| Instant::now() + pause)
+}
+
+/// Pauses until then, or until the lock may be free; answers with a lock that is passed on.
+async fn passed_on(place: &Place, alert: &Alert, until: Option<Instant>) -> Option<LockGuard> {
+    let mut rung = pin!(alert.rung());
+    let called = poll_fn(|cx| match place.poll_called(cx) {
+        Poll::Ready(Call::Take(guard)) => Poll::Ready(Some(guard)),
+        Poll::Ready(Call::Ask { .. }) => Poll::Ready(None),
+        Poll::Pending => rung.as_mut().poll(cx).map(|()| None),
+    });
+    before(until, called).await??.accept(&place.order)
+}
+
+fn is_over(until: Option<Instant>) -> bool {
+    until.is_some_and(|until| Instant::now() >= until)
+}
+
+/// The future's output, unless the time comes first.
+async fn before<T>(time: Option<Instant>, future: impl Future<Output = T>) -> Option<T> {
+    match time {
+        Some(time) => timeout_at(time, future).await.ok(),
+        None => Some(future.await),
+    }
+}

@@ -1,0 +1,84 @@
+#!/usr/bin/env bash
+# Runs everything that has to pass: formatting, clippy, docs, all tests, the examples.
+# A fresh machine needs bash, cargo, and apt-get or brew to install the rest with.
+# No Redis has to run: the tests and examples start their own, on free ports.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+unset REDIS_URL # the tests and examples below say themselves what they use
+SECONDS=0
+
+fail() {
+    printf '\ntest.sh: %s\n' "$*" >&2
+    exit 1
+}
+
+step() {
+    printf '\n--- %s (at %d s)\n' "$1" "$SECONDS"
+    shift
+    "$@"
+}
+
+# need <command> <its package in apt> <its package in brew>
+need() {
+    command -v "$1" >/dev/null && return
+    if command -v apt-get >/dev/null && [ "$(id -u)" -eq 0 ]; then
+        apt-get update
+        DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$2"
+    elif command -v apt-get >/dev/null && command -v sudo >/dev/null; then
+        sudo apt-get update
+        sudo DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$2"
+    elif command -v brew >/dev/null; then
+        brew install "$3"
+    else
+        fail "$1 is missing, and so is apt-get (with root or sudo) or brew: install it and start this again"
+    fi
+    command -v "$1" >/dev/null || fail "$1 is still missing: look above for why it was not installed"
+}
+
+command -v cargo >/dev/null ||
+    fail "cargo is missing: install Rust from https://rustup.rs and start this again"
+need cc build-essential gcc
+if [ -n "${REDIS_SERVER:-}" ]; then
+    PATH="$(dirname "$REDIS_SERVER"):$PATH"
+fi
+need redis-server redis-server redis
+redis=$(redis-server --version)
+case $redis in
+*v=[0-6].*) fail "the tests need Redis 7 or newer, not $redis: see https://redis.io/docs/latest/operate/oss_and_stack/install/" ;;
+esac
+if ! cargo fmt --version >/dev/null 2>&1 || ! cargo clippy --version >/dev/null 2>&1; then
+    rustup component add rustfmt clippy
+fi
+
+# The default members and what the tests are made with, the same in each command, so that nothing is
+# built twice. Other members of the workspace (benchmarks, recipes) have dependencies of their own.
+packages=(--all-features --package redis-locked-test-support)
+members=$(cargo metadata --format-version 1 --no-deps |
+    grep -o '"workspace_default_members":\[[^]]*\]' | grep -o '"path+[^"]*"' | tr -d '"')
+for member in $members; do
+    packages+=(--package "$member")
+done
+
+step "formatting" cargo fmt --all --check
+step "clippy" cargo clippy "${packages[@]}" --all-targets -- -D warnings
+step "docs" env RUSTDOCFLAGS="-D warnings" cargo doc "${packages[@]}" --no-deps
+if cargo nextest --version >/dev/null 2>&1; then
+    step "tests" cargo nextest run "${packages[@]}" --no-fail-fast
+else
+    step "tests" cargo test "${packages[@]}" --all-targets --no-fail-fast
+fi
+step "doc tests" cargo test "${packages[@]}" --doc
+
+socket=$(mktemp -d)
+redis-server --port 0 --unixsocket "$socket/redis" --save "" --logfile "$socket/log" &
+server=$!
+trap 'kill $server; wait $server; rm -r "$socket"' EXIT
+for _ in $(seq 300); do
+    [ -S "$socket/redis" ] && break
+    sleep 0.1
+done
+step "quickstart, in memory" cargo run --quiet --example quickstart
+step "quickstart, on Redis" env REDIS_URL="redis+unix://$socket/redis" cargo run --quiet --example quickstart
+step "scheduled_jobs" cargo run --quiet --example scheduled_jobs -- --workers 3
+
+printf '\ntest.sh: all passed in %d s, with %s and %s\n' "$SECONDS" "$(rustc --version)" "$redis"

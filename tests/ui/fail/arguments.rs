@@ -1,0 +1,68 @@
+use redis_locked::{LockError, redis_locked};
+
+#[redis_locked(key = "k", tll = "5s")]
+async fn misspelt() -> Result<(), LockError> {
+    Ok(())
+}
+
+#[redis_locked(key = "k", retry = 3, Key = "k", timeout = Duration::from_secs(5))]
+async fn other_words() -> Result<(), LockError> {
+    Ok(())
+}
+
+#[redis_locked(key = "k", ttl = "5s", ttl = "6s", renew, renew)]
+async fn twice() -> Result<(), LockError> {
+    Ok(())
+}
+
+#[redis_locked("report:{tenant}", 3)]
+async fn unnamed(tenant: u8) -> Result<(), LockError> {
+    Ok(())
+}
+
+#[redis_locked(key = "k" ttl = "5s")]
+async fn no_comma() -> Result<(), LockError> {
+    Ok(())
+}
+
+#[redis_locked(key = "k", ttl, retries =, backoff = )]
+async fn no_value() -> Result<(), LockError> {
+    Ok(())
+}
+
+#[redis_locked(key = "k", renew = true, fenced = false, skip = "yes")]
+async fn flags_with_values() -> Result<(), LockError> {
+    Ok(())
+}
+
+#[redis_locked(key("k"), ttl: "5s")]
+async fn other_syntax() -> Result<(), LockError> {
+    Ok(())
+}
+
+#[redis_locked(key = "k", on_lost = "finish")]
+async fn quoted_word() -> Result<(), LockError> {
+    Ok(())
+}
+
+#[redis_locked(key = "k", on_lost = ignore)]
+async fn unknown_word() -> Result<(), LockError> {
+    Ok(())
+}
+
+#[redis_locked(key = "k", bind = "lease", crate = "my::locks")]
+async fn quoted_names() -> Result<(), LockError> {
+    Ok(())
+}
+
+#[redis_locked(key = "k", bind = _)]
+async fn bound_to_nothing() -> Result<(), LockError> {
+    Ok(())
+}
+
+#[redis_locked(key = "k", = 5, ttl = "5s")]
+async fn no_name() -> Result<(), LockError> {
+    Ok(())
+}
+
+fn main() {}

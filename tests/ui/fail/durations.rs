@@ -1,0 +1,63 @@
+use redis_locked::{LockError, redis_locked};
+
+#[redis_locked(key = "k", ttl = "5 sceonds", retries = 1, backoff = "fast")]
+async fn unreadable() -> Result<(), LockError> {
+    Ok(())
+}
+
+#[redis_locked(key = "k", ttl = "", wait = "-5s")]
+async fn strange() -> Result<(), LockError> {
+    Ok(())
+}
+
+#[redis_locked(key = "k", ttl = "5", min_hold = "1")]
+async fn no_unit() -> Result<(), LockError> {
+    Ok(())
+}
+
+#[redis_locked(key = "k", ttl = 5, renew, max_hold = 1.5, wait = true)]
+async fn numbers() -> Result<(), LockError> {
+    Ok(())
+}
+
+#[redis_locked(key = "k", ttl = "0s", renew, max_hold = "0ms", min_hold = "0s", wait = "0s")]
+async fn zero() -> Result<(), LockError> {
+    Ok(())
+}
+
+#[redis_locked(key = "k", ttl = "9ms")]
+async fn short() -> Result<(), LockError> {
+    Ok(())
+}
+
+#[redis_locked(key = "k", retries = 1, backoff = "2s..50ms")]
+async fn shrinking() -> Result<(), LockError> {
+    Ok(())
+}
+
+#[redis_locked(key = "k", retries = 1, backoff = "50ms".."2s")]
+async fn range_of_two() -> Result<(), LockError> {
+    Ok(())
+}
+
+#[redis_locked(key = "k", retries = 1, backoff = "50ms..")]
+async fn open_range() -> Result<(), LockError> {
+    Ok(())
+}
+
+#[redis_locked(key = "k", retries = 1, backoff = "0s..1s")]
+async fn from_zero() -> Result<(), LockError> {
+    Ok(())
+}
+
+#[redis_locked(key = "k", retries = "3")]
+async fn quoted_retries() -> Result<(), LockError> {
+    Ok(())
+}
+
+#[redis_locked(key = "k", retries = -1)]
+async fn negative_retries() -> Result<(), LockError> {
+    Ok(())
+}
+
+fn main() {}

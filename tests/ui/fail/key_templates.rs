@@ -1,0 +1,61 @@
+use redis_locked::{LockError, redis_locked};
+
+struct Order {
+    id: u8,
+}
+
+impl Order {
+    const TABLE: &'static str = "orders";
+}
+
+#[redis_locked(key = "report:{}")]
+async fn no_name(id: u8) -> Result<(), LockError> {
+    Ok(())
+}
+
+#[redis_locked(key = "report:{0}")]
+async fn by_position(id: u8) -> Result<(), LockError> {
+    Ok(())
+}
+
+#[redis_locked(key = "report:{Order::TABLE}")]
+async fn path() -> Result<(), LockError> {
+    Ok(())
+}
+
+#[redis_locked(key = "report:{order.id(5)}")]
+async fn call_with_arguments(order: Order) -> Result<(), LockError> {
+    Ok(())
+}
+
+#[redis_locked(key = "report:{id + 1}")]
+async fn calculation(id: u8) -> Result<(), LockError> {
+    Ok(())
+}
+
+#[redis_locked(key = "report:{ids[0]}")]
+async fn index(ids: [u8; 1]) -> Result<(), LockError> {
+    Ok(())
+}
+
+#[redis_locked(key = "report:{id:>1$}:{id:.*}")]
+async fn width_by_position(id: u8) -> Result<(), LockError> {
+    Ok(())
+}
+
+#[redis_locked(key = "report:{id")]
+async fn left_open(id: u8) -> Result<(), LockError> {
+    Ok(())
+}
+
+#[redis_locked(key = "report:id}")]
+async fn left_closed(id: u8) -> Result<(), LockError> {
+    Ok(())
+}
+
+#[redis_locked(key = "report:{id:zz}")]
+async fn unknown_spec(id: u8) -> Result<(), LockError> {
+    Ok(())
+}
+
+fn main() {}
