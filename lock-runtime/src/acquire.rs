@@ -5,9 +5,10 @@ use tokio::time::{Instant, sleep};
 use crate::backoff::Backoff;
 use crate::error::{LockError, LostReason};
 use crate::guard::LockGuard;
-use crate::lease::{Lease, Tenure, Terms};
+use crate::lease::Lease;
 use crate::locker::Locker;
 use crate::store::{Acquired, Asking, Entry, Holder, StoreError};
+use crate::tenure::{Tenure, Terms};
 use crate::token::random_token;
 
 /// A request that has been checked.

@@ -9,8 +9,9 @@ use tokio::time::Instant;
 
 use crate::acquire::Order;
 use crate::error::LockError;
-use crate::lease::{Lease, Tenure};
+use crate::lease::Lease;
 use crate::store::{Answer, Released, StoreError};
+use crate::tenure::Tenure;
 
 /// A held lock. Releasing it, or dropping it, frees the key.
 ///

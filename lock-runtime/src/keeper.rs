@@ -19,8 +19,8 @@ use tokio::time::{Instant, sleep};
 use tokio_util::time::{DelayQueue, delay_queue};
 
 use crate::backoff::Backoff;
-use crate::lease::{Leftover, Tenure, rest};
 use crate::store::{Extension, Released, Store};
+use crate::tenure::{Leftover, Tenure, rest};
 
 /// The pauses between attempts at a release that nobody awaits.
 const RELEASE_PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(100));
@@ -55,7 +55,10 @@ struct Desk {
     tasks_started: u64,
     /// Set by the task itself, in its last step.
     idle: bool,
+    /// Releases that have not come to their end.
     releases: usize,
+    /// Leases that the task has to keep, as of its last pause.
+    leases: usize,
 }
 
 enum Job {
@@ -98,35 +101,46 @@ impl Keeper {
         desk.wake_or_start(&self.shared, runtime);
     }
 
-    /// Waits until no release is pending, and until the task is gone if no lease needs it.
+    /// Waits until no release is pending, and the task is gone if no lease needs it.
     pub(crate) async fn settle(&self) {
         loop {
             let mut progress = std::pin::pin!(self.shared.progress.notified());
             progress.as_mut().enable();
-            let (pending, ended) = {
+            let ended = {
                 let mut desk = self.shared.desk();
                 if !desk.inbox.is_empty() {
                     desk.wake_or_start(&self.shared, Handle::try_current().ok());
                 }
-                let ended = if desk.idle { desk.task.take() } else { None };
-                (desk.releases, ended)
+                let only_leases = desk.is_alive() && desk.leases > 0;
+                if desk.releases == 0 && desk.inbox.is_empty() && only_leases {
+                    return;
+                }
+                if desk.is_alive() {
+                    None
+                } else if let Some(task) = desk.task.take() {
+                    Some(task)
+                } else {
+                    return;
+                }
             };
-            if let Some(task) = ended {
-                // Cancelled or ended: gone in either case.
-                drop(task.await);
+            match ended {
+                // Ended or cancelled: gone in either case.
+                Some(task) => drop(task.await),
+                None => progress.await,
             }
-            if pending == 0 {
-                return;
-            }
-            progress.await;
         }
     }
 }
 
 impl Desk {
+    /// Whether there is a task that takes jobs; one that its runtime has dropped does not.
+    fn is_alive(&self) -> bool {
+        let running = self.task.as_ref().is_some_and(|task| !task.is_finished());
+        running && !self.idle
+    }
+
     fn wake_or_start(&mut self, shared: &Arc<Shared>, runtime: Option<Handle>) {
-        let alive = !self.idle && self.task.as_ref().is_some_and(|task| !task.is_finished());
-        if alive {
+        if self.is_alive() {
             if let Some(waker) = self.waker.take() {
                 waker.wake();
             }
@@ -177,13 +191,9 @@ impl Task {
             // Each step leaves a waker behind where it has nothing to do; only when all three have
             // nothing to do at once is it safe to pause.
             let moved = self.take_jobs(cx) | self.extend_due(cx) | self.take_done(cx);
-            if moved {
-                continue;
+            if !moved {
+                return self.pause();
             }
-            if self.timers.is_empty() && self.work.is_empty() && self.retire() {
-                return Poll::Ready(());
-            }
-            return Poll::Pending;
         }
     }
 
@@ -310,15 +320,17 @@ impl Task {
         }
     }
 
-    /// Ends the task unless a job has come in meanwhile.
-    fn retire(&self) -> bool {
+    /// Ends the task when it has nothing to do, unless a job has come in meanwhile.
+    fn pause(&self) -> Poll<()> {
         let mut desk = self.shared.desk();
-        desk.idle = desk.inbox.is_empty();
+        desk.leases = self.timers.len();
+        desk.idle = desk.leases == 0 && self.work.is_empty() && desk.inbox.is_empty();
+        self.shared.progress.notify_waiters();
         if desk.idle {
             desk.waker = None;
-            self.shared.progress.notify_waiters();
+            return Poll::Ready(());
         }
-        desk.idle
+        Poll::Pending
     }
 }
 

@@ -17,6 +17,7 @@ pub mod private;
 mod queue;
 mod request;
 mod store;
+mod tenure;
 mod token;
 mod waiting;
 

@@ -13,7 +13,7 @@ use crate::keeper::Keeper;
 use crate::queue::Queue;
 use crate::request::LockRequest;
 use crate::store::memory::MemoryStore;
-use crate::store::redis::{RedisStore, Timeouts};
+use crate::store::redis::{RedisStore, Timeouts, client};
 use crate::store::{Store, StoreError};
 use crate::token::TOKEN_LEN;
 
@@ -151,12 +151,13 @@ impl Locker {
                 source: Some(Box::new(bad)),
             },
         })?;
-        let client = redis::Client::open(url).map_err(|error| NoLocker {
+        let defaults = Self::builder();
+        let client = client(&url, defaults.timeouts).map_err(|error| NoLocker {
             problem: "none is in scope or installed, and REDIS_URL is not the URL of a Redis",
             source: Some(Box::new(error)),
         })?;
         Ok(FROM_ENVIRONMENT
-            .get_or_init(|| Self::from_client(client))
+            .get_or_init(|| defaults.from_client(client))
             .clone())
     }
 
@@ -304,7 +305,7 @@ impl LockerBuilder {
         let started = Instant::now();
         let failed =
             |error: StoreError| LockError::backend(None, "connected", 1, started.elapsed(), error);
-        let client = redis::Client::open(url).map_err(|error| failed(error.into()))?;
+        let client = client(url, self.timeouts).map_err(|error| failed(error.into()))?;
         let store = RedisStore::new(client, self.timeouts);
         store.connect().await.map_err(failed)?;
         Ok(self.build(Arc::new(store)))

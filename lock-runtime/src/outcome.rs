@@ -8,9 +8,9 @@ use crate::error::LockError;
 /// A return type that a lock error fits in.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot hold a lock error",
-    label = "the function returns this also when it could not lock",
-    note = "return a `Result<_, E>` with `E: From<redis_locked::LockError>`, such as `anyhow::Result<_>` or an error enum with the variant `Lock(#[from] redis_locked::LockError)` of thiserror",
-    note = "or say in the attribute what to return instead: `or_else = |error| …` for any failure, `skip` for a lock that is busy"
+    label = "what should this be when the lock could not be had?",
+    note = "return a `Result<_, E>` where `E: From<redis_locked::LockError>`: `anyhow::Result<_>`, or an error of your own with a variant such as `Lock(#[from] redis_locked::LockError)` (thiserror)",
+    note = "or tell the attribute what to return: `or_else = |error| …` after any failure, `skip` for nothing when the lock is busy"
 )]
 pub trait FromLockError: Sized {
     /// The error as a value of this type.
@@ -60,8 +60,8 @@ impl<T: Default, E: From<LockError>> FromSkipped for Result<T, E> {
     }
 }
 
-/// Gives the closure its type before it is checked, so that its argument needs none.
-pub fn or_else<R, F>(make: F) -> F
+/// Says what the closure takes and returns before it is checked, so that it need not say so itself.
+pub fn or_else<R, F>(make: F) -> impl FnOnce(LockError) -> R
 where
     F: FnOnce(LockError) -> R,
 {
@@ -86,5 +86,104 @@ impl fmt::Display for Chain<'_> {
             source = cause.source();
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Debug;
+    use std::sync::{Arc, Mutex};
+    use std::time::Duration;
+
+    use tracing::field::{Field, Visit};
+    use tracing::span::{Attributes, Id, Record};
+    use tracing::{Event, Metadata, Subscriber};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<String>>>);
+
+    impl Visit for Log {
+        fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+            self.0.lock().unwrap().push(format!("{field}={value:?}"));
+        }
+    }
+
+    impl Subscriber for Log {
+        fn enabled(&self, _: &Metadata<'_>) -> bool {
+            true
+        }
+        fn new_span(&self, _: &Attributes<'_>) -> Id {
+            Id::from_u64(1)
+        }
+        fn record(&self, _: &Id, _: &Record<'_>) {}
+        fn record_follows_from(&self, _: &Id, _: &Id) {}
+        fn event(&self, event: &Event<'_>) {
+            let level = event.metadata().level().to_string();
+            self.0.lock().unwrap().push(level);
+            event.record(&mut self.clone());
+        }
+        fn enter(&self, _: &Id) {}
+        fn exit(&self, _: &Id) {}
+    }
+
+    fn busy() -> LockError {
+        LockError::Busy {
+            key: "report:42".into(),
+            attempts: 1,
+            waited: Duration::ZERO,
+            owner: None,
+            retry_after: None,
+        }
+    }
+
+    fn broken() -> LockError {
+        let cause = std::io::Error::other("wire cut");
+        LockError::Backend {
+            key: Some("report:42".into()),
+            doing: "could not be acquired",
+            happened: "Redis is gone".into(),
+            advice: "look for it",
+            attempts: 1,
+            waited: Duration::ZERO,
+            source: cause.into(),
+        }
+    }
+
+    fn logged<T>(run: impl FnOnce() -> T) -> (T, Vec<String>) {
+        let log = Log::default();
+        let result = tracing::subscriber::with_default(log.clone(), run);
+        let lines = std::mem::take(&mut *log.0.lock().unwrap());
+        (result, lines)
+    }
+
+    #[test]
+    fn busy_skips_silently() {
+        assert_eq!(
+            logged(|| Option::<u8>::from_skipped(busy())),
+            (None, vec![])
+        );
+        assert_eq!(logged(|| <()>::from_skipped(busy())), ((), vec![]));
+        let (result, lines) = logged(|| Result::<u8, LockError>::from_skipped(busy()));
+        assert_eq!((result.unwrap(), lines), (0, vec![]));
+    }
+
+    #[test]
+    fn what_is_broken_is_the_error() {
+        let (result, lines) = logged(|| Result::<u8, LockError>::from_skipped(broken()));
+        assert!(matches!(result, Err(LockError::Backend { .. })));
+        assert!(lines.is_empty());
+    }
+
+    #[test]
+    fn what_is_broken_is_logged_with_its_cause_where_no_error_can_be_returned() {
+        let ((), lines) = logged(|| <()>::from_skipped(broken()));
+        let text = lines.join("\n");
+        assert!(text.starts_with("ERROR"), "{text}");
+        assert!(text.contains("report:42"), "{text}");
+        assert!(text.contains("wire cut"), "{text}");
+        let (nothing, lines) = logged(|| Option::<u8>::from_skipped(broken()));
+        assert!(nothing.is_none() && !lines.is_empty());
     }
 }

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::acquire::Order;
 use crate::guard::LockGuard;
-use crate::lease::Tenure;
+use crate::tenure::Tenure;
 
 /// How long after a bounded tenure was released the head of the line leaves the lock to others.
 ///

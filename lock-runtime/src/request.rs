@@ -11,8 +11,9 @@ use crate::body::Locked;
 use crate::error::LockError;
 use crate::guard::LockGuard;
 use crate::key::Key;
-use crate::lease::{Lease, Terms};
+use crate::lease::Lease;
 use crate::locker::{Locker, NoLocker};
+use crate::tenure::Terms;
 use crate::waiting::wait;
 
 /// A shorter ttl would be eaten by the drift and the way to Redis.

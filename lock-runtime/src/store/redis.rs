@@ -1,6 +1,7 @@
 //! Locks on one Redis server.
 
 mod link;
+mod reopening;
 mod script;
 mod tracking;
 
@@ -18,7 +19,7 @@ use super::{
     StoreError, owner_of,
 };
 use link::Link;
-pub(crate) use link::Timeouts;
+pub(crate) use link::{Timeouts, client};
 use script::{ACQUIRE, EXTEND, RELEASE, Script};
 use tracking::Tracking;
 
@@ -40,7 +41,7 @@ pub(crate) struct RedisStore {
 impl RedisStore {
     pub(crate) fn new(client: Client, timeouts: Timeouts) -> Self {
         Self {
-            tracking: Tracking::new(client.clone(), timeouts),
+            tracking: Tracking::new(&client, timeouts),
             client,
             timeouts,
             manager: RwLock::new(None),
@@ -143,19 +144,15 @@ async fn acquire(
 
 /// Asks in such a way that Redis tells when the key is freed, where it can.
 async fn watch(
-    tracking: &Arc<Tracking>,
+    tracking: &Tracking,
     link: Link,
     entry: &Entry,
     ttl: Duration,
 ) -> Result<Acquired, StoreError> {
-    let Some(tracked) = Arc::clone(tracking).tracked().await? else {
-        return acquire_by_script(link, entry, ttl, false).await;
-    };
-    let answer = acquire_by_script(tracked.link, entry, ttl, true).await;
-    if answer.as_ref().is_err_and(|error| error.unresolved) {
-        tracking.broken(tracked.number);
+    match tracking.link().await? {
+        Some(tracked) => acquire_by_script(tracked, entry, ttl, true).await,
+        None => acquire_by_script(link, entry, ttl, false).await,
     }
-    answer
 }
 
 fn set(entry: &Entry, ttl: Duration) -> Cmd {

@@ -1,11 +1,14 @@
 //! How commands get to the server, and how long that may take.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use redis::aio::{ConnectionManager, MultiplexedConnection};
-use redis::{Cmd, Pipeline, RedisResult, Value};
+use redis::aio::ConnectionManager;
+use redis::io::tcp::TcpSettings;
+use redis::{Client, Cmd, IntoConnectionInfo as _, Pipeline, RedisResult, Value};
 use tokio::time::{Instant, timeout_at};
 
+use super::reopening::Reopening;
 use super::script::Script;
 
 /// How long Redis may take.
@@ -15,13 +18,31 @@ pub(crate) struct Timeouts {
     pub(crate) response: Duration,
 }
 
-/// A connection that is shared by all who clone it.
+impl Timeouts {
+    /// How long one operation may take: to connect, and to be answered.
+    pub(crate) fn total(self) -> Duration {
+        self.connection + self.response
+    }
+}
+
+/// A client for this URL.
+pub(crate) fn client(url: &str, timeouts: Timeouts) -> RedisResult<Client> {
+    // Commands are small and somebody waits for each, so they are not to be held back; and a
+    // connection whose other end vanished without a word is to be given up as soon as an
+    // operation is.
+    let tcp = TcpSettings::default().set_nodelay(true);
+    #[cfg(target_os = "linux")]
+    let tcp = tcp.set_user_timeout(timeouts.total());
+    #[cfg(not(target_os = "linux"))]
+    let _ = timeouts;
+    Client::open(url.into_connection_info()?.set_tcp_settings(tcp))
+}
+
+/// A connection that is shared by all who clone it, and opens itself again.
 #[derive(Clone)]
 pub(super) enum Connection {
-    /// Opens itself again.
     Managed(ConnectionManager),
-    /// Ends when it breaks.
-    Single(MultiplexedConnection),
+    Reopened(Arc<Reopening>),
 }
 
 impl From<ConnectionManager> for Connection {
@@ -30,9 +51,36 @@ impl From<ConnectionManager> for Connection {
     }
 }
 
-impl From<MultiplexedConnection> for Connection {
-    fn from(connection: MultiplexedConnection) -> Self {
-        Self::Single(connection)
+impl From<Arc<Reopening>> for Connection {
+    fn from(connection: Arc<Reopening>) -> Self {
+        Self::Reopened(connection)
+    }
+}
+
+impl Connection {
+    async fn ask(&mut self, command: &Cmd) -> RedisResult<Value> {
+        match self {
+            Self::Managed(manager) => manager.send_packed_command(command).await,
+            Self::Reopened(reopening) => {
+                let (number, mut connection) = reopening.get().await?;
+                let answer = connection.send_packed_command(command).await;
+                reopening.check(number, &answer);
+                answer
+            }
+        }
+    }
+
+    async fn ask_all(&mut self, pipeline: &Pipeline) -> RedisResult<Vec<Value>> {
+        let (from, count) = (0, pipeline.len());
+        match self {
+            Self::Managed(manager) => manager.send_packed_commands(pipeline, from, count).await,
+            Self::Reopened(reopening) => {
+                let (number, mut connection) = reopening.get().await?;
+                let answer = connection.send_packed_commands(pipeline, from, count).await;
+                reopening.check(number, &answer);
+                answer
+            }
+        }
     }
 }
 
@@ -50,16 +98,13 @@ impl Link {
     pub(super) fn new(connection: Connection, timeouts: Timeouts) -> Self {
         Self {
             connection,
-            limit: Instant::now() + timeouts.connection + timeouts.response,
+            limit: Instant::now() + timeouts.total(),
             in_doubt: false,
         }
     }
 
     pub(super) async fn ask(&mut self, command: &Cmd) -> RedisResult<Value> {
-        let answer = match &mut self.connection {
-            Connection::Managed(manager) => manager.send_packed_command(command).await,
-            Connection::Single(single) => single.send_packed_command(command).await,
-        };
+        let answer = self.connection.ask(command).await;
         answer.and_then(Value::extract_error)
     }
 
@@ -105,13 +150,7 @@ impl Link {
 
     /// Sends many commands at once. A command that the server refused has its error in its place.
     pub(super) async fn ask_all(&mut self, pipeline: &Pipeline) -> RedisResult<Vec<Value>> {
-        let (from, count) = (0, pipeline.len());
-        match &mut self.connection {
-            Connection::Managed(manager) => {
-                manager.send_packed_commands(pipeline, from, count).await
-            }
-            Connection::Single(single) => single.send_packed_commands(pipeline, from, count).await,
-        }
+        self.connection.ask_all(pipeline).await
     }
 }
 
