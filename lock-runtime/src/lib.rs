@@ -5,6 +5,7 @@
 mod acquire;
 mod backoff;
 mod body;
+mod builder;
 mod error;
 mod guard;
 mod keeper;
@@ -22,9 +23,10 @@ mod token;
 mod waiting;
 
 pub use backoff::Backoff;
+pub use builder::LockerBuilder;
 pub use error::{LockError, LostReason};
 pub use guard::LockGuard;
 pub use lease::Lease;
-pub use locker::{Locker, LockerBuilder};
+pub use locker::Locker;
 pub use request::{LockRequest, OnLost};
 pub use token::FencingToken;

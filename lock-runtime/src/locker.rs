@@ -6,15 +6,13 @@ use std::future::Future;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use tokio::time::Instant;
-
+use crate::builder::LockerBuilder;
 use crate::error::LockError;
 use crate::keeper::Keeper;
 use crate::queue::Queue;
 use crate::request::LockRequest;
-use crate::store::memory::MemoryStore;
-use crate::store::redis::{RedisStore, Timeouts, client};
-use crate::store::{Store, StoreError};
+use crate::store::Store;
+use crate::store::redis::Servers;
 use crate::token::TOKEN_LEN;
 
 static INSTALLED: OnceLock<Locker> = OnceLock::new();
@@ -47,12 +45,30 @@ struct Inner {
     store: Arc<dyn Store>,
     keeper: Keeper,
     queue: Queue,
-    prefix: String,
-    owner: String,
-    default_ttl: Duration,
+    settings: Settings,
+}
+
+/// What a locker adds to its requests.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) prefix: String,
+    pub(crate) owner: String,
+    pub(crate) default_ttl: Duration,
 }
 
 impl Locker {
+    /// `settle` is how long a command may be under way before it is given up.
+    pub(crate) fn new(store: Arc<dyn Store>, settings: Settings, settle: Duration) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                keeper: Keeper::new(Arc::clone(&store), settle),
+                queue: Queue::default(),
+                store,
+                settings,
+            }),
+        }
+    }
+
     /// Connects to one Redis server, with the defaults of [`builder`](Self::builder).
     ///
     /// The connection opens itself again whenever it breaks.
@@ -152,13 +168,11 @@ impl Locker {
             },
         })?;
         let defaults = Self::builder();
-        let client = client(&url, defaults.timeouts).map_err(|error| NoLocker {
+        let server = Servers::one(&url, defaults.timeouts).map_err(|error| NoLocker {
             problem: "none is in scope or installed, and REDIS_URL is not the URL of a Redis",
             source: Some(Box::new(error)),
         })?;
-        Ok(FROM_ENVIRONMENT
-            .get_or_init(|| defaults.from_client(client))
-            .clone())
+        Ok(FROM_ENVIRONMENT.get_or_init(|| defaults.on(server)).clone())
     }
 
     pub(crate) fn is(&self, other: &Self) -> bool {
@@ -178,20 +192,20 @@ impl Locker {
     }
 
     pub(crate) fn owner(&self) -> &str {
-        &self.inner.owner
+        &self.inner.settings.owner
     }
 
     pub(crate) fn prefix(&self) -> &str {
-        &self.inner.prefix
+        &self.inner.settings.prefix
     }
 
     pub(crate) fn default_ttl(&self) -> Duration {
-        self.inner.default_ttl
+        self.inner.settings.default_ttl
     }
 
     /// The value that a key has while the holder with this token has it.
     pub(crate) fn value(&self, token: [u8; TOKEN_LEN]) -> String {
-        let owner = &self.inner.owner;
+        let owner = &self.inner.settings.owner;
         let mut value = String::with_capacity(TOKEN_LEN + 1 + owner.len());
         value.extend(token.map(char::from));
         value.push(';');
@@ -204,9 +218,7 @@ impl fmt::Debug for Locker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Locker")
             .field("store", &self.inner.store)
-            .field("prefix", &self.inner.prefix)
-            .field("owner", &self.inner.owner)
-            .field("default_ttl", &self.inner.default_ttl)
+            .field("settings", &self.inner.settings)
             .finish_non_exhaustive()
     }
 }
@@ -226,119 +238,4 @@ impl NoLocker {
             source: self.source,
         }
     }
-}
-
-/// Settings of a [`Locker`], from [`Locker::builder`].
-///
-/// ```
-/// # use redis_locked_runtime as redis_locked;
-/// use std::time::Duration;
-/// let locker = redis_locked::Locker::builder()
-///     .prefix("billing:")
-///     .default_ttl(Duration::from_secs(10))
-///     .in_memory();
-/// ```
-#[derive(Debug, Clone)]
-#[must_use = "a builder does nothing until it is asked for a locker"]
-pub struct LockerBuilder {
-    prefix: String,
-    owner: Option<String>,
-    default_ttl: Duration,
-    timeouts: Timeouts,
-}
-
-impl Default for LockerBuilder {
-    fn default() -> Self {
-        Self {
-            prefix: String::new(),
-            owner: None,
-            default_ttl: Duration::from_secs(30),
-            timeouts: Timeouts {
-                connection: Duration::from_secs(2),
-                response: Duration::from_secs(1),
-            },
-        }
-    }
-}
-
-impl LockerBuilder {
-    /// What is put before each key in Redis, such as `"billing:"`. By default nothing.
-    pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
-        self.prefix = prefix.into();
-        self
-    }
-
-    /// Who holds the locks, for people who look: part of each value. By default the host's name
-    /// and the process's id, as in `web-3:812`.
-    pub fn owner(mut self, owner: impl Into<String>) -> Self {
-        self.owner = Some(owner.into());
-        self
-    }
-
-    /// The ttl of requests that give none, at least 10 ms. By default 30 s.
-    pub fn default_ttl(mut self, ttl: Duration) -> Self {
-        self.default_ttl = ttl;
-        self
-    }
-
-    /// How long connecting may take. By default 2 s.
-    pub fn connection_timeout(mut self, timeout: Duration) -> Self {
-        self.timeouts.connection = timeout;
-        self
-    }
-
-    /// How long Redis may take to answer a command. By default 1 s.
-    ///
-    /// A request takes at most this and the connection timeout together, for each attempt.
-    pub fn response_timeout(mut self, timeout: Duration) -> Self {
-        self.timeouts.response = timeout;
-        self
-    }
-
-    /// Connects to one Redis server.
-    ///
-    /// # Errors
-    ///
-    /// `Backend` when the URL cannot be used, or when Redis does not answer within the connection
-    /// and response timeouts or refuses the credentials.
-    pub async fn connect(self, url: &str) -> Result<Locker, LockError> {
-        let started = Instant::now();
-        let failed =
-            |error: StoreError| LockError::backend(None, "connected", 1, started.elapsed(), error);
-        let client = client(url, self.timeouts).map_err(|error| failed(error.into()))?;
-        let store = RedisStore::new(client, self.timeouts);
-        store.connect().await.map_err(failed)?;
-        Ok(self.build(Arc::new(store)))
-    }
-
-    /// A locker on a `redis` client. Connects with the first request.
-    #[must_use]
-    pub fn from_client(self, client: redis::Client) -> Locker {
-        let store = RedisStore::new(client, self.timeouts);
-        self.build(Arc::new(store))
-    }
-
-    /// A locker whose locks are in this process's memory.
-    #[must_use]
-    pub fn in_memory(self) -> Locker {
-        self.build(Arc::new(MemoryStore::default()))
-    }
-
-    fn build(self, store: Arc<dyn Store>) -> Locker {
-        Locker {
-            inner: Arc::new(Inner {
-                keeper: Keeper::new(Arc::clone(&store), self.timeouts.response),
-                store,
-                queue: Queue::default(),
-                prefix: self.prefix,
-                owner: self.owner.unwrap_or_else(host_and_process),
-                default_ttl: self.default_ttl,
-            }),
-        }
-    }
-}
-
-fn host_and_process() -> String {
-    let host = gethostname::gethostname();
-    format!("{}:{}", host.to_string_lossy(), std::process::id())
 }

@@ -3,6 +3,7 @@
 mod link;
 mod reopening;
 mod script;
+mod servers;
 mod tracking;
 
 use std::fmt;
@@ -10,17 +11,17 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{Client, Cmd, Pipeline, RedisError, RedisResult, Value};
+use redis::{Cmd, Pipeline, RedisError, RedisResult, Value};
 use tokio::time::Instant;
 
 use super::{
     Acquired, Alert, Answer, Asking, Entry, Extended, Extension, Holder, Released, Store,
     StoreError, owner_of,
 };
-use link::Link;
-pub(crate) use link::{Timeouts, client};
+pub(crate) use link::Timeouts;
+use link::{Connection, Link};
 use script::{ACQUIRE, EXTEND, RELEASE, Script};
+pub(crate) use servers::Servers;
 use tracking::Tracking;
 
 /// How long a fencing counter lives after its last use.
@@ -31,20 +32,20 @@ use tracking::Tracking;
 const COUNTER_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 
 pub(crate) struct RedisStore {
-    client: Client,
+    servers: Servers,
     timeouts: Timeouts,
-    /// Opened by the first command, so that a locker can be made outside of a runtime.
-    manager: RwLock<Option<ConnectionManager>>,
+    /// Made by the first command, so that a locker can be made outside of a runtime.
+    connection: RwLock<Option<Connection>>,
     tracking: Arc<Tracking>,
 }
 
 impl RedisStore {
-    pub(crate) fn new(client: Client, timeouts: Timeouts) -> Self {
+    pub(crate) fn new(servers: Servers, timeouts: Timeouts) -> Self {
         Self {
-            tracking: Tracking::new(&client, timeouts),
-            client,
+            tracking: Tracking::new(servers.clone(), timeouts),
+            servers,
             timeouts,
-            manager: RwLock::new(None),
+            connection: RwLock::new(None),
         }
     }
 
@@ -56,36 +57,34 @@ impl RedisStore {
     }
 
     fn link(&self) -> RedisResult<Link> {
-        let opened = self
-            .manager
+        let made = self
+            .connection
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
-        let manager = match opened {
-            Some(manager) => manager,
-            None => self.open()?,
+        let connection = match made {
+            Some(connection) => connection,
+            None => self.make_connection()?,
         };
-        Ok(Link::new(manager.into(), self.timeouts))
+        Ok(Link::new(connection, self.timeouts))
     }
 
-    fn open(&self) -> RedisResult<ConnectionManager> {
-        let mut slot = self.manager.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(manager) = &*slot {
-            return Ok(manager.clone());
+    fn make_connection(&self) -> RedisResult<Connection> {
+        let mut made = self
+            .connection
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(connection) = &*made {
+            return Ok(connection.clone());
         }
-        // No retries inside: whoever asks decides how long to go on, so that promised times hold.
-        let config = ConnectionManagerConfig::new()
-            .set_number_of_retries(0)
-            .set_connection_timeout(Some(self.timeouts.connection))
-            .set_response_timeout(Some(self.timeouts.response));
-        let manager = ConnectionManager::new_lazy_with_config(self.client.clone(), config)?;
-        Ok(slot.insert(manager).clone())
+        let connection = self.servers.connection(self.timeouts)?;
+        Ok(made.insert(connection).clone())
     }
 }
 
 impl fmt::Debug for RedisStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Redis at {}", self.client.get_connection_info().addr())
+        self.servers.fmt(f)
     }
 }
 
@@ -120,7 +119,10 @@ impl Store for RedisStore {
 
     fn close(&self) {
         self.tracking.close();
-        *self.manager.write().unwrap_or_else(PoisonError::into_inner) = None;
+        *self
+            .connection
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 

@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::ConnectionManager;
-use redis::io::tcp::TcpSettings;
-use redis::{Client, Cmd, IntoConnectionInfo as _, Pipeline, RedisResult, Value};
+use redis::{Cmd, Pipeline, RedisResult, Value};
 use tokio::time::{Instant, timeout_at};
 
 use super::reopening::Reopening;
@@ -25,30 +24,11 @@ impl Timeouts {
     }
 }
 
-/// A client for this URL.
-pub(crate) fn client(url: &str, timeouts: Timeouts) -> RedisResult<Client> {
-    // Commands are small and somebody waits for each, so they are not to be held back; and a
-    // connection whose other end vanished without a word is to be given up as soon as an
-    // operation is.
-    let tcp = TcpSettings::default().set_nodelay(true);
-    #[cfg(target_os = "linux")]
-    let tcp = tcp.set_user_timeout(timeouts.total());
-    #[cfg(not(target_os = "linux"))]
-    let _ = timeouts;
-    Client::open(url.into_connection_info()?.set_tcp_settings(tcp))
-}
-
 /// A connection that is shared by all who clone it, and opens itself again.
 #[derive(Clone)]
 pub(super) enum Connection {
     Managed(ConnectionManager),
     Reopened(Arc<Reopening>),
-}
-
-impl From<ConnectionManager> for Connection {
-    fn from(manager: ConnectionManager) -> Self {
-        Self::Managed(manager)
-    }
 }
 
 impl From<Arc<Reopening>> for Connection {

@@ -10,13 +10,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 use redis::aio::MultiplexedConnection;
-use redis::{
-    AsyncConnectionConfig, Client, ErrorKind, ProtocolVersion, PushInfo, PushKind, RedisError,
-    RedisResult, Value,
-};
+use redis::{AsyncConnectionConfig, ErrorKind, PushInfo, PushKind, RedisError, RedisResult, Value};
 
 use super::link::{Link, Timeouts};
 use super::reopening::Reopening;
+use super::servers::Servers;
 use crate::store::alerts::Alerts;
 use crate::store::failure::may_pass;
 
@@ -29,12 +27,11 @@ pub(super) struct Tracking {
 }
 
 impl Tracking {
-    pub(super) fn new(client: &Client, timeouts: Timeouts) -> Arc<Self> {
-        let client = client.clone();
+    pub(super) fn new(servers: Servers, timeouts: Timeouts) -> Arc<Self> {
         Arc::new_cyclic(|this: &Weak<Self>| {
             let this = this.clone();
             let open = move |number| {
-                let opened = open(client.clone(), timeouts, this.clone(), number);
+                let opened = open(servers.clone(), timeouts, this.clone(), number);
                 Box::pin(opened) as _
             };
             Self {
@@ -97,14 +94,11 @@ impl Tracking {
 }
 
 async fn open(
-    client: Client,
+    servers: Servers,
     timeouts: Timeouts,
     listener: Weak<Tracking>,
     number: u64,
 ) -> RedisResult<MultiplexedConnection> {
-    let info = client.get_connection_info().clone();
-    let settings = info.redis_settings().clone();
-    let info = info.set_redis_settings(settings.set_protocol(ProtocolVersion::RESP3));
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(timeouts.connection))
         .set_response_timeout(Some(timeouts.response))
@@ -113,9 +107,7 @@ async fn open(
             listener.heard(number, &push);
             Ok::<_, ()>(())
         });
-    let mut connection = Client::open(info)?
-        .get_multiplexed_async_connection_with_config(&config)
-        .await?;
+    let mut connection = servers.open_for_pushes(config).await?;
     let mut tracking = redis::cmd("CLIENT");
     tracking.arg("TRACKING").arg("ON").arg("NOLOOP");
     tracking.query_async::<()>(&mut connection).await?;

@@ -1,0 +1,127 @@
+//! The settings of a locker, and the servers it connects to.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::error::LockError;
+use crate::locker::{Locker, Settings};
+use crate::store::memory::MemoryStore;
+use crate::store::redis::{RedisStore, Servers, Timeouts};
+use crate::store::{Store, StoreError};
+
+/// Settings of a [`Locker`], from [`Locker::builder`].
+///
+/// ```
+/// # use redis_locked_runtime as redis_locked;
+/// use std::time::Duration;
+/// let locker = redis_locked::Locker::builder()
+///     .prefix("billing:")
+///     .default_ttl(Duration::from_secs(10))
+///     .in_memory();
+/// ```
+#[derive(Debug, Clone)]
+#[must_use = "a builder does nothing until it is asked for a locker"]
+pub struct LockerBuilder {
+    prefix: String,
+    owner: Option<String>,
+    default_ttl: Duration,
+    pub(crate) timeouts: Timeouts,
+}
+
+impl Default for LockerBuilder {
+    fn default() -> Self {
+        Self {
+            prefix: String::new(),
+            owner: None,
+            default_ttl: Duration::from_secs(30),
+            timeouts: Timeouts {
+                connection: Duration::from_secs(2),
+                response: Duration::from_secs(1),
+            },
+        }
+    }
+}
+
+impl LockerBuilder {
+    /// What is put before each key in Redis, such as `"billing:"`. By default nothing.
+    pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.prefix = prefix.into();
+        self
+    }
+
+    /// Who holds the locks, for people who look: part of each value. By default the host's name
+    /// and the process's id, as in `web-3:812`.
+    pub fn owner(mut self, owner: impl Into<String>) -> Self {
+        self.owner = Some(owner.into());
+        self
+    }
+
+    /// The ttl of requests that give none, at least 10 ms. By default 30 s.
+    pub fn default_ttl(mut self, ttl: Duration) -> Self {
+        self.default_ttl = ttl;
+        self
+    }
+
+    /// How long connecting may take. By default 2 s.
+    pub fn connection_timeout(mut self, timeout: Duration) -> Self {
+        self.timeouts.connection = timeout;
+        self
+    }
+
+    /// How long Redis may take to answer a command. By default 1 s.
+    ///
+    /// A request takes at most this and the connection timeout together, for each attempt.
+    pub fn response_timeout(mut self, timeout: Duration) -> Self {
+        self.timeouts.response = timeout;
+        self
+    }
+
+    /// Connects to one Redis server.
+    ///
+    /// # Errors
+    ///
+    /// `Backend` when the URL cannot be used, or when Redis does not answer within the connection
+    /// and response timeouts or refuses the credentials.
+    pub async fn connect(self, url: &str) -> Result<Locker, LockError> {
+        let started = Instant::now();
+        let failed =
+            |error: StoreError| LockError::backend(None, "connected", 1, started.elapsed(), error);
+        let server = Servers::one(url, self.timeouts).map_err(|error| failed(error.into()))?;
+        let store = RedisStore::new(server, self.timeouts);
+        store.connect().await.map_err(failed)?;
+        Ok(self.build(Arc::new(store)))
+    }
+
+    /// A locker on a `redis` client. Connects with the first request.
+    #[must_use]
+    pub fn from_client(self, client: redis::Client) -> Locker {
+        self.on(Servers::One(client))
+    }
+
+    pub(crate) fn on(self, servers: Servers) -> Locker {
+        let store = RedisStore::new(servers, self.timeouts);
+        self.build(Arc::new(store))
+    }
+
+    /// A locker whose locks are in this process's memory.
+    #[must_use]
+    pub fn in_memory(self) -> Locker {
+        self.build(Arc::new(MemoryStore::default()))
+    }
+
+    fn build(self, store: Arc<dyn Store>) -> Locker {
+        let settings = Settings {
+            prefix: self.prefix,
+            owner: self.owner.unwrap_or_else(host_and_process),
+            default_ttl: self.default_ttl,
+        };
+        Locker::new(store, settings, self.timeouts.response)
+    }
+}
+
+fn host_and_process() -> String {
+    let host = gethostname::gethostname();
+    format!("{}:{}", host.to_string_lossy(), std::process::id())
+}
