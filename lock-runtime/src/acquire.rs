@@ -112,7 +112,14 @@ pub(crate) async fn attempt(
         store.acquire(tenure.entry.clone(), terms.ttl, asking)
     };
     match answer.await {
-        Ok(Acquired::Granted { since, fence }) => {
+        Ok(Acquired::Granted {
+            since,
+            fence,
+            in_doubt,
+        }) => {
+            if in_doubt || asking == Asking::Again {
+                tenure.leave_in_doubt();
+            }
             if !tenure.granted(since, fence, terms) {
                 return Err(LockError::Lost {
                     key: guard.key().to_owned(),

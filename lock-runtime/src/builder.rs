@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::error::LockError;
 use crate::locker::{Locker, Settings};
 use crate::store::memory::MemoryStore;
-use crate::store::redis::{RedisStore, Servers, Timeouts};
+use crate::store::redis::{RedisStore, Replicas, Servers, Timeouts};
 use crate::store::{Store, StoreError};
 
 /// Settings of a [`Locker`], from [`Locker::builder`].
@@ -28,6 +28,7 @@ pub struct LockerBuilder {
     owner: Option<String>,
     default_ttl: Duration,
     pub(crate) timeouts: Timeouts,
+    replicas: Option<Replicas>,
 }
 
 impl Default for LockerBuilder {
@@ -40,6 +41,7 @@ impl Default for LockerBuilder {
                 connection: Duration::from_secs(2),
                 response: Duration::from_secs(1),
             },
+            replicas: None,
         }
     }
 }
@@ -78,6 +80,17 @@ impl LockerBuilder {
         self
     }
 
+    /// Has this many replicas confirm each lock, within this time: one that they do not is
+    /// released, and is `Backend`, so that no failover to one of them loses a lock that was granted.
+    ///
+    /// Costs a `WAIT` with each command that acquires or extends, which holds up the connection for
+    /// as long as the replicas take. A failover to a replica that is not among those that confirmed
+    /// can still lose the lock: ask for all of them, or fence what the lock protects.
+    pub fn replicas(mut self, count: u32, timeout: Duration) -> Self {
+        self.replicas = Some(Replicas { count, timeout });
+        self
+    }
+
     /// Connects to one Redis server.
     ///
     /// # Errors
@@ -89,7 +102,7 @@ impl LockerBuilder {
         let failed =
             |error: StoreError| LockError::backend(None, "connected", 1, started.elapsed(), error);
         let server = Servers::one(url, self.timeouts).map_err(|error| failed(error.into()))?;
-        let store = RedisStore::new(server, self.timeouts);
+        let store = RedisStore::new(server, self.timeouts, self.replicas);
         store.connect().await.map_err(failed)?;
         Ok(self.build(Arc::new(store)))
     }
@@ -101,7 +114,7 @@ impl LockerBuilder {
     }
 
     pub(crate) fn on(self, servers: Servers) -> Locker {
-        let store = RedisStore::new(servers, self.timeouts);
+        let store = RedisStore::new(servers, self.timeouts, self.replicas);
         self.build(Arc::new(store))
     }
 

@@ -85,6 +85,7 @@ impl LockGuard {
 
     pub(crate) fn ask_release(&self) -> Answer<Released> {
         let tenure = &self.lease.tenure;
+        tenure.begin_release();
         let entry = Arc::clone(&tenure.entry);
         tenure.locker.store().release(entry, tenure.keep())
     }
@@ -98,7 +99,12 @@ impl LockGuard {
             Ok(answer) => {
                 let tenure = &self.lease.tenure;
                 tenure.end();
-                tenure.locker.queue().vacate(tenure, tenure.was_passed_on());
+                let locker = &tenure.locker;
+                locker.queue().vacate(tenure, tenure.was_passed_on());
+                if let Some(leftover) = tenure.doubt() {
+                    let (tenure, runtime) = (Arc::clone(tenure), self.runtime.clone());
+                    locker.keeper().release(tenure, leftover, runtime);
+                }
                 match answer {
                     Released::Done => return Ok(()),
                     Released::Gone => false,

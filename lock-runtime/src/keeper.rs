@@ -79,6 +79,11 @@ impl Keeper {
         }
     }
 
+    /// How long a command may be under way before it is given up.
+    pub(crate) fn settle_time(&self) -> Duration {
+        self.shared.settle
+    }
+
     /// Extends the lease for as long as it is wanted.
     pub(crate) fn watch(&self, tenure: Arc<Tenure>) {
         self.submit(Job::Watch(tenure), Handle::try_current().ok());
@@ -354,14 +359,11 @@ impl Release {
     /// answer that there is no such key settles nothing before that command has timed out.
     async fn run(&self) {
         let Leftover {
-            in_doubt,
+            in_doubt_until,
             expires,
             keep_until,
         } = self.leftover;
-        let mut settled = Instant::now();
-        if in_doubt {
-            settled += self.shared.settle;
-        }
+        let settled = in_doubt_until.unwrap_or_else(Instant::now);
         let key = self.tenure.key();
         let (from, cap) = RELEASE_PAUSES;
         let mut pauses = Backoff::exponential(from, cap).pauses();

@@ -71,6 +71,8 @@ pub(crate) enum Acquired {
         /// Just before the command was sent that set the expiry.
         since: Instant,
         fence: Option<u64>,
+        /// Whether a command that sets the key may be under way still, on a connection that broke.
+        in_doubt: bool,
     },
     Busy(Option<Holder>),
 }

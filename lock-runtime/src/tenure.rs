@@ -27,8 +27,8 @@ pub(crate) struct Tenure {
 /// What is to be done about the key of a guard that was dropped.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Leftover {
-    /// Whether a command that sets the key may still be on its way.
-    pub(crate) in_doubt: bool,
+    /// Until when a command that sets the key may be on its way.
+    pub(crate) in_doubt_until: Option<Instant>,
     /// When the key is gone by itself.
     pub(crate) expires: Instant,
     /// Until when `min_hold` keeps it.
@@ -61,6 +61,25 @@ impl Tenure {
         state.confirmed = Instant::now() + state.ttl;
     }
 
+    /// An earlier command that sets the key may be under way still, although the lock was granted.
+    pub(crate) fn leave_in_doubt(&self) {
+        let settled = Instant::now() + self.locker.keeper().settle_time();
+        self.state().in_doubt_until = Some(settled);
+    }
+
+    /// What may come of that command after the release.
+    pub(crate) fn doubt(&self) -> Option<Leftover> {
+        let state = self.state();
+        let in_doubt_until = state
+            .in_doubt_until
+            .filter(|until| Instant::now() < *until)?;
+        Some(Leftover {
+            in_doubt_until: Some(in_doubt_until),
+            expires: in_doubt_until + state.ttl,
+            keep_until: state.keep_until,
+        })
+    }
+
     /// The answer says that the key is not ours, and no command is under way.
     pub(crate) fn not_granted(&self) {
         self.state().phase = Phase::Unasked;
@@ -74,13 +93,13 @@ impl Tenure {
         terms: Terms,
     ) -> bool {
         let mut state = self.state();
-        state.began = since;
         state.confirmed = deadline(since, terms.ttl);
-        state.fence = fence;
-        state.begin_turn(since, terms);
         if Instant::now() >= state.confirmed {
             return false;
         }
+        state.began = since;
+        state.fence = fence;
+        state.begin_turn(since, terms);
         state.phase = Phase::Held;
         self.watch_if_needed(state);
         true
@@ -122,7 +141,7 @@ impl Tenure {
     ) -> Result<(), LostReason> {
         let now = Instant::now();
         let mut state = self.state();
-        if state.phase == Phase::Ended {
+        if matches!(state.phase, Phase::Releasing | Phase::Ended) {
             return Ok(());
         }
         // An answer after the deadline brings nothing back: others have been told of the loss.
@@ -165,6 +184,15 @@ impl Tenure {
         self.state().ttl
     }
 
+    /// The release is about to be asked for: the lock is neither extended nor passed on any more,
+    /// whether or not the answer comes.
+    pub(crate) fn begin_release(&self) {
+        let mut state = self.state();
+        if state.phase == Phase::Held {
+            state.phase = Phase::Releasing;
+        }
+    }
+
     /// Ends the tenure: the key was released, or is not ours.
     pub(crate) fn end(self: &Arc<Self>) {
         let mut state = self.state();
@@ -182,7 +210,11 @@ impl Tenure {
         let (phase, leftover) = {
             let state = self.state();
             let leftover = Leftover {
-                in_doubt: state.phase == Phase::Asked,
+                in_doubt_until: if state.phase == Phase::Asked {
+                    Some(Instant::now() + self.locker.keeper().settle_time())
+                } else {
+                    state.in_doubt_until
+                },
                 expires: state.confirmed + drift(state.ttl),
                 keep_until: state.keep_until,
             };
@@ -193,14 +225,15 @@ impl Tenure {
             Phase::Unasked
             | Phase::Ended
             | Phase::Lost(LostReason::Deleted | LostReason::TakenOver) => None,
-            Phase::Asked | Phase::Held | Phase::Lost(_) => Some(leftover),
+            Phase::Asked | Phase::Held | Phase::Releasing | Phase::Lost(_) => Some(leftover),
         }
     }
 
-    /// Until when the lock is surely held, if it is.
+    /// Until when the key is surely there, if it is; also while it is being released.
     pub(crate) fn held_until(&self) -> Option<Instant> {
         let state = self.state();
-        state.is_held(Instant::now()).then(|| state.cutoff())
+        let is_there = matches!(state.phase, Phase::Held | Phase::Releasing);
+        Some(state.cutoff()).filter(|until| is_there && Instant::now() < *until)
     }
 
     /// Whether it was passed on at least once.

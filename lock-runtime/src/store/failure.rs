@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
+use super::redis::Replicas;
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
 /// A store that did not do what it was asked.
@@ -27,6 +28,21 @@ impl StoreError {
             may_pass: false,
             unresolved: true,
             source: format!("unexpected answer {answer:?}").into(),
+        }
+    }
+}
+
+impl StoreError {
+    pub(crate) fn too_few_replicas(confirmed: i64, wanted: Replicas) -> Self {
+        let Replicas { count, timeout } = wanted;
+        Self {
+            happened: format!(
+                "only {confirmed} of {count} replicas confirmed the lock within {timeout:?}"
+            ),
+            advice: "check that the replicas are connected and keep up, or ask for fewer",
+            may_pass: true,
+            unresolved: true,
+            source: "too few replicas".into(),
         }
     }
 }

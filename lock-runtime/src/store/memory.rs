@@ -77,7 +77,11 @@ impl Table {
         };
         self.keys.insert(entry.key.clone(), stored);
         let fence = entry.counter.is_some().then(|| self.draw_fence());
-        Acquired::Granted { since, fence }
+        Acquired::Granted {
+            since,
+            fence,
+            in_doubt: false,
+        }
     }
 
     fn draw_fence(&mut self) -> u64 {

@@ -18,8 +18,8 @@ use super::{
     Acquired, Alert, Answer, Asking, Entry, Extended, Extension, Holder, Released, Store,
     StoreError, owner_of,
 };
-pub(crate) use link::Timeouts;
-use link::{Connection, Link};
+use link::{Connection, Link, whole_millis};
+pub(crate) use link::{Replicas, Timeouts};
 use script::{ACQUIRE, EXTEND, RELEASE, Script};
 pub(crate) use servers::Servers;
 use tracking::Tracking;
@@ -34,17 +34,25 @@ const COUNTER_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 pub(crate) struct RedisStore {
     servers: Servers,
     timeouts: Timeouts,
+    replicas: Option<Replicas>,
     /// Made by the first command, so that a locker can be made outside of a runtime.
     connection: RwLock<Option<Connection>>,
     tracking: Arc<Tracking>,
 }
 
 impl RedisStore {
-    pub(crate) fn new(servers: Servers, timeouts: Timeouts) -> Self {
+    pub(crate) fn new(
+        servers: Servers,
+        mut timeouts: Timeouts,
+        replicas: Option<Replicas>,
+    ) -> Self {
+        // A command that replicas have to confirm is answered only then.
+        timeouts.response += replicas.map_or(Duration::ZERO, |replicas| replicas.timeout);
         Self {
             tracking: Tracking::new(servers.clone(), timeouts),
             servers,
             timeouts,
+            replicas,
             connection: RwLock::new(None),
         }
     }
@@ -90,10 +98,18 @@ impl fmt::Debug for RedisStore {
 
 impl Store for RedisStore {
     fn acquire(&self, entry: Arc<Entry>, ttl: Duration, asking: Asking) -> Answer<Acquired> {
-        let link = self.link();
+        let link = self.link().map(|link| link.with_replicas(self.replicas));
         if asking == Asking::Watching {
-            let tracking = Arc::clone(&self.tracking);
-            return Box::pin(async move { watch(&tracking, link?, &entry, ttl).await });
+            let (tracking, replicas) = (Arc::clone(&self.tracking), self.replicas);
+            return Box::pin(async move {
+                match tracking.link().await? {
+                    Some(tracked) => {
+                        let tracked = tracked.with_replicas(replicas);
+                        acquire_by_script(tracked, &entry, ttl, true).await
+                    }
+                    None => acquire_by_script(link?, &entry, ttl, false).await,
+                }
+            });
         }
         Box::pin(async move { acquire(link?, &entry, ttl, asking).await })
     }
@@ -104,7 +120,7 @@ impl Store for RedisStore {
     }
 
     fn extend(&self, batch: Vec<(Arc<Entry>, Duration)>) -> BoxFuture<'static, Vec<Extension>> {
-        let link = self.link();
+        let link = self.link().map(|link| link.with_replicas(self.replicas));
         Box::pin(async move {
             match link {
                 Ok(link) => extend(link, &batch).await,
@@ -138,23 +154,18 @@ async fn acquire(
             Some(Value::Nil) if asking == Asking::Plain => return Ok(Acquired::Busy(None)),
             // Busy, and the caller wants to know who has it; or sent, and nobody knows what came of it.
             Some(Value::Nil) | None => {}
-            Some(_) => return Ok(Acquired::Granted { since, fence: None }),
+            Some(Value::Okay) => {
+                link.check_replicas()?;
+                return Ok(Acquired::Granted {
+                    since,
+                    fence: None,
+                    in_doubt: false,
+                });
+            }
+            Some(other) => return Err(StoreError::unexpected(&other)),
         }
     }
     acquire_by_script(link, entry, ttl, false).await
-}
-
-/// Asks in such a way that Redis tells when the key is freed, where it can.
-async fn watch(
-    tracking: &Tracking,
-    link: Link,
-    entry: &Entry,
-    ttl: Duration,
-) -> Result<Acquired, StoreError> {
-    match tracking.link().await? {
-        Some(tracked) => acquire_by_script(tracked, entry, ttl, true).await,
-        None => acquire_by_script(link, entry, ttl, false).await,
-    }
 }
 
 fn set(entry: &Entry, ttl: Duration) -> Cmd {
@@ -182,12 +193,15 @@ async fn acquire_by_script(
     let (since, answer) = link.run(&ACQUIRE, arguments).await?;
     match answer {
         Value::Array(parts) => match parts.as_slice() {
-            [Value::Int(1), Value::Int(number)] => Ok(Acquired::Granted {
-                since,
-                fence: u64::try_from(*number)
-                    .ok()
-                    .filter(|_| entry.counter.is_some()),
-            }),
+            [Value::Int(1), Value::Int(number)] => {
+                link.check_replicas()?;
+                let number = u64::try_from(*number).ok();
+                Ok(Acquired::Granted {
+                    since,
+                    fence: number.filter(|_| entry.counter.is_some()),
+                    in_doubt: link.in_doubt,
+                })
+            }
             [Value::Int(0), Value::Int(left), Value::BulkString(value)] => {
                 Ok(Acquired::Busy(Some(Holder {
                     owner: owner_of(&String::from_utf8_lossy(value)),
@@ -222,12 +236,12 @@ async fn release(
 
 async fn extend(mut link: Link, batch: &[(Arc<Entry>, Duration)]) -> Vec<Extension> {
     let mut since = Instant::now();
-    let by_hash = pipeline(batch.iter(), || EXTEND.by_hash());
-    let mut answers = match link.ask_all(&by_hash).await {
+    let by_hash = || pipeline(batch.iter(), || EXTEND.by_hash());
+    let mut answers = match link.ask_all(by_hash()).await {
         Ok(answers) => answers,
         Err(error) if error.is_connection_dropped() => {
             since = Instant::now();
-            match link.ask_all(&by_hash).await {
+            match link.ask_all(by_hash()).await {
                 Ok(answers) => answers,
                 Err(error) => return all_failed(batch.len(), &error),
             }
@@ -239,7 +253,7 @@ async fn extend(mut link: Link, batch: &[(Arc<Entry>, Duration)]) -> Vec<Extensi
         .collect();
     if !unknown.is_empty() {
         let by_source = pipeline(unknown.iter().map(|at| &batch[*at]), || EXTEND.by_source());
-        match link.ask_all(&by_source).await {
+        match link.ask_all(by_source).await {
             Ok(again) => {
                 for (at, answer) in unknown.into_iter().zip(again) {
                     answers[at] = answer;
@@ -252,7 +266,10 @@ async fn extend(mut link: Link, batch: &[(Arc<Entry>, Duration)]) -> Vec<Extensi
         .into_iter()
         .map(|answer| {
             Ok(match ownership(&answer.extract_error()?)? {
-                Ownership::Ours => Extended::Since(since),
+                Ownership::Ours => {
+                    link.check_replicas()?;
+                    Extended::Since(since)
+                }
                 Ownership::Gone => Extended::Gone,
                 Ownership::Other => Extended::TakenOver,
             })
@@ -296,10 +313,4 @@ fn ownership(answer: &Value) -> Result<Ownership, StoreError> {
         Value::Int(-1) => Ok(Ownership::Other),
         other => Err(StoreError::unexpected(other)),
     }
-}
-
-/// Milliseconds as Redis takes them: whole ones, rounded up, so that a deadline computed from the
-/// duration never lies behind the key's expiry, and a positive duration is never zero.
-fn whole_millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
 }

@@ -33,6 +33,8 @@ pub(crate) struct State {
     pub(super) limit: Option<Instant>,
     /// The end of `min_hold`.
     pub(super) keep_until: Option<Instant>,
+    /// Until when a command that sets the key may be under way, on a connection that broke.
+    pub(super) in_doubt_until: Option<Instant>,
     /// The number that the store drew.
     pub(super) fence: Option<u64>,
     /// Whether the holder asked for it.
@@ -54,6 +56,8 @@ pub(super) enum Phase {
     /// A command that can set the key was sent, and its answer is not known.
     Asked,
     Held,
+    /// A command that deletes the key was sent, and its answer is not known.
+    Releasing,
     Lost(LostReason),
     Ended,
 }
@@ -90,6 +94,7 @@ impl State {
             wanted: None,
             limit: None,
             keep_until: None,
+            in_doubt_until: None,
             fence: None,
             fenced,
             body: None,

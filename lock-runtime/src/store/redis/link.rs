@@ -7,6 +7,7 @@ use redis::aio::ConnectionManager;
 use redis::{Cmd, Pipeline, RedisResult, Value};
 use tokio::time::{Instant, timeout_at};
 
+use super::StoreError;
 use super::reopening::Reopening;
 use super::script::Script;
 
@@ -21,6 +22,23 @@ impl Timeouts {
     /// How long one operation may take: to connect, and to be answered.
     pub(crate) fn total(self) -> Duration {
         self.connection + self.response
+    }
+}
+
+/// How many replicas have to confirm that they have a lock, and how long that may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Replicas {
+    pub(crate) count: u32,
+    pub(crate) timeout: Duration,
+}
+
+impl Replicas {
+    /// Redis blocks the connection until so many replicas have all that was written on it before
+    /// (<https://redis.io/docs/latest/commands/wait/>).
+    fn wait(self) -> Cmd {
+        let mut command = redis::cmd("WAIT");
+        command.arg(self.count).arg(whole_millis(self.timeout));
+        command
     }
 }
 
@@ -72,6 +90,9 @@ pub(super) struct Link {
     /// Whether a command was sent on a connection that broke before the answer came, so that
     /// nobody knows whether it was carried out.
     pub(super) in_doubt: bool,
+    replicas: Option<Replicas>,
+    /// How many replicas confirmed the last command.
+    confirmed: i64,
 }
 
 impl Link {
@@ -80,12 +101,35 @@ impl Link {
             connection,
             limit: Instant::now() + timeouts.total(),
             in_doubt: false,
+            replicas: None,
+            confirmed: 0,
         }
     }
 
+    /// Has replicas confirm what is written.
+    pub(super) fn with_replicas(self, replicas: Option<Replicas>) -> Self {
+        Self { replicas, ..self }
+    }
+
     pub(super) async fn ask(&mut self, command: &Cmd) -> RedisResult<Value> {
-        let answer = self.connection.ask(command).await;
-        answer.and_then(Value::extract_error)
+        if self.replicas.is_none() {
+            let answer = self.connection.ask(command).await;
+            return answer.and_then(Value::extract_error);
+        }
+        let mut pipeline = redis::pipe();
+        pipeline.add_command(command.clone());
+        let answer = self.ask_all(pipeline).await?.swap_remove(0);
+        answer.extract_error()
+    }
+
+    /// Fails when too few replicas have what was written last.
+    pub(super) fn check_replicas(&self) -> Result<(), StoreError> {
+        match self.replicas {
+            Some(replicas) if self.confirmed < i64::from(replicas.count) => {
+                Err(StoreError::too_few_replicas(self.confirmed, replicas))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Like `ask`, but `None` when the connection broke for the first time: then ask again, since
@@ -129,9 +173,26 @@ impl Link {
     }
 
     /// Sends many commands at once. A command that the server refused has its error in its place.
-    pub(super) async fn ask_all(&mut self, pipeline: &Pipeline) -> RedisResult<Vec<Value>> {
-        self.connection.ask_all(pipeline).await
+    pub(super) async fn ask_all(&mut self, mut pipeline: Pipeline) -> RedisResult<Vec<Value>> {
+        let Some(replicas) = self.replicas else {
+            return self.connection.ask_all(&pipeline).await;
+        };
+        // In one pipeline, since on another connection there would be nothing to wait for.
+        pipeline.add_command(replicas.wait());
+        let mut answers = self.connection.ask_all(&pipeline).await?;
+        self.confirmed = match answers.pop() {
+            Some(Value::Int(count)) => count,
+            Some(Value::ServerError(error)) => return Err(error.into()),
+            _ => 0,
+        };
+        Ok(answers)
     }
+}
+
+/// Milliseconds as Redis takes them: whole ones, rounded up, so that a deadline computed from the
+/// duration never lies behind the key's expiry, and a positive duration is never zero.
+pub(super) fn whole_millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
 }
 
 fn timed_out(elapsed: &tokio::time::error::Elapsed) -> redis::RedisError {
