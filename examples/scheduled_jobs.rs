@@ -7,7 +7,8 @@
 //!
 //! Processes of this program stand for the machines. The functions to copy are `clean_up` and
 //! `worker`; the rest starts the processes and counts what they did. The locks are in the Redis of
-//! `REDIS_URL`, or else in a `redis-server` that is started for the run.
+//! `REDIS_URL`, or else in a `redis-server` that is started for the run. Kill a worker: the others
+//! run its share.
 
 use std::env;
 use std::io::{BufRead, BufReader, ErrorKind};
@@ -115,8 +116,8 @@ fn supervise(workers: usize, ticks: u64, redis_url: &str) -> anyhow::Result<Exit
             .stdout(Stdio::piped())
             .spawn()?;
         let output = process.stdout.take().context("the worker has no output")?;
-        let sender = sender.clone();
-        thread::spawn(move || read(number, output, &sender));
+        let (ticks, sender) = (ticks.clone(), sender.clone());
+        thread::spawn(move || read(number, output, ticks, &sender));
         processes.push(process);
     }
     drop(sender);
@@ -131,47 +132,46 @@ fn supervise(workers: usize, ticks: u64, redis_url: &str) -> anyhow::Result<Exit
     }
 
     println!();
-    let mut right = true;
+    let wrong: Vec<_> = rows.iter().filter(|row| row.runs != 1).collect();
+    for row in &wrong {
+        println!("{} ran {} times", row.time(), row.runs);
+    }
+    if wrong.is_empty() {
+        println!("{} ticks, and each ran exactly once.", rows.len());
+    }
+    let mut all_well = wrong.is_empty();
     for (number, process) in (1..).zip(&mut processes) {
         let status = process.wait()?;
         if !status.success() {
-            println!("worker {number} failed: {status}");
-            right = false;
+            println!("Worker {number} failed: {status}");
+            all_well = false;
         }
     }
-    for row in rows.iter().filter(|row| row.runs != 1) {
-        println!("{} ran {} times", row.time(), row.runs);
-        right = false;
-    }
-    if right {
-        println!("{} ticks, and each ran exactly once.", rows.len());
-    }
-    Ok(if right {
+    Ok(if all_well {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     })
 }
 
-/// What a worker said of a tick.
+/// What became of a tick on one worker.
 struct Answer {
     number: usize,
     tick: u64,
-    ran: bool,
+    cell: &'static str,
 }
 
-fn read(number: usize, output: ChildStdout, sender: &Sender<Answer>) {
+fn read(number: usize, output: ChildStdout, mut ticks: Range<u64>, sender: &Sender<Answer>) {
+    let answer = |tick, cell| drop(sender.send(Answer { number, tick, cell }));
     for line in BufReader::new(output).lines().map_while(Result::ok) {
         if let Some((tick, said)) = line.split_once(' ')
             && let Ok(tick) = tick.parse()
         {
-            let _ = sender.send(Answer {
-                number,
-                tick,
-                ran: said == "ran",
-            });
+            answer(tick, if said == "ran" { "ran" } else { "·" });
+            ticks.start = tick + 1;
         }
     }
+    ticks.for_each(|tick| answer(tick, "gone"));
 }
 
 /// One tick: who ran it.
@@ -192,8 +192,8 @@ impl Row {
 
     /// Prints the row when all have answered.
     fn add(&mut self, answer: &Answer) {
-        self.runs += usize::from(answer.ran);
-        self.cells[answer.number - 1] = if answer.ran { "ran" } else { "·" };
+        self.runs += usize::from(answer.cell == "ran");
+        self.cells[answer.number - 1] = answer.cell;
         if self.cells.iter().all(|cell| !cell.is_empty()) {
             let cells = (1..).zip(&self.cells).map(|(number, cell)| {
                 let width = format!("worker {number}").len();

@@ -18,15 +18,16 @@ step() {
     "$@"
 }
 
+root() {
+    if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
+}
+
 # need <command> <its package in apt> <its package in brew>
 need() {
     command -v "$1" >/dev/null && return
-    if command -v apt-get >/dev/null && [ "$(id -u)" -eq 0 ]; then
-        apt-get update
-        DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$2"
-    elif command -v apt-get >/dev/null && command -v sudo >/dev/null; then
-        sudo apt-get update
-        sudo DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$2"
+    if command -v apt-get >/dev/null && { [ "$(id -u)" -eq 0 ] || command -v sudo >/dev/null; }; then
+        root apt-get update || true # what fails may be an index that is not needed
+        root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$2"
     elif command -v brew >/dev/null; then
         brew install "$3"
     else
@@ -42,12 +43,12 @@ if [ -n "${REDIS_SERVER:-}" ]; then
     PATH="$(dirname "$REDIS_SERVER"):$PATH"
 fi
 need redis-server redis-server redis
-redis=$(redis-server --version)
-case $redis in
-*v=[0-6].*) fail "the tests need Redis 7 or newer, not $redis: see https://redis.io/docs/latest/operate/oss_and_stack/install/" ;;
-esac
+redis=$(redis-server --version | sed 's/.*v=\([0-9.]*\).*/\1/')
+if [ "${redis%%.*}" -lt 7 ]; then
+    fail "the tests need Redis 7 or newer, and this is $redis: see https://redis.io/docs/latest/operate/oss_and_stack/install/"
+fi
 if ! cargo fmt --version >/dev/null 2>&1 || ! cargo clippy --version >/dev/null 2>&1; then
-    rustup component add rustfmt clippy
+    rustup component add rustfmt clippy || fail "cargo fmt or cargo clippy is missing: install both"
 fi
 
 # The default members and what the tests are made with, the same in each command, so that nothing is
@@ -65,20 +66,21 @@ step "docs" env RUSTDOCFLAGS="-D warnings" cargo doc "${packages[@]}" --no-deps
 if cargo nextest --version >/dev/null 2>&1; then
     step "tests" cargo nextest run "${packages[@]}" --no-fail-fast
 else
-    step "tests" cargo test "${packages[@]}" --all-targets --no-fail-fast
+    step "tests" cargo test "${packages[@]}" --tests --no-fail-fast
 fi
 step "doc tests" cargo test "${packages[@]}" --doc
 
-socket=$(mktemp -d)
-redis-server --port 0 --unixsocket "$socket/redis" --save "" --logfile "$socket/log" &
+# This Redis listens on no port at all.
+place=$(mktemp -d)
+redis-server --port 0 --unixsocket "$place/socket" --save "" --logfile "$place/log" &
 server=$!
-trap 'kill $server; wait $server; rm -r "$socket"' EXIT
+trap 'kill "$server"; wait "$server" || true; rm -r "$place"' EXIT
 for _ in $(seq 300); do
-    [ -S "$socket/redis" ] && break
+    [ -S "$place/socket" ] && break
     sleep 0.1
 done
 step "quickstart, in memory" cargo run --quiet --example quickstart
-step "quickstart, on Redis" env REDIS_URL="redis+unix://$socket/redis" cargo run --quiet --example quickstart
+step "quickstart, on Redis" env REDIS_URL="redis+unix://$place/socket" cargo run --quiet --example quickstart
 step "scheduled_jobs" cargo run --quiet --example scheduled_jobs -- --workers 3
 
-printf '\ntest.sh: all passed in %d s, with %s and %s\n' "$SECONDS" "$(rustc --version)" "$redis"
+printf '\ntest.sh: all passed in %d s (%s, Redis %s)\n' "$SECONDS" "$(rustc --version)" "$redis"

@@ -1,14 +1,15 @@
 //! The arguments: parsed, checked, each with its span.
 
-use std::time::Duration;
+mod value;
 
-use proc_macro2::{Span, TokenStream, TokenTree};
-use quote::ToTokens;
+use proc_macro2::{Span, TokenStream};
 use syn::ext::IdentExt;
 use syn::parse::{ParseStream, Parser};
-use syn::{Error, Expr, ExprLit, Ident, Lit, LitStr, Path, Result, Token};
+use syn::{Error, Expr, Ident, Lit, Path, Result, Token};
 
 use crate::key::{Key, Template};
+pub(crate) use value::{Pause, Time};
+use value::{Value, skip_value, string};
 
 /// Every argument, and how it is written.
 const ARGUMENTS: [(&str, &str); 15] = [
@@ -48,16 +49,6 @@ pub(crate) struct Args {
     pub(crate) bind: Option<Ident>,
     pub(crate) locker: Option<Expr>,
     pub(crate) root: Option<Path>,
-}
-
-pub(crate) enum Time {
-    Literal(Duration, Span),
-    Expr(Expr),
-}
-
-pub(crate) enum Pause {
-    Fixed(Time),
-    Exponential(Duration, Duration),
 }
 
 impl Args {
@@ -131,7 +122,7 @@ impl Args {
             "retries" => self.retries = Some(value.retries()?),
             "backoff" => self.backoff = Some(value.backoff()?),
             "wait" if input.peek(Token![=]) => self.wait = Some(value.time()?),
-            "or_else" => self.or_else = Some(value.expr()?),
+            "or_else" => self.or_else = Some(value.closure()?),
             "max_hold" => self.max_hold = Some(value.time()?),
             "min_hold" => self.min_hold = Some(value.time()?),
             "on_lost" => {
@@ -222,184 +213,28 @@ impl Args {
     }
 }
 
-/// What follows the name of an argument.
-struct Value<'a> {
-    name: &'a Ident,
-    example: &'static str,
-    input: ParseStream<'a>,
-}
-
-impl Value<'_> {
-    fn expr(&self) -> Result<Expr> {
-        self.equals()?;
-        self.input.parse().map(ungroup)
-    }
-
-    fn equals(&self) -> Result<()> {
-        let (name, example, input) = (self.name, self.example, self.input);
-        let equals: Option<Token![=]> = input.parse()?;
-        if equals.is_none() || input.is_empty() || input.peek(Token![,]) {
-            let message = format!("`{name}` needs a value: `{example}`");
-            return Err(Error::new(name.span(), message));
-        }
-        Ok(())
-    }
-
-    fn refuse<T>(&self, what: impl ToTokens, why: &str) -> Result<T> {
-        let (name, example) = (self.name, self.example);
-        let message = format!("`{name}` {why}: `{example}`");
-        Err(Error::new_spanned(what, message))
-    }
-
-    fn nothing(&self) -> Result<()> {
-        if !self.input.peek(Token![=]) {
-            return Ok(());
-        }
-        let value = self.expr()?;
-        let name = self.name;
-        let message = format!("`{name}` is a flag: write `{name}` alone, or leave it out");
-        Err(Error::new_spanned(value, message))
-    }
-
-    fn word(&self, what: &str) -> Result<Ident> {
-        self.equals()?;
-        let found = self.input.fork();
-        self.input
-            .parse()
-            .or_else(|_| self.refuse(next(&found), &format!("{what}, without quotes")))
-    }
-
-    fn path(&self) -> Result<Path> {
-        self.equals()?;
-        let found = self.input.fork();
-        self.input
-            .call(Path::parse_mod_style)
-            .or_else(|_| self.refuse(next(&found), "takes a path, without quotes"))
-    }
-
-    fn retries(&self) -> Result<Expr> {
-        let expr = self.expr()?;
-        let is_number = match &expr {
-            Expr::Lit(literal) => match &literal.lit {
-                Lit::Int(number) => number.base10_parse::<u32>().is_ok(),
-                _ => false,
-            },
-            Expr::Unary(negative) => !matches!(&*negative.expr, Expr::Lit(_)),
-            _ => true,
-        };
-        if is_number {
-            Ok(expr)
-        } else {
-            self.refuse(expr, "is how many attempts follow the first, from 0 up")
-        }
-    }
-
-    fn time(&self) -> Result<Time> {
-        self.time_of(self.expr()?)
-    }
-
-    fn time_of(&self, expr: Expr) -> Result<Time> {
-        match (string(&expr), &expr) {
-            (Some(literal), _) => self.literal(&literal),
-            (None, Expr::Lit(literal)) => self.refuse(
-                literal,
-                "needs a unit: write it as a string, or as an expression of type `Duration`",
-            ),
-            _ => Ok(Time::Expr(expr)),
-        }
-    }
-
-    fn literal(&self, literal: &LitStr) -> Result<Time> {
-        let time = self.duration(&literal.value(), literal)?;
-        if self.name == "ttl" && time < Duration::from_millis(10) {
-            return self.refuse(literal, "must be at least 10 ms, for clocks drift");
-        }
-        Ok(Time::Literal(time, literal.span()))
-    }
-
-    fn backoff(&self) -> Result<Pause> {
-        let expr = self.expr()?;
-        if let Expr::Range(range) = &expr {
-            return self.refuse(range, "takes a range as one string");
-        }
-        let literal = string(&expr).filter(|literal| literal.value().contains(".."));
-        let Some(literal) = literal else {
-            return self.time_of(expr).map(Pause::Fixed);
-        };
-        let text = literal.value();
-        let (from, cap) = text.split_once("..").unwrap_or_default();
-        let (from, cap) = (
-            self.duration(from, &literal)?,
-            self.duration(cap, &literal)?,
-        );
-        if from > cap {
-            return self.refuse(
-                literal,
-                "grows from the first pause to the second, longer one",
-            );
-        }
-        Ok(Pause::Exponential(from, cap))
-    }
-
-    fn duration(&self, text: &str, literal: &LitStr) -> Result<Duration> {
-        let Ok(duration) = humantime::parse_duration(text) else {
-            let message = format!(
-                "{text:?} is not a duration: write a number and a unit, such as \"500ms\", \"5s\" or \"1m 30s\""
-            );
-            return Err(Error::new(literal.span(), message));
-        };
-        if duration.is_zero() {
-            return self.refuse(
-                literal,
-                "can't be zero: leave it out, or write a longer one",
-            );
-        }
-        Ok(duration)
-    }
-}
-
-/// Literals that come through `macro_rules!` wear an invisible group.
-fn ungroup(mut expr: Expr) -> Expr {
-    while let Expr::Group(group) = expr {
-        expr = *group.expr;
-    }
-    expr
-}
-
-fn string(expr: &Expr) -> Option<LitStr> {
-    match expr {
-        Expr::Lit(ExprLit {
-            lit: Lit::Str(literal),
-            ..
-        }) => Some(literal.clone()),
-        _ => None,
-    }
-}
-
-fn next(input: ParseStream<'_>) -> TokenTree {
-    input.parse().expect("a value has begun")
-}
-
-fn skip_value(input: ParseStream<'_>) {
-    if input.parse::<Token![=]>().is_ok() {
-        // What is wrong with it is not worth a second error.
-        let _ = input.parse::<Expr>();
-    }
-}
-
-/// How many letters to insert, delete or replace to get from one word to the other.
+/// How many letters to insert, delete, replace, or swap with the next, to make one word of the other.
 fn distance(one: &str, other: &str) -> usize {
-    let mut row: Vec<usize> = (0..=other.chars().count()).collect();
-    for (i, a) in one.chars().enumerate() {
-        let mut diagonal = i;
-        row[0] = i + 1;
-        for (j, b) in other.chars().enumerate() {
-            let replaced = diagonal + usize::from(a != b);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+    let (one, other): (Vec<char>, Vec<char>) = (one.chars().collect(), other.chars().collect());
+    let mut rows = vec![vec![0; other.len() + 1]; one.len() + 1];
+    for i in 0..=one.len() {
+        for j in 0..=other.len() {
+            rows[i][j] = if i == 0 || j == 0 {
+                i + j
+            } else {
+                let replaced = rows[i - 1][j - 1] + usize::from(one[i - 1] != other[j - 1]);
+                let swapped = i > 1 && j > 1 && one[i - 2..i] == [other[j - 1], other[j - 2]];
+                let swapped = if swapped {
+                    rows[i - 2][j - 2] + 1
+                } else {
+                    replaced
+                };
+                let shifted = rows[i - 1][j].min(rows[i][j - 1]) + 1;
+                replaced.min(swapped).min(shifted)
+            };
         }
     }
-    row[other.chars().count()]
+    rows[one.len()][other.len()]
 }
 
 #[cfg(test)]

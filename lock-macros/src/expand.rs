@@ -1,17 +1,16 @@
 //! Arguments and a function become the function that locks.
 
-use std::collections::HashSet;
+mod async_trait;
+mod scope;
 
 use proc_macro2::{Group, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, TokenStreamExt, quote, quote_spanned};
 use syn::parse::{ParseStream, Parser};
 use syn::visit_mut::{self, VisitMut};
-use syn::{
-    Attribute, Error, Expr, ExprReference, FnArg, GenericParam, Path, Result, ReturnType,
-    Signature, Token, Type, TypeInfer, Visibility,
-};
+use syn::{Attribute, Error, Result, ReturnType, Signature, Token, Type, TypeInfer, Visibility};
 
 use crate::args::{Args, Pause, Time};
+pub(crate) use scope::{Root, Scope};
 
 /// The function that locks; or the function as it came, so that an editor keeps working, and all errors.
 pub(crate) fn expand(args: TokenStream, item: &TokenStream) -> TokenStream {
@@ -69,6 +68,7 @@ impl Function {
 
     fn locked(self, args: &Args) -> Result<TokenStream> {
         let signature = &self.signature;
+        let ours = Span::mixed_site();
         let mut lock = Lock {
             args,
             root: Root(args.root.clone()),
@@ -78,7 +78,10 @@ impl Function {
         let block = if let Some(asynchronous) = signature.asyncness {
             lock.asynchronous = asynchronous.span;
             let (ret, span) = match &signature.output {
-                ReturnType::Default => (quote!(()), signature.ident.span()),
+                ReturnType::Default => {
+                    let span = signature.ident.span();
+                    (quote_spanned!(ours.located_at(span)=> ()), span)
+                }
                 ReturnType::Type(_, ret) => {
                     let mut ret = ret.clone();
                     ImplTraits.visit_type_mut(&mut ret);
@@ -87,12 +90,12 @@ impl Function {
                 }
             };
             lock.block(&ret, span, &self.body)
-        } else if is_async_trait(signature) {
+        } else if async_trait::is_made(signature) {
             if let Some(receiver) = signature.receiver() {
                 lock.scope.receiver = Some(Ident::new("__self", receiver.self_token.span));
             }
             let fail = "the body of this method was not found in what `#[async_trait]` made of it: move it to a function of its own and lock that";
-            in_async_trait(self.body.stream(), &lock)
+            async_trait::lock_inside(self.body.stream(), &lock)
                 .ok_or_else(|| Error::new_spanned(&signature.ident, fail))?
         } else {
             let message = "this function is not async: write `async fn`; if you did, put `#[redis_locked]` above the attribute that changes it, such as `#[tokio::main]`";
@@ -247,142 +250,6 @@ impl Lock<'_> {
         let (seconds, nanoseconds) = (duration.as_secs(), duration.subsec_nanos());
         quote_spanned!(Span::mixed_site()=> #root::Duration::new(#seconds, #nanoseconds))
     }
-}
-
-/// The way to the hidden module of the facade.
-pub(crate) struct Root(pub(crate) Option<Path>);
-
-impl Root {
-    /// With the location of its tokens moved, or the path would drag every caret to the attribute.
-    pub(crate) fn at(&self, span: Span) -> TokenStream {
-        let Some(path) = &self.0 else {
-            return quote_spanned!(span=> ::redis_locked::__private);
-        };
-        let moved = path.to_token_stream().into_iter().map(|mut token| {
-            token.set_span(token.span().located_at(span));
-            token
-        });
-        let path: TokenStream = moved.collect();
-        quote_spanned!(span=> #path::__private)
-    }
-}
-
-/// What the expressions in the arguments may refer to.
-pub(crate) struct Scope {
-    /// Names that the function surely has: its arguments and const generics.
-    pub(crate) known: HashSet<String>,
-    /// What `self` is called, where it is not `self`.
-    pub(crate) receiver: Option<Ident>,
-}
-
-impl Scope {
-    fn of(signature: &Signature) -> Self {
-        let mut known = HashSet::new();
-        for argument in &signature.inputs {
-            if let FnArg::Typed(argument) = argument {
-                names(argument.pat.to_token_stream(), &mut known);
-            }
-        }
-        for parameter in &signature.generics.params {
-            if let GenericParam::Const(parameter) = parameter {
-                known.insert(parameter.ident.to_string());
-            }
-        }
-        Self {
-            known,
-            receiver: None,
-        }
-    }
-
-    pub(crate) fn expr(&self, expr: &Expr) -> TokenStream {
-        match &self.receiver {
-            Some(receiver) => renamed(expr.to_token_stream(), receiver),
-            None => expr.to_token_stream(),
-        }
-    }
-
-    pub(crate) fn borrow(&self, expr: &Expr) -> TokenStream {
-        let start = first_span(expr.to_token_stream());
-        // Printed by syn, which puts parentheses where they are needed, and only there.
-        self.expr(&Expr::Reference(ExprReference {
-            attrs: Vec::new(),
-            and_token: Token![&](Span::mixed_site().located_at(start)),
-            mutability: None,
-            expr: Box::new(expr.clone()),
-        }))
-    }
-}
-
-fn names(pattern: TokenStream, known: &mut HashSet<String>) {
-    for token in pattern {
-        match token {
-            TokenTree::Ident(name) => {
-                known.insert(name.to_string());
-            }
-            TokenTree::Group(group) => names(group.stream(), known),
-            _ => {}
-        }
-    }
-}
-
-fn renamed(tokens: TokenStream, receiver: &Ident) -> TokenStream {
-    let rename = |token| match token {
-        TokenTree::Ident(name) if name == "self" => {
-            let span = receiver.span().located_at(name.span());
-            Ident::new(&receiver.to_string(), span).into()
-        }
-        TokenTree::Group(group) => regroup(&group, renamed(group.stream(), receiver)).into(),
-        token => token,
-    };
-    tokens.into_iter().map(rename).collect()
-}
-
-fn is_async_trait(signature: &Signature) -> bool {
-    let mut lifetimes = signature.generics.lifetimes();
-    lifetimes.any(|parameter| parameter.lifetime.ident == "async_trait")
-}
-
-/// Locks the block of `let __ret: T = { … };` (`let _: () = { … };` without a return type): the user's,
-/// with the arguments destructured before it.
-fn in_async_trait(tokens: TokenStream, lock: &Lock<'_>) -> Option<TokenStream> {
-    let mut tokens: Vec<TokenTree> = tokens.into_iter().collect();
-    for at in 0..tokens.len() {
-        let (place, block) = if let Some((ret, end)) = assignment(&tokens[at..]) {
-            let TokenTree::Group(body) = &tokens[at + end] else {
-                continue;
-            };
-            let span = first_span(ret.clone());
-            (at + end, regroup(body, lock.block(&ret, span, body)))
-        } else if let TokenTree::Group(group) = &tokens[at] {
-            let Some(inside) = in_async_trait(group.stream(), lock) else {
-                continue;
-            };
-            (at, regroup(group, inside))
-        } else {
-            continue;
-        };
-        tokens[place] = block.into();
-        return Some(tokens.into_iter().collect());
-    }
-    None
-}
-
-/// The type of the assignment that begins here, and where its value stands.
-fn assignment(tokens: &[TokenTree]) -> Option<(TokenStream, usize)> {
-    let is = |at: usize, text| {
-        tokens
-            .get(at)
-            .is_some_and(|token| token.to_string() == text)
-    };
-    if !(is(0, "let") && (is(1, "__ret") || is(1, "_")) && is(2, ":")) {
-        return None;
-    }
-    let end = (3..tokens.len()).find(|at| is(*at, ";"))?;
-    if !is(end - 2, "=") {
-        return None;
-    }
-    let ret = tokens[3..end - 2].iter().cloned().collect();
-    Some((ret, end - 1))
 }
 
 /// `impl Trait` is not a type that can be named: the compiler finds it.

@@ -3,11 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use crate::error::LockError;
 use crate::locker::{Locker, Settings};
+use crate::store::alerts::Alerts;
 use crate::store::memory::MemoryStore;
+use crate::store::quorum::QuorumStore;
 use crate::store::redis::{RedisStore, Replicas, Servers, Timeouts};
 use crate::store::{Store, StoreError};
 
@@ -28,6 +31,7 @@ pub struct LockerBuilder {
     owner: Option<String>,
     default_ttl: Duration,
     pub(crate) timeouts: Timeouts,
+    server_timeout: Duration,
     replicas: Option<Replicas>,
 }
 
@@ -41,6 +45,7 @@ impl Default for LockerBuilder {
                 connection: Duration::from_secs(2),
                 response: Duration::from_secs(1),
             },
+            server_timeout: Duration::from_millis(100),
             replicas: None,
         }
     }
@@ -80,6 +85,14 @@ impl LockerBuilder {
         self
     }
 
+    /// How long each server of a quorum may take to answer. By default 100 ms.
+    ///
+    /// A server that hangs costs each operation up to this, so choose it far below the ttls.
+    pub fn server_timeout(mut self, timeout: Duration) -> Self {
+        self.server_timeout = timeout;
+        self
+    }
+
     /// Has this many replicas confirm each lock, within this time: one that they do not is
     /// released, and is `Backend`, so that no failover to one of them loses a lock that was granted.
     ///
@@ -102,9 +115,51 @@ impl LockerBuilder {
         let failed =
             |error: StoreError| LockError::backend(None, "connected", 1, started.elapsed(), error);
         let server = Servers::one(url, self.timeouts).map_err(|error| failed(error.into()))?;
-        let store = RedisStore::new(server, self.timeouts, self.replicas);
+        let store = self.store(server, Arc::default());
         store.connect().await.map_err(failed)?;
         Ok(self.build(Arc::new(store)))
+    }
+
+    /// Connects to several independent Redis servers, at best an odd number from three: a lock is
+    /// held while more than half of them grant it (the Redlock algorithm).
+    ///
+    /// A minority of servers may be down, hang or lose their data. Each operation asks all of them
+    /// side by side. `fenced` is refused: the servers could not agree on a growing number.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidRequest` without a URL; `Backend` when a URL cannot be used, or when no majority of
+    /// the servers answers within the connection and response timeouts.
+    pub async fn connect_quorum<U: AsRef<str>>(
+        self,
+        urls: impl IntoIterator<Item = U>,
+    ) -> Result<Locker, LockError> {
+        let started = Instant::now();
+        let failed =
+            |error: StoreError| LockError::backend(None, "connected", 1, started.elapsed(), error);
+        let alerts = Arc::default();
+        let servers = urls
+            .into_iter()
+            .map(|url| {
+                let server = Servers::one(url.as_ref(), self.timeouts)?;
+                Ok(self.store(server, Arc::clone(&alerts)))
+            })
+            .collect::<Result<Vec<_>, redis::RedisError>>()
+            .map_err(|error| failed(error.into()))?;
+        if servers.is_empty() {
+            return Err(LockError::InvalidRequest {
+                key: None,
+                problem: "a quorum needs the URLs of its servers".into(),
+            });
+        }
+        let answers = join_all(servers.iter().map(RedisStore::connect)).await;
+        let errors: Vec<_> = answers.into_iter().filter_map(Result::err).collect();
+        if 2 * (servers.len() - errors.len()) <= servers.len() {
+            return Err(failed(StoreError::no_majority(errors, servers.len())));
+        }
+        let servers = servers.into_iter().map(|server| Arc::new(server) as _);
+        let quorum = QuorumStore::new(servers.collect(), alerts, self.server_timeout);
+        Ok(self.build(Arc::new(quorum)))
     }
 
     /// A locker on a `redis` client. Connects with the first request.
@@ -114,8 +169,12 @@ impl LockerBuilder {
     }
 
     pub(crate) fn on(self, servers: Servers) -> Locker {
-        let store = RedisStore::new(servers, self.timeouts, self.replicas);
+        let store = self.store(servers, Arc::default());
         self.build(Arc::new(store))
+    }
+
+    fn store(&self, servers: Servers, alerts: Arc<Alerts>) -> RedisStore {
+        RedisStore::new(servers, self.timeouts, self.replicas, alerts)
     }
 
     /// A locker whose locks are in this process's memory.

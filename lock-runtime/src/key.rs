@@ -40,7 +40,7 @@ impl Key {
 
 /// Watches the fields of one template while it is formatted.
 ///
-/// Formatted arguments don't tell where a field begins and ends, so each is wrapped in a [`Field`]
+/// Formatted arguments don't tell where a field begins and ends, so each is wrapped in a `Field`
 /// that looks at how far the text has come before and after it. One field may stay unwrapped: it has
 /// what the others and the literal text leave over. That one is a capture in the user's own literal,
 /// where rustc can point at the name.

@@ -1,10 +1,9 @@
 //! What the attribute's code calls. Not for use by hand; it may change with any version.
 
-pub use std::boxed::Box;
 pub use std::option::Option;
 pub use std::result::Result;
 pub use std::time::Duration;
-pub use std::{concat, file, format_args, line, stringify};
+pub use std::format_args;
 
 pub use crate::backoff::Backoff;
 pub use crate::key::{Fields, Key};

@@ -325,6 +325,11 @@ impl Wish {
             locker,
             key,
         };
+        if self.fenced
+            && let Some(reason) = order.locker.store().refuses_fencing()
+        {
+            return Err(LockError::invalid(order.key(), reason));
+        }
         if self.fenced && order.counter.is_none() {
             let problem = "its braces allow no fencing counter in the same cluster slot; leave \
                            out the `}`, or put a part of the key between braces";

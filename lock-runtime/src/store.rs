@@ -2,9 +2,10 @@
 //!
 //! A store knows keys, tokens and milliseconds, and nothing of functions, retries or leases.
 
-mod alerts;
+pub(crate) mod alerts;
 pub(crate) mod failure;
 pub(crate) mod memory;
+pub(crate) mod quorum;
 pub(crate) mod redis;
 
 use std::fmt;
@@ -34,6 +35,11 @@ pub(crate) trait Store: fmt::Debug + Send + Sync + 'static {
     /// Tells when this key may be free, as far as attempts that are [`Asking::Watching`] were told
     /// so by [`Holder::rings`].
     fn alert(&self, key: &str) -> Alert;
+
+    /// Why no fencing numbers can be had here, if so.
+    fn refuses_fencing(&self) -> Option<&'static str> {
+        None
+    }
 
     /// Closes the connections; the next call opens them again.
     fn close(&self);

@@ -1,9 +1,10 @@
 //! What a function can take: patterns, generics, lifetimes, and futures that can't be sent.
 
+use std::cell::{Cell, OnceCell};
 use std::fmt::{Debug, Display};
 use std::rc::Rc;
 
-use redis_locked::{LockError, redis_locked};
+use redis_locked::{Lease, LockError, redis_locked};
 
 use super::{alone, held};
 
@@ -146,13 +147,52 @@ async fn a_future_is_send_when_its_body_is() {
     }
 
     assert_eq!(*alone(assert_send(send(Box::new(1)))).await, 1);
-    let text = assert_send(recursive(1));
-    assert_eq!(alone(text).await, ["depth:1", "depth:0"]);
+    let keys = assert_send(recursive(1));
+    assert_eq!(alone(keys).await, ["depth:1", "depth:0"]);
+    let several_fields = assert_send(impl_trait("a", 1));
+    assert_eq!(alone(several_fields).await, "a:1");
 }
 
 #[tokio::test]
 async fn a_body_need_not_be_send() {
     assert_eq!(*alone(not_send(Rc::new(1))).await, 1);
+}
+
+/// Notes when it is dropped whether the lock is still held.
+#[derive(Default)]
+struct Watch {
+    lease: Rc<OnceCell<Lease>>,
+    held: Rc<Cell<Option<bool>>>,
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.held.set(self.lease.get().map(Lease::is_held));
+    }
+}
+
+#[redis_locked(key = "k", bind = lease)]
+async fn watched(used: Watch, _unused: Watch, stop: bool) -> Result<(), LockError> {
+    used.lease.get_or_init(|| lease);
+    if stop {
+        return Ok(());
+    }
+    tokio::task::yield_now().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn arguments_drop_under_the_lock_if_the_body_uses_them() {
+    for stop in [true, false] {
+        let used = Watch::default();
+        let unused = Watch {
+            lease: used.lease.clone(),
+            held: Rc::default(),
+        };
+        let (inside, outside) = (used.held.clone(), unused.held.clone());
+        alone(watched(used, unused, stop)).await;
+        assert_eq!((inside.get(), outside.get()), (Some(true), Some(false)));
+    }
 }
 
 #[tokio::test]

@@ -52,19 +52,16 @@ async fn fixed_backoff() -> Result<String, LockError> {
     held()
 }
 
-#[cfg(any())] // WAIT
 #[redis_locked(key = "k", wait = "20ms")]
 async fn waits() -> Result<String, LockError> {
     held()
 }
 
-#[cfg(any())] // WAIT
 #[redis_locked(key = "k", wait = TTL / 100)]
 async fn waits_as_told() -> Result<String, LockError> {
     held()
 }
 
-#[cfg(any())] // WAIT
 #[redis_locked(key = "k", wait)]
 async fn waits_forever() -> Result<String, LockError> {
     held()
@@ -96,11 +93,8 @@ async fn all_arguments() {
     assert_eq!(alone(literals(1)).await, "all:1");
     assert_eq!(alone(expressions()).await, "k");
     assert_eq!(alone(from_arguments(1, 1)).await, "k");
-    #[cfg(any())] // WAIT
     assert_eq!(alone(waits()).await, "k");
-    #[cfg(any())] // WAIT
     assert_eq!(alone(waits_as_told()).await, "k");
-    #[cfg(any())] // WAIT
     assert_eq!(alone(waits_forever()).await, "k");
 }
 
@@ -109,9 +103,7 @@ async fn attempts_end() {
     assert!(busy("k", fixed_backoff()).await.unwrap_err().is_busy());
     assert!(busy("k", expressions()).await.unwrap_err().is_busy());
     assert!(busy("k", from_arguments(1, 2)).await.unwrap_err().is_busy());
-    #[cfg(any())] // WAIT
     assert!(busy("k", waits()).await.unwrap_err().is_busy());
-    #[cfg(any())] // WAIT
     assert!(busy("k", waits_as_told()).await.unwrap_err().is_busy());
 }
 

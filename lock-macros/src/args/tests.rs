@@ -1,4 +1,6 @@
-use quote::quote;
+use std::time::Duration;
+
+use quote::{ToTokens, quote};
 
 use super::*;
 
@@ -137,6 +139,8 @@ fn only_the_nearest_name_is_offered() {
     for (text, name) in [
         ("tll", "ttl"),
         ("TTL", "there are"),
+        ("dealy", "there are"),
+        ("tlt", "ttl"),
         ("retrys", "retries"),
         ("retry", "retries"),
         ("maxhold", "max_hold"),

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::time::Duration;
 
 use super::redis::Replicas;
 use redis::{ErrorKind, RedisError, ServerErrorKind};
@@ -33,6 +34,34 @@ impl StoreError {
 }
 
 impl StoreError {
+    pub(crate) fn late(patience: Duration) -> Self {
+        Self {
+            happened: format!("a server did not answer within {patience:?}"),
+            advice: "check its load and the network, or raise the locker's server timeout",
+            may_pass: true,
+            unresolved: true,
+            source: "no answer in time".into(),
+        }
+    }
+
+    /// So many of these servers failed that the rest is no majority.
+    pub(crate) fn no_majority(mut errors: Vec<Self>, servers: usize) -> Self {
+        let failed = errors.len();
+        let unresolved = errors.iter().any(|error| error.unresolved);
+        let may_pass = errors.iter().any(|error| error.may_pass);
+        let source: Box<dyn Error + Send + Sync> = match errors.pop() {
+            Some(error) => Box::new(error),
+            None => "no server answered".into(),
+        };
+        Self {
+            happened: format!("{failed} of {servers} servers failed, so that no majority is left"),
+            advice: "check the servers; a lock needs more than half of them",
+            may_pass,
+            unresolved,
+            source,
+        }
+    }
+
     pub(crate) fn too_few_replicas(confirmed: i64, wanted: Replicas) -> Self {
         let Replicas { count, timeout } = wanted;
         Self {

@@ -14,6 +14,7 @@ use futures_util::future::BoxFuture;
 use redis::{Cmd, Pipeline, RedisError, RedisResult, Value};
 use tokio::time::Instant;
 
+use super::alerts::Alerts;
 use super::{
     Acquired, Alert, Answer, Asking, Entry, Extended, Extension, Holder, Released, Store,
     StoreError, owner_of,
@@ -45,11 +46,12 @@ impl RedisStore {
         servers: Servers,
         mut timeouts: Timeouts,
         replicas: Option<Replicas>,
+        alerts: Arc<Alerts>,
     ) -> Self {
         // A command that replicas have to confirm is answered only then.
         timeouts.response += replicas.map_or(Duration::ZERO, |replicas| replicas.timeout);
         Self {
-            tracking: Tracking::new(servers.clone(), timeouts),
+            tracking: Tracking::new(servers.clone(), timeouts, alerts),
             servers,
             timeouts,
             replicas,

@@ -1,12 +1,14 @@
 //! The connection by which the helpers themselves ask a server.
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::{Mutex as StdMutex, PoisonError};
+use std::sync::Mutex as StdMutex;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Cmd, FromRedisValue, RedisResult};
 use tokio::sync::Mutex;
+
+use crate::lock::lock;
 
 /// Much longer than any server takes, also on a machine that runs too many tests at once.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -118,8 +120,4 @@ fn name(command: &Cmd) -> String {
         }
         _ => name,
     }
-}
-
-fn lock<T>(mutex: &StdMutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -4,16 +4,25 @@ use std::fs;
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 
-pub(crate) struct Directory(PathBuf);
+/// A fresh directory, removed with all that is in it when dropped.
+pub struct Directory(PathBuf);
 
 impl Directory {
-    pub(crate) fn new() -> Self {
+    /// Makes one.
+    ///
+    /// # Panics
+    /// If it can't be made.
+    #[must_use]
+    #[expect(clippy::new_without_default, reason = "it does something")]
+    pub fn new() -> Self {
         let path = std::env::temp_dir().join(format!("redis-locked-{:016x}", random()));
         fs::create_dir(&path).unwrap_or_else(|error| panic!("create {}: {error}", path.display()));
         Self(path)
     }
 
-    pub(crate) fn path(&self) -> &Path {
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
         &self.0
     }
 }

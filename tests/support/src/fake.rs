@@ -91,15 +91,9 @@ async fn serve(
 /// The answer to what clients send when they connect.
 fn greeting(command: &[String]) -> Option<String> {
     let name = command.first()?.to_uppercase();
-    let is = |position: usize, word| {
-        command
-            .get(position)
-            .is_some_and(|argument| argument.eq_ignore_ascii_case(word))
-    };
     match name.as_str() {
-        "HELLO" if is(1, "3") => Some("%1\r\n$5\r\nproto\r\n:3".to_owned()),
         "HELLO" => Some("*2\r\n$5\r\nproto\r\n:2".to_owned()),
-        "CLIENT" if is(1, "ID") => Some(":1".to_owned()),
+        "CLIENT" if command.get(1)?.eq_ignore_ascii_case("ID") => Some(":1".to_owned()),
         "AUTH" | "CLIENT" | "SELECT" => Some("+OK".to_owned()),
         "PING" => Some("+PONG".to_owned()),
         _ => None,

@@ -3,12 +3,13 @@
 mod ask;
 mod background;
 mod control;
-mod directory;
 mod faults;
+mod lock;
 mod port;
 mod signal;
 
 pub mod clock;
+pub mod directory;
 pub mod fake;
 pub mod history;
 pub mod logs;
@@ -18,6 +19,7 @@ pub mod proxy;
 pub mod server;
 pub mod until;
 
+pub use directory::Directory;
 pub use fake::FakeAnswers;
 pub use history::Journal;
 pub use logs::Logs;

@@ -219,6 +219,7 @@ mod tests {
     use redis::cmd;
 
     use crate::server::Server;
+    use crate::until::until;
 
     const LIMIT: Duration = Duration::from_secs(10);
 
@@ -285,6 +286,20 @@ mod tests {
             !monitor.events().await.is_empty(),
             "the monitor was killed too"
         );
+    }
+
+    #[tokio::test]
+    async fn it_disconnects_when_dropped() {
+        let server = Server::start().await;
+        let clients = async || {
+            let info: redis::InfoDict = server.ask(cmd("INFO").arg("clients")).await;
+            info.get::<usize>("connected_clients")
+        };
+        let before = clients().await;
+        let monitor = server.monitor();
+        assert_ne!(clients().await, before);
+        drop(monitor);
+        until(LIMIT, "it has gone", async || clients().await == before).await;
     }
 
     #[tokio::test]

@@ -5,13 +5,14 @@ use std::fmt::Display;
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use crate::lock::lock;
 use crate::signal;
 use crate::until::until_some;
 
@@ -227,10 +228,6 @@ fn each_line(
     });
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -317,17 +314,24 @@ mod tests {
         assert_eq!(child.wait(LIMIT).await.code(), Some(3));
     }
 
+    #[test]
+    #[should_panic(expected = "cargo build --example no_such_thing")]
+    fn an_example_that_is_not_built_is_named() {
+        let _ = Process::example("no_such_thing");
+    }
+
     #[tokio::test]
     #[should_panic(expected = "and as errors:\noh no")]
     async fn a_line_that_never_comes_is_reported_with_what_it_wrote() {
         let child =
-            shell("echo some; echo oh no >&2; exec 2>&-; sleep 0.1; exec >&-; sleep 100").start();
+            shell("echo some; echo oh no >&2; exec 2>&-; sleep 0.1; exec >&-; exec sleep 100")
+                .start();
         child.wait_for_line("other", LIMIT).await;
     }
 
     #[tokio::test]
     #[should_panic(expected = "in vain until the child process has ended")]
     async fn a_child_that_does_not_end_is_reported() {
-        shell("sleep 100").start().wait(SHORT).await;
+        shell("exec sleep 100").start().wait(SHORT).await;
     }
 }

@@ -8,7 +8,7 @@ mod tests;
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
@@ -16,6 +16,7 @@ use tokio::sync::watch;
 
 use self::lane::Lane;
 use crate::background::Background;
+use crate::lock::lock;
 use crate::port::Port;
 use crate::server::Server;
 
@@ -285,8 +286,4 @@ async fn connection(mut client: TcpStream, target: u16, number: u64, shared: &Sh
     if let Some(server) = server {
         relay::see_off(server).await;
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -7,13 +7,14 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
 
 use crate::control::{self, Control};
 use crate::directory::Directory;
+use crate::lock::lock;
 use crate::port::Port;
 use crate::signal;
 
@@ -237,7 +238,7 @@ impl Server {
     }
 
     fn child(&self) -> MutexGuard<'_, Child> {
-        self.child.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.child)
     }
 }
 

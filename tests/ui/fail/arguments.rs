@@ -1,3 +1,7 @@
+//! Names and values of arguments.
+
+#![allow(unused_variables)]
+
 use redis_locked::{LockError, redis_locked};
 
 #[redis_locked(key = "k", tll = "5s")]

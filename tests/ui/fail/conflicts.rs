@@ -1,3 +1,7 @@
+//! Arguments that exclude or need each other, and everything wrong at once.
+
+#![allow(unused_variables)]
+
 use redis_locked::{LockError, redis_locked};
 
 #[redis_locked(key = "k", retries = 3, wait)]

@@ -1,3 +1,5 @@
+//! Durations and numbers.
+
 use redis_locked::{LockError, redis_locked};
 
 #[redis_locked(key = "k", ttl = "5 sceonds", retries = 1, backoff = "fast")]

@@ -1,3 +1,5 @@
+//! What can't be locked.
+
 use std::future::Future;
 use std::pin::Pin;
 

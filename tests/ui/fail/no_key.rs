@@ -1,3 +1,7 @@
+//! A key that is missing or empty.
+
+#![allow(unused_variables)]
+
 use redis_locked::{LockError, redis_locked};
 
 #[redis_locked]

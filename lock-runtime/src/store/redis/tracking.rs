@@ -27,7 +27,7 @@ pub(super) struct Tracking {
 }
 
 impl Tracking {
-    pub(super) fn new(servers: Servers, timeouts: Timeouts) -> Arc<Self> {
+    pub(super) fn new(servers: Servers, timeouts: Timeouts, alerts: Arc<Alerts>) -> Arc<Self> {
         Arc::new_cyclic(|this: &Weak<Self>| {
             let this = this.clone();
             let open = move |number| {
@@ -37,7 +37,7 @@ impl Tracking {
             Self {
                 connection: Arc::new(Reopening::new(open)),
                 timeouts,
-                alerts: Arc::default(),
+                alerts,
                 refused: AtomicBool::new(false),
             }
         })

@@ -12,7 +12,8 @@ use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::time::{Instant, sleep_until};
 
 use super::lane::Lane;
-use super::{AfterLoss, Shared, lock};
+use super::{AfterLoss, Shared};
+use crate::lock::lock;
 
 /// How a connection ended.
 #[derive(Clone, Copy, PartialEq, Eq)]

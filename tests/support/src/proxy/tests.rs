@@ -84,7 +84,7 @@ async fn a_delay_of_answers_delays_all_alike_and_keeps_their_order() {
         assert_eq!(echoed.await.expect("ran").as_ref(), Ok(word));
     }
     let took = start.elapsed();
-    assert!((DELAY..DELAY * 5).contains(&took), "{took:?} for all");
+    assert!((DELAY..DELAY * 25).contains(&took), "{took:?} for all");
     assert!(!server.exists("key").await);
 }
 

@@ -128,6 +128,9 @@ async fn keys_are_set_read_and_deleted() {
 async fn only_the_calls_of_others_are_counted() {
     let server = Server::start().await;
     let mut connection = server.connection().await;
+    for _ in 0..5 {
+        server.get("key").await;
+    }
     server.reset_stats().await;
     for _ in 0..3 {
         let _: () = redis::cmd("SET")
@@ -152,6 +155,20 @@ async fn only_the_calls_of_others_are_counted() {
     assert_eq!(server.command_calls().await.len(), 3);
     server.reset_stats().await;
     assert!(server.command_calls().await.is_empty());
+}
+
+#[tokio::test]
+async fn the_helpers_ask_over_one_connection() {
+    let server = Server::start().await;
+    let accepted = async || {
+        let info: redis::InfoDict = server.ask(redis::cmd("INFO").arg("stats")).await;
+        info.get::<u64>("total_connections_received")
+    };
+    let before = accepted().await;
+    for _ in 0..5 {
+        server.get("key").await;
+    }
+    assert_eq!(accepted().await, before);
 }
 
 #[tokio::test]

@@ -1,3 +1,5 @@
+//! Names in templates that don't exist, or are no text.
+
 use redis_locked::{LockError, redis_locked};
 
 struct Customer {
@@ -72,6 +74,21 @@ async fn expression_is_no_text(order: Order) -> Result<(), LockError> {
 
 #[redis_locked(key = "order:{self.id}")]
 async fn no_self(order: Order) -> Result<(), LockError> {
+    Ok(())
+}
+
+#[redis_locked(key = "report:{id")]
+async fn left_open(id: u8) -> Result<(), LockError> {
+    Ok(())
+}
+
+#[redis_locked(key = "report:id}")]
+async fn left_closed(id: u8) -> Result<(), LockError> {
+    Ok(())
+}
+
+#[redis_locked(key = "report:{id:zz}")]
+async fn unknown_spec(id: u8) -> Result<(), LockError> {
     Ok(())
 }
 

@@ -1,0 +1,197 @@
+//! What follows the names of arguments.
+
+use std::time::Duration;
+
+use proc_macro2::{Span, TokenTree};
+use quote::ToTokens;
+use syn::parse::ParseStream;
+use syn::{Error, Expr, ExprLit, Ident, Lit, LitStr, Path, Result, Token};
+
+pub(crate) enum Time {
+    Literal(Duration, Span),
+    Expr(Expr),
+}
+
+pub(crate) enum Pause {
+    Fixed(Time),
+    Exponential(Duration, Duration),
+}
+
+/// What follows the name of an argument.
+pub(super) struct Value<'a> {
+    pub(super) name: &'a Ident,
+    pub(super) example: &'static str,
+    pub(super) input: ParseStream<'a>,
+}
+
+impl Value<'_> {
+    pub(super) fn expr(&self) -> Result<Expr> {
+        self.equals()?;
+        self.input.parse().map(ungroup)
+    }
+
+    fn equals(&self) -> Result<()> {
+        let (name, example, input) = (self.name, self.example, self.input);
+        let equals: Option<Token![=]> = input.parse()?;
+        if equals.is_none() || input.is_empty() || input.peek(Token![,]) {
+            let message = format!("`{name}` needs a value: `{example}`");
+            return Err(Error::new(name.span(), message));
+        }
+        Ok(())
+    }
+
+    fn refuse<T>(&self, what: impl ToTokens, why: &str) -> Result<T> {
+        let (name, example) = (self.name, self.example);
+        let message = format!("`{name}` {why}: `{example}`");
+        Err(Error::new_spanned(what, message))
+    }
+
+    pub(super) fn nothing(&self) -> Result<()> {
+        if !self.input.peek(Token![=]) {
+            return Ok(());
+        }
+        let value = self.expr()?;
+        let name = self.name;
+        let message = format!("`{name}` is a flag: write `{name}` alone, or leave it out");
+        Err(Error::new_spanned(value, message))
+    }
+
+    pub(super) fn word(&self, what: &str) -> Result<Ident> {
+        self.equals()?;
+        let found = self.input.fork();
+        self.input
+            .parse()
+            .or_else(|_| self.refuse(next(&found), &format!("{what}, without quotes")))
+    }
+
+    pub(super) fn path(&self) -> Result<Path> {
+        self.equals()?;
+        let found = self.input.fork();
+        self.input
+            .call(Path::parse_mod_style)
+            .or_else(|_| self.refuse(next(&found), "takes a path, without quotes"))
+    }
+
+    /// Refuses what is surely none: rustc would say so three times.
+    pub(super) fn closure(&self) -> Result<Expr> {
+        let expr = self.expr()?;
+        let is_other = match &expr {
+            Expr::Closure(closure) => closure.inputs.len() != 1,
+            Expr::Lit(_) => true,
+            _ => false,
+        };
+        if is_other {
+            return self.refuse(expr, "takes a closure with one argument, the error");
+        }
+        Ok(expr)
+    }
+
+    pub(super) fn retries(&self) -> Result<Expr> {
+        let expr = self.expr()?;
+        let is_number = match &expr {
+            Expr::Lit(literal) => match &literal.lit {
+                Lit::Int(number) => number.base10_parse::<u32>().is_ok(),
+                _ => false,
+            },
+            Expr::Unary(negative) => !matches!(&*negative.expr, Expr::Lit(_)),
+            _ => true,
+        };
+        if is_number {
+            Ok(expr)
+        } else {
+            self.refuse(expr, "is how many attempts follow the first, from 0 up")
+        }
+    }
+
+    pub(super) fn time(&self) -> Result<Time> {
+        self.time_of(self.expr()?)
+    }
+
+    fn time_of(&self, expr: Expr) -> Result<Time> {
+        match (string(&expr), &expr) {
+            (Some(literal), _) => self.literal(&literal),
+            (None, Expr::Lit(literal)) => self.refuse(
+                literal,
+                "needs a unit: write it as a string, or as an expression of type `Duration`",
+            ),
+            _ => Ok(Time::Expr(expr)),
+        }
+    }
+
+    fn literal(&self, literal: &LitStr) -> Result<Time> {
+        let time = self.duration(&literal.value(), literal)?;
+        if self.name == "ttl" && time < Duration::from_millis(10) {
+            return self.refuse(literal, "must be at least 10 ms, for clocks drift");
+        }
+        Ok(Time::Literal(time, literal.span()))
+    }
+
+    pub(super) fn backoff(&self) -> Result<Pause> {
+        let expr = self.expr()?;
+        if let Expr::Range(range) = &expr {
+            return self.refuse(range, "takes a range as one string");
+        }
+        let literal = string(&expr).filter(|literal| literal.value().contains(".."));
+        let Some(literal) = literal else {
+            return self.time_of(expr).map(Pause::Fixed);
+        };
+        let text = literal.value();
+        let (from, cap) = text.split_once("..").unwrap_or_default();
+        let (from, cap) = (
+            self.duration(from, &literal)?,
+            self.duration(cap, &literal)?,
+        );
+        if from > cap {
+            return self.refuse(
+                literal,
+                "grows from the first pause to the second, longer one",
+            );
+        }
+        Ok(Pause::Exponential(from, cap))
+    }
+
+    fn duration(&self, text: &str, literal: &LitStr) -> Result<Duration> {
+        let Ok(duration) = humantime::parse_duration(text) else {
+            let message = format!(
+                "{text:?} is not a duration: write a number and a unit, such as \"500ms\", \"5s\" or \"1m 30s\""
+            );
+            return Err(Error::new(literal.span(), message));
+        };
+        if duration.is_zero() {
+            return self.refuse(
+                literal,
+                "can't be zero: leave it out, or write a longer one",
+            );
+        }
+        Ok(duration)
+    }
+}
+
+/// Literals that come through `macro_rules!` wear an invisible group.
+fn ungroup(mut expr: Expr) -> Expr {
+    while let Expr::Group(group) = expr {
+        expr = *group.expr;
+    }
+    expr
+}
+
+pub(super) fn string(expr: &Expr) -> Option<LitStr> {
+    match expr {
+        Expr::Lit(ExprLit {
+            lit: Lit::Str(literal),
+            ..
+        }) => Some(literal.clone()),
+        _ => None,
+    }
+}
+
+fn next(input: ParseStream<'_>) -> TokenTree {
+    input.parse().expect("a value has begun")
+}
+
+pub(super) fn skip_value(input: ParseStream<'_>) {
+    if input.parse::<Token![=]>().is_ok() {
+        // What is wrong with it is not worth a second error.
+        let _ = input.parse::<Expr>();
+    }
+}
