@@ -8,6 +8,7 @@ use crate::guard::LockGuard;
 use crate::lease::Lease;
 use crate::locker::Locker;
 use crate::store::{Acquired, Asking, Entry, Holder, StoreError};
+use crate::telemetry::{self, Waiting};
 use crate::tenure::{Tenure, Terms};
 use crate::token::random_token;
 
@@ -38,6 +39,15 @@ impl Order {
         LockGuard::new(Tenure::new(locker, entry, self.terms.ttl, Lease::current()))
     }
 
+    /// The owner for the next attempt, after one that was not granted.
+    pub(crate) fn again(&self, last: LockGuard) -> LockGuard {
+        if self.locker.store().spends_tokens() {
+            self.guard()
+        } else {
+            last
+        }
+    }
+
     pub(crate) fn busy(
         &self,
         attempts: u32,
@@ -46,16 +56,19 @@ impl Order {
     ) -> LockError {
         let (owner, retry_after) =
             holder.map_or((None, None), |holder| (holder.owner, holder.left));
-        LockError::Busy {
+        let error = LockError::Busy {
             key: self.key().to_owned(),
             attempts,
             waited: started.elapsed(),
             owner,
             retry_after,
-        }
+        };
+        telemetry::busy(self.terms.name, &error);
+        error
     }
 
     pub(crate) fn failed(&self, attempts: u32, started: Instant, error: StoreError) -> LockError {
+        telemetry::backend(self.terms.name);
         let (key, waited) = (Some(self.key()), started.elapsed());
         LockError::backend(key, "acquired", attempts, waited, error)
     }
@@ -68,7 +81,8 @@ pub(crate) async fn acquire(
     backoff: Backoff,
 ) -> Result<LockGuard, LockError> {
     let started = Instant::now();
-    let guard = order.guard();
+    let _waiting = Waiting::new(order.terms.name);
+    let mut guard = order.guard();
     let mut pauses = backoff.pauses();
     let mut attempts = 0;
     let mut in_doubt = false;
@@ -81,14 +95,17 @@ pub(crate) async fn acquire(
             (false, false) => Asking::Plain,
         };
         match attempt(&guard, order.terms, asking).await? {
-            Attempt::Granted => return Ok(guard),
-            Attempt::Busy(holder) if last => return Err(order.busy(attempts, started, holder)),
-            Attempt::Busy(_) => in_doubt = false,
+            Attempt::Granted => return Ok(guard.begun(&order, attempts, started)),
+            Attempt::Busy(holder) | Attempt::Split(holder) if last => {
+                return Err(order.busy(attempts, started, holder));
+            }
+            Attempt::Busy(_) | Attempt::Split(_) => in_doubt = false,
             Attempt::Failed(error) if last || !error.may_pass => {
                 return Err(order.failed(attempts, started, error));
             }
             Attempt::Failed(error) => in_doubt |= error.unresolved,
         }
+        guard = order.again(guard);
         sleep(pauses.next().unwrap_or_default()).await;
     }
 }
@@ -96,6 +113,8 @@ pub(crate) async fn acquire(
 pub(crate) enum Attempt {
     Granted,
     Busy(Option<Holder>),
+    /// Busy, after some of several servers were taken.
+    Split(Option<Holder>),
     Failed(StoreError),
 }
 
@@ -121,16 +140,21 @@ pub(crate) async fn attempt(
                 tenure.leave_in_doubt();
             }
             if !tenure.granted(since, fence, terms) {
-                return Err(LockError::Lost {
-                    key: guard.key().to_owned(),
-                    reason: LostReason::Expired,
-                });
+                let (key, reason) = (guard.key().to_owned(), LostReason::Expired);
+                telemetry::lost(terms.name, &key, reason);
+                return Err(LockError::Lost { key, reason });
             }
             Ok(Attempt::Granted)
         }
         Ok(Acquired::Busy(holder)) => {
             tenure.not_granted();
             Ok(Attempt::Busy(holder))
+        }
+        Ok(Acquired::Split { holder, in_doubt }) => {
+            if !in_doubt {
+                tenure.not_granted();
+            }
+            Ok(Attempt::Split(holder))
         }
         Err(error) => {
             if !error.unresolved && asking != Asking::Again {

@@ -8,11 +8,13 @@ use std::task::{Context, Poll, ready};
 use futures_util::future::{BoxFuture, MaybeDone};
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
+use tracing::Span;
 
 use crate::error::{LockError, LostReason};
 use crate::guard::LockGuard;
 use crate::request::{LockRequest, OnLost};
 use crate::store::{Answer, Released};
+use crate::telemetry;
 
 pin_project! {
     /// Acquires, polls the body while the lock is surely held, releases.
@@ -26,12 +28,14 @@ pin_project! {
         cutoff: Option<Pin<Box<Sleep>>>,
         step: Step,
         on_lost: OnLost,
+        // Around the body and all that is done for it.
+        run: Span,
     }
 }
 
 enum Step {
     /// Not polled yet: what the request looks at is the task that polls.
-    Asked(Option<LockRequest>),
+    Asked(LockRequest),
     Acquiring(BoxFuture<'static, Result<LockGuard, LockError>>),
     Held(LockGuard),
     Releasing {
@@ -48,7 +52,8 @@ impl<F: Future> Locked<F> {
             body: MaybeDone::Future(body),
             cutoff: None,
             on_lost: request.lost_policy(),
-            step: Step::Asked(Some(request)),
+            run: Span::none(),
+            step: Step::Asked(request),
         }
     }
 }
@@ -58,15 +63,24 @@ impl<F: Future> Future for Locked<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
+        if let Step::Asked(request) = this.step {
+            *this.run = request.span();
+        }
+        let _in_run = this.run.enter();
         loop {
             match this.step {
-                Step::Asked(request) => match request.take() {
-                    Some(request) => *this.step = Step::Acquiring(request.start()),
-                    None => *this.step = Step::Done,
-                },
+                Step::Asked(_) => {
+                    if let Step::Asked(request) = mem::replace(this.step, Step::Done) {
+                        *this.step = Step::Acquiring(request.start());
+                    }
+                }
                 Step::Acquiring(acquire) => match ready!(acquire.as_mut().poll(cx)) {
-                    Ok(guard) => *this.step = Step::Held(guard),
+                    Ok(guard) => {
+                        telemetry::acquired(this.run, &guard);
+                        *this.step = Step::Held(guard);
+                    }
                     Err(error) => {
+                        telemetry::failed(this.run, &error);
                         this.body.set(MaybeDone::Gone);
                         *this.step = Step::Done;
                         return Poll::Ready(Err(error));
@@ -74,7 +88,11 @@ impl<F: Future> Future for Locked<F> {
                 },
                 Step::Held(guard) => {
                     let body = this.body.as_mut();
-                    match ready!(poll_held(guard, *this.on_lost, body, this.cutoff, cx)) {
+                    let ended = ready!(poll_held(guard, *this.on_lost, body, this.cutoff, cx));
+                    if ended.is_ok() {
+                        telemetry::ran(this.run, guard);
+                    }
+                    match ended {
                         Ok(()) if guard.passed_on() => *this.step = Step::Done,
                         Ok(()) => {
                             let asked = Instant::now();
@@ -89,11 +107,14 @@ impl<F: Future> Future for Locked<F> {
                             };
                         }
                         Err(reason) => {
+                            guard.tenure.tell_loss(reason);
                             let key = guard.key().to_owned();
+                            let error = LockError::Lost { key, reason };
+                            telemetry::failed(this.run, &error);
                             this.body.set(MaybeDone::Gone);
                             // Drops the guard, which releases in the background.
                             *this.step = Step::Done;
-                            return Poll::Ready(Err(LockError::Lost { key, reason }));
+                            return Poll::Ready(Err(error));
                         }
                     }
                 }
@@ -130,11 +151,7 @@ fn poll_held<F: Future>(
     }
     if guard.enter(|| body.poll(cx)).is_ready() {
         if let Some(reason) = guard.tenure.loss() {
-            tracing::warn!(
-                lock.key = guard.key(),
-                %reason,
-                "lock was lost before the body ended"
-            );
+            guard.tenure.tell_loss(reason);
         }
         return Poll::Ready(Ok(()));
     }

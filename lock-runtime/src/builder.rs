@@ -1,17 +1,19 @@
 //! The settings of a locker, and the servers it connects to.
 
+mod quorum;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use crate::error::LockError;
 use crate::locker::{Locker, Settings};
 use crate::store::alerts::Alerts;
 use crate::store::memory::MemoryStore;
-use crate::store::quorum::QuorumStore;
-use crate::store::redis::{RedisStore, Replicas, Servers, Timeouts};
+#[cfg(feature = "sentinel")]
+use crate::store::redis::{Login, Sentinels};
+use crate::store::redis::{RedisStore, Replicas, Servers, Timeouts, Tls};
 use crate::store::{Store, StoreError};
 
 /// Settings of a [`Locker`], from [`Locker::builder`].
@@ -33,6 +35,9 @@ pub struct LockerBuilder {
     pub(crate) timeouts: Timeouts,
     server_timeout: Duration,
     replicas: Option<Replicas>,
+    pub(crate) tls: Tls,
+    #[cfg(feature = "sentinel")]
+    sentinel_login: Option<Login>,
 }
 
 impl Default for LockerBuilder {
@@ -47,6 +52,9 @@ impl Default for LockerBuilder {
             },
             server_timeout: Duration::from_millis(100),
             replicas: None,
+            tls: Tls::default(),
+            #[cfg(feature = "sentinel")]
+            sentinel_login: None,
         }
     }
 }
@@ -85,26 +93,87 @@ impl LockerBuilder {
         self
     }
 
-    /// How long each server of a quorum may take to answer. By default 100 ms.
+    /// How long an operation waits for the servers of a quorum that do not answer. By default
+    /// 100 ms.
     ///
-    /// A server that hangs costs each operation up to this, so choose it far below the ttls.
+    /// Servers that hang cost up to this, so choose it far below the ttls; a server that is always
+    /// later than this is as good as down, so choose it above what the network takes.
     pub fn server_timeout(mut self, timeout: Duration) -> Self {
         self.server_timeout = timeout;
         self
     }
 
-    /// Has this many replicas confirm each lock, within this time: one that they do not is
-    /// released, and is `Backend`, so that no failover to one of them loses a lock that was granted.
+    /// Has this many replicas confirm each lock, within this time, before it is granted, so that no
+    /// failover to one of them loses it.
     ///
-    /// Costs a `WAIT` with each command that acquires or extends, which holds up the connection for
-    /// as long as the replicas take. A failover to a replica that is not among those that confirmed
-    /// can still lose the lock: ask for all of them, or fence what the lock protects.
+    /// Too few confirmations are `Backend`, and the key is released. Extensions are confirmed too:
+    /// a lock that is renewed is lost at its deadline when the replicas stop confirming.
+    ///
+    /// Replication does not wait: without this, a master that dies right after it has granted a lock
+    /// takes the lock with it, and the replica that takes over grants it again. What remains:
+    ///
+    /// - A failover to a replica that is not among those that confirmed loses the lock. Ask for all
+    ///   replicas that may take over, or fence what the lock protects.
+    /// - Redis does not say which replicas confirmed, and a replica that confirmed and then lost its
+    ///   data can still be promoted.
+    /// - A master that is cut off from its replicas can grant nothing more, but one that others think
+    ///   dead while it still reaches this many replicas can: keep the quorum of the failover and the
+    ///   number here such that both cannot be.
+    /// - A release is not confirmed: after a failover, a released key may be back until its ttl is
+    ///   over. Nobody holds it twice; those who wait, wait that long.
+    /// - The clocks of master and replicas have to agree, since a key expires at the same instant on
+    ///   both: a replica whose clock is ahead lets a lock go early once it is promoted.
+    ///
+    /// It costs a `WAIT` behind each command that acquires or extends. Redis blocks the whole
+    /// connection for it, so commands of other locks queue behind: choose a time of few milliseconds
+    /// over what the replicas usually take.
     pub fn replicas(mut self, count: u32, timeout: Duration) -> Self {
         self.replicas = Some(Replicas { count, timeout });
         self
     }
 
-    /// Connects to one Redis server.
+    /// Who to be to the sentinels, where they ask for a password; by default nobody. The
+    /// credentials in the URLs are those of the servers.
+    ///
+    /// Needs the cargo feature `sentinel`.
+    #[cfg(feature = "sentinel")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "sentinel")))]
+    pub fn sentinel_login(mut self, username: Option<&str>, password: &str) -> Self {
+        self.sentinel_login = Some(Login {
+            username: username.map(str::to_owned),
+            password: password.to_owned(),
+        });
+        self
+    }
+
+    /// Whom to trust with `rediss://` URLs, in PEM form: the certificate of the authority that has
+    /// signed those of the servers, or several. Then no other is trusted; by default, those are
+    /// that the system trusts.
+    ///
+    /// Needs the cargo feature `tls`.
+    #[cfg(feature = "tls")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
+    pub fn root_certificate(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.tls.root = Some(pem.into());
+        self
+    }
+
+    /// Who to be with `rediss://` URLs, where the servers ask clients for a certificate: one, with
+    /// those between it and its authority if there are any, and its private key, in PEM form.
+    ///
+    /// Needs the cargo feature `tls`.
+    #[cfg(feature = "tls")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
+    pub fn client_certificate(
+        mut self,
+        chain: impl Into<Vec<u8>>,
+        key: impl Into<Vec<u8>>,
+    ) -> Self {
+        self.tls.client = Some((chain.into(), key.into()));
+        self
+    }
+
+    /// Connects to one Redis server. With the cargo feature `tls`, `rediss://` URLs work too.
     ///
     /// # Errors
     ///
@@ -114,57 +183,125 @@ impl LockerBuilder {
         let started = Instant::now();
         let failed =
             |error: StoreError| LockError::backend(None, "connected", 1, started.elapsed(), error);
-        let server = Servers::one(url, self.timeouts).map_err(|error| failed(error.into()))?;
+        let server =
+            Servers::one(url, &self.tls, self.timeouts).map_err(|error| failed(error.into()))?;
         let store = self.store(server, Arc::default());
         store.connect().await.map_err(failed)?;
         Ok(self.build(Arc::new(store)))
     }
 
-    /// Connects to several independent Redis servers, at best an odd number from three: a lock is
-    /// held while more than half of them grant it (the Redlock algorithm).
+    /// Connects to a Redis Cluster, by the URLs of some of its nodes; one that answers is enough.
     ///
-    /// A minority of servers may be down, hang or lose their data. Each operation asks all of them
-    /// side by side. `fenced` is refused: the servers could not agree on a growing number.
+    /// The credentials in the URLs are those of all nodes. A lock's key and its fencing counter are
+    /// in one slot, so that it needs one master only; what a key has between `{` and `}` decides on
+    /// the slot as usual. The locker follows slots that move and masters that change. Those who
+    /// wait are woken by the node that has the key, as on a single server.
+    ///
+    /// A failover takes the cluster's `cluster-node-timeout` and about a second; meanwhile, requests
+    /// for keys of that master fail with `Backend`, unless their `retries` or `wait` outlast it. Like
+    /// every failover, it can lose a lock that was granted just before: see
+    /// [`replicas`](Self::replicas).
+    ///
+    /// While a slot moves, a `fenced` request waits for its key or fails until both the key's
+    /// counter and the slot have moved, usually some milliseconds.
+    ///
+    /// Needs the cargo feature `cluster`.
     ///
     /// # Errors
     ///
-    /// `InvalidRequest` without a URL; `Backend` when a URL cannot be used, or when no majority of
-    /// the servers answers within the connection and response timeouts.
-    pub async fn connect_quorum<U: AsRef<str>>(
+    /// `InvalidRequest` without a URL; `Backend` when a URL cannot be used, or when no node answers
+    /// within the connection and response timeouts, refuses the credentials or is no node of a
+    /// cluster.
+    ///
+    /// ```no_run
+    /// # use redis_locked_runtime as redis_locked;
+    /// # async fn connect() -> Result<(), redis_locked::LockError> {
+    /// let locker = redis_locked::Locker::builder()
+    ///     .connect_cluster(["redis://10.0.0.1:6379", "redis://10.0.0.2:6379"])
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "cluster")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "cluster")))]
+    pub async fn connect_cluster<U: AsRef<str>>(
         self,
         urls: impl IntoIterator<Item = U>,
     ) -> Result<Locker, LockError> {
+        let mut urls = urls.into_iter().peekable();
+        if urls.peek().is_none() {
+            return Err(unnamed("a cluster needs the URLs of some of its nodes"));
+        }
+        let servers = Servers::cluster(urls, &self.tls);
+        self.connect_to(servers).await
+    }
+
+    /// Connects to the master that sentinels watch under this name, such as `"mymaster"`, by the
+    /// URLs of the sentinels.
+    ///
+    /// Credentials and database in the URLs are those of the servers, which are reached with TLS
+    /// where the sentinels are; [`sentinel_login`](Self::sentinel_login) gives those of the
+    /// sentinels. The locker asks the sentinels each time it opens a connection, and opens one when
+    /// the last broke or turns out to lead to a replica. So it follows a failover; until the
+    /// sentinels have seen that the master is down (`down-after-milliseconds`) and promoted a
+    /// replica, requests fail with `Backend`, unless their `retries` or `wait` outlast it.
+    ///
+    /// Like every failover, it can lose a lock that was granted just before, and a master that is
+    /// cut off may go on granting locks to clients on its side: see [`replicas`](Self::replicas),
+    /// and `min-replicas-to-write` in the server's settings.
+    ///
+    /// Needs the cargo feature `sentinel`.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidRequest` without a URL; `Backend` when a URL cannot be used, or when no sentinel
+    /// answers within the connection timeout, none knows the name, or the master does not answer or
+    /// refuses the credentials.
+    ///
+    /// ```no_run
+    /// # use redis_locked_runtime as redis_locked;
+    /// # async fn connect() -> Result<(), redis_locked::LockError> {
+    /// let sentinels = ["redis://10.0.0.1:26379", "redis://10.0.0.2:26379"];
+    /// let locker = redis_locked::Locker::builder()
+    ///     .connect_sentinel(sentinels, "mymaster")
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "sentinel")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "sentinel")))]
+    pub async fn connect_sentinel<U: AsRef<str>>(
+        self,
+        urls: impl IntoIterator<Item = U>,
+        master: &str,
+    ) -> Result<Locker, LockError> {
+        let mut urls = urls.into_iter().peekable();
+        if urls.peek().is_none() {
+            return Err(unnamed("it needs the URLs of the sentinels"));
+        }
+        let login = self.sentinel_login.as_ref();
+        let sentinels = Sentinels::new(urls, login, master, &self.tls, self.timeouts);
+        let servers = sentinels.map(|sentinels| Servers::Sentinel(Arc::new(sentinels)));
+        self.connect_to(servers).await
+    }
+
+    #[cfg(any(feature = "cluster", feature = "sentinel"))]
+    async fn connect_to(self, servers: redis::RedisResult<Servers>) -> Result<Locker, LockError> {
         let started = Instant::now();
         let failed =
             |error: StoreError| LockError::backend(None, "connected", 1, started.elapsed(), error);
-        let alerts = Arc::default();
-        let servers = urls
-            .into_iter()
-            .map(|url| {
-                let server = Servers::one(url.as_ref(), self.timeouts)?;
-                Ok(self.store(server, Arc::clone(&alerts)))
-            })
-            .collect::<Result<Vec<_>, redis::RedisError>>()
-            .map_err(|error| failed(error.into()))?;
-        if servers.is_empty() {
-            return Err(LockError::InvalidRequest {
-                key: None,
-                problem: "a quorum needs the URLs of its servers".into(),
-            });
-        }
-        let answers = join_all(servers.iter().map(RedisStore::connect)).await;
-        let errors: Vec<_> = answers.into_iter().filter_map(Result::err).collect();
-        if 2 * (servers.len() - errors.len()) <= servers.len() {
-            return Err(failed(StoreError::no_majority(errors, servers.len())));
-        }
-        let servers = servers.into_iter().map(|server| Arc::new(server) as _);
-        let quorum = QuorumStore::new(servers.collect(), alerts, self.server_timeout);
-        Ok(self.build(Arc::new(quorum)))
+        let servers = servers.map_err(|error| failed(error.into()))?;
+        let store = self.store(servers, Arc::default());
+        store.connect().await.map_err(failed)?;
+        Ok(self.build(Arc::new(store)))
     }
 
-    /// A locker on a `redis` client. Connects with the first request.
+    /// A locker on a `redis` client, with the certificates that the client has. Connects with the
+    /// first request.
     #[must_use]
     pub fn from_client(self, client: redis::Client) -> Locker {
+        #[cfg(feature = "tls")]
+        crate::store::redis::choose_crypto(client.get_connection_info());
         self.on(Servers::One(client))
     }
 
@@ -177,6 +314,12 @@ impl LockerBuilder {
         RedisStore::new(servers, self.timeouts, self.replicas, alerts)
     }
 
+    /// How long replicas may take to confirm a command.
+    fn confirming(&self) -> Duration {
+        self.replicas
+            .map_or(Duration::ZERO, |replicas| replicas.timeout)
+    }
+
     /// A locker whose locks are in this process's memory.
     #[must_use]
     pub fn in_memory(self) -> Locker {
@@ -184,12 +327,21 @@ impl LockerBuilder {
     }
 
     fn build(self, store: Arc<dyn Store>) -> Locker {
+        let settle = self.timeouts.response + self.confirming();
         let settings = Settings {
             prefix: self.prefix,
             owner: self.owner.unwrap_or_else(host_and_process),
             default_ttl: self.default_ttl,
         };
-        Locker::new(store, settings, self.timeouts.response)
+        Locker::new(store, settings, settle)
+    }
+}
+
+#[cfg(any(feature = "cluster", feature = "sentinel"))]
+fn unnamed(problem: &str) -> LockError {
+    LockError::InvalidRequest {
+        key: None,
+        problem: problem.into(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::store::StoreError;
@@ -99,7 +100,7 @@ pub enum LockError {
         waited: Duration,
         /// The client's or the server's own error.
         #[source]
-        source: Box<dyn Error + Send + Sync>,
+        source: Arc<dyn Error + Send + Sync>,
     },
 
     /// No locker was given, none is in scope, none is installed, and `REDIS_URL` gives none.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::time::Instant;
@@ -11,7 +12,8 @@ use crate::acquire::Order;
 use crate::error::LockError;
 use crate::lease::Lease;
 use crate::store::{Answer, Released, StoreError};
-use crate::tenure::Tenure;
+use crate::telemetry::{self, Holding};
+use crate::tenure::{Tenure, rest};
 
 /// A held lock. Releasing it, or dropping it, frees the key.
 ///
@@ -25,6 +27,17 @@ use crate::tenure::Tenure;
 pub struct LockGuard {
     lease: Lease,
     runtime: Option<Handle>,
+    /// From when the lock was had.
+    turn: Option<Turn>,
+}
+
+/// How the lock was got, and since when it is had.
+struct Turn {
+    attempts: u32,
+    waited: Duration,
+    since: Instant,
+    name: &'static str,
+    _holding: Holding,
 }
 
 impl LockGuard {
@@ -33,7 +46,22 @@ impl LockGuard {
         Self {
             lease: Lease::first(tenure),
             runtime: Handle::try_current().ok(),
+            turn: None,
         }
+    }
+
+    /// The lock is had, after so many attempts since the request.
+    pub(crate) fn begun(mut self, order: &Order, attempts: u32, requested: Instant) -> Self {
+        let since = Instant::now();
+        let name = order.terms.name;
+        self.turn = Some(Turn {
+            attempts,
+            waited: since - requested,
+            since,
+            name,
+            _holding: Holding::new(name),
+        });
+        self
     }
 
     /// The lock in the hands of the next in line; this guard has it no more.
@@ -41,14 +69,34 @@ impl LockGuard {
         Some(Self {
             lease: self.lease.pass_on(fenced)?,
             runtime: self.runtime.clone(),
+            turn: None,
         })
     }
 
     /// Begins the turn of the one that the lock was passed on to, unless it is lost already.
     pub(crate) fn accept(mut self, order: &Order) -> Option<Self> {
         self.runtime = Handle::try_current().ok();
-        let fenced = order.counter.is_some();
-        self.lease.accept(order.terms, fenced).then_some(self)
+        self.lease.accept(order.terms).then_some(self)
+    }
+
+    /// How many attempts the request took; none when another holder in this process passed the
+    /// lock on.
+    #[must_use]
+    pub fn attempts(&self) -> u32 {
+        self.turn.as_ref().map_or(0, |turn| turn.attempts)
+    }
+
+    /// How long the request took to get the lock.
+    #[must_use]
+    pub fn waited(&self) -> Duration {
+        self.turn
+            .as_ref()
+            .map_or(Duration::ZERO, |turn| turn.waited)
+    }
+
+    pub(crate) fn held_for(&self) -> Duration {
+        let since = self.turn.as_ref().map(|turn| turn.since);
+        since.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
     /// The lease of this lock, to pass on.
@@ -95,6 +143,10 @@ impl LockGuard {
         asked: Instant,
         answer: Result<Released, StoreError>,
     ) -> Result<(), LockError> {
+        let name = self.turn.as_ref().map_or("", |turn| turn.name);
+        if !matches!(answer, Ok(Released::Done)) {
+            telemetry::release_failed(name);
+        }
         let taken_over = match answer {
             Ok(answer) => {
                 let tenure = &self.lease.tenure;
@@ -149,12 +201,17 @@ impl Drop for LockGuard {
             return;
         }
         let tenure = &self.lease.tenure;
-        if let Some(leftover) = tenure.abandon() {
+        let Some(leftover) = tenure.abandon() else {
+            return;
+        };
+        let locker = &tenure.locker;
+        let keep = rest(leftover.keep_until);
+        if locker.store().release_now(&tenure.entry, keep).is_some() {
+            locker.queue().vacate(tenure, tenure.was_passed_on());
+        } else {
             let runtime = Handle::try_current().ok().or_else(|| self.runtime.take());
-            tenure
-                .locker
-                .keeper()
-                .release(Arc::clone(tenure), leftover, runtime);
+            let keeper = locker.keeper();
+            keeper.release(Arc::clone(tenure), leftover, runtime);
         }
     }
 }

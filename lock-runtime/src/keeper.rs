@@ -281,11 +281,8 @@ impl Task {
         match answer {
             Ok(answer) => {
                 self.disarm(tenure);
-                match tenure.extended(ttl, answer) {
-                    Ok(()) => self.schedule(tenure),
-                    Err(reason) => {
-                        tracing::warn!(lock.key = tenure.key(), %reason, "lock lost");
-                    }
+                if tenure.extended(ttl, answer).is_ok() {
+                    self.schedule(tenure);
                 }
             }
             Err(error) if error.may_pass => {

@@ -46,11 +46,14 @@ pub struct Lease {
     pub(crate) tenure: Arc<Tenure>,
     /// Which of the tenure's holders this lease is for.
     turn: u32,
+    /// Whether that holder asked for a fencing number.
+    fenced: bool,
 }
 
 impl Lease {
     pub(crate) fn first(tenure: Tenure) -> Self {
         Self {
+            fenced: tenure.entry.counter.is_some(),
             tenure: Arc::new(tenure),
             turn: 0,
         }
@@ -76,12 +79,13 @@ impl Lease {
         Some(Self {
             tenure: Arc::clone(&self.tenure),
             turn,
+            fenced,
         })
     }
 
     /// Starts the turn of the one that the lock was passed on to. False when it was lost meanwhile.
-    pub(crate) fn accept(&self, terms: Terms, fenced: bool) -> bool {
-        self.tenure.accept(terms, fenced, Self::current())
+    pub(crate) fn accept(&self, terms: Terms) -> bool {
+        self.tenure.accept(terms, Self::current())
     }
 
     /// The key, without the locker's prefix.
@@ -99,6 +103,9 @@ impl Lease {
     /// The fencing token, if the request was `fenced`.
     #[must_use]
     pub fn fencing_token(&self) -> Option<FencingToken> {
+        if !self.fenced {
+            return None;
+        }
         let number = self.tenure.state().fence()?;
         Some(FencingToken::new(number, self.turn))
     }

@@ -18,6 +18,7 @@ pub mod private;
 mod queue;
 mod request;
 mod store;
+mod telemetry;
 mod tenure;
 mod token;
 mod waiting;

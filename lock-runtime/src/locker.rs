@@ -13,6 +13,7 @@ use crate::queue::Queue;
 use crate::request::LockRequest;
 use crate::store::Store;
 use crate::store::redis::Servers;
+use crate::telemetry;
 use crate::token::TOKEN_LEN;
 
 static INSTALLED: OnceLock<Locker> = OnceLock::new();
@@ -59,6 +60,7 @@ pub(crate) struct Settings {
 impl Locker {
     /// `settle` is how long a command may be under way before it is given up.
     pub(crate) fn new(store: Arc<dyn Store>, settings: Settings, settle: Duration) -> Self {
+        telemetry::describe();
         Self {
             inner: Arc::new(Inner {
                 keeper: Keeper::new(Arc::clone(&store), settle),
@@ -168,10 +170,11 @@ impl Locker {
             },
         })?;
         let defaults = Self::builder();
-        let server = Servers::one(&url, defaults.timeouts).map_err(|error| NoLocker {
-            problem: "none is in scope or installed, and REDIS_URL is not the URL of a Redis",
-            source: Some(Box::new(error)),
-        })?;
+        let server =
+            Servers::one(&url, &defaults.tls, defaults.timeouts).map_err(|error| NoLocker {
+                problem: "none is in scope or installed, and REDIS_URL is not the URL of a Redis",
+                source: Some(Box::new(error)),
+            })?;
         Ok(FROM_ENVIRONMENT.get_or_init(|| defaults.on(server)).clone())
     }
 

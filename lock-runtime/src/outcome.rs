@@ -147,7 +147,7 @@ mod tests {
             advice: "look for it",
             attempts: 1,
             waited: Duration::ZERO,
-            source: cause.into(),
+            source: std::sync::Arc::new(cause),
         }
     }
 

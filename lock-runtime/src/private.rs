@@ -1,9 +1,9 @@
 //! What the attribute's code calls. Not for use by hand; it may change with any version.
 
+pub use std::format_args;
 pub use std::option::Option;
 pub use std::result::Result;
 pub use std::time::Duration;
-pub use std::format_args;
 
 pub use crate::backoff::Backoff;
 pub use crate::key::{Fields, Key};

@@ -4,6 +4,9 @@
 //! store, and it does not even do that while a caller of the same line holds the lock: then the
 //! lock is passed on to it in memory, under the lease that still runs.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -13,6 +16,7 @@ use tokio::time::Instant;
 
 use crate::acquire::Order;
 use crate::guard::LockGuard;
+use crate::store::StoreError;
 use crate::tenure::Tenure;
 
 /// How long after a bounded tenure was released the head of the line leaves the lock to others.
@@ -33,6 +37,8 @@ struct Line {
     held: Option<Arc<Tenure>>,
     waiting: BTreeMap<u64, Arc<Waiter>>,
     next_ticket: u64,
+    /// Why the head could not ask the last time it tried.
+    trouble: Option<StoreError>,
 }
 
 struct Waiter {
@@ -44,10 +50,14 @@ struct Waiter {
 struct Slot {
     call: Option<Call>,
     waker: Option<Waker>,
+    /// Whether it looks again when the time of the line's holder is over.
+    keeps_watch: bool,
 }
 
 /// What a caller in the line is told.
 pub(crate) enum Call {
+    /// It is the head while another has the lock: see until when.
+    Look,
     /// It is the head, and nobody in this process will pass the lock on: ask the store.
     Ask { not_before: Option<Instant> },
     /// The lock is its own.
@@ -55,9 +65,18 @@ pub(crate) enum Call {
 }
 
 impl Line {
-    fn call_head(&self, not_before: Option<Instant>) {
-        if let Some((_, head)) = self.waiting.first_key_value() {
-            head.call(Call::Ask { not_before });
+    /// Has the head do what is to be done now. The waker is for when the lines are let go: waking
+    /// runs foreign code.
+    #[must_use]
+    fn call_head(&self, not_before: Option<Instant>) -> Option<Waker> {
+        let (_, head) = self.waiting.first_key_value()?;
+        if self.held.is_none() {
+            head.call(Call::Ask { not_before })
+        } else if head.slot().keeps_watch {
+            None
+        } else {
+            // It came when nobody had the lock. A holder who says nothing is its to notice.
+            head.call(Call::Look)
         }
     }
 
@@ -77,18 +96,26 @@ impl Waiter {
         self.slot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn call(&self, call: Call) {
-        let waker = {
-            let mut slot = self.slot();
-            // A lock that was passed on is not to be forgotten for a call to ask.
-            if !matches!(slot.call, Some(Call::Take(_))) {
-                slot.call = Some(call);
-            }
-            slot.waker.take()
+    #[must_use]
+    fn call(&self, call: Call) -> Option<Waker> {
+        let mut slot = self.slot();
+        // A lock that was passed on is not to be forgotten for a call to ask, nor that for one to
+        // look.
+        let outranked = match &slot.call {
+            Some(Call::Take(_)) => true,
+            Some(Call::Ask { .. }) => matches!(call, Call::Look),
+            Some(Call::Look) | None => false,
         };
-        if let Some(waker) = waker {
-            waker.wake();
+        if !outranked {
+            slot.call = Some(call);
         }
+        slot.waker.take()
+    }
+}
+
+fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
     }
 }
 
@@ -103,7 +130,7 @@ impl Queue {
             fenced: order.counter.is_some(),
             slot: Mutex::default(),
         });
-        let ticket = {
+        let (ticket, waker) = {
             let mut lines = order.locker.queue().lines();
             if !lines.contains_key(&order.key) {
                 lines.insert(order.key.clone(), Line::default());
@@ -112,11 +139,10 @@ impl Queue {
             let ticket = line.next_ticket;
             line.next_ticket += 1;
             line.waiting.insert(ticket, Arc::clone(&waiter));
-            if line.held.is_none() && line.waiting.len() == 1 {
-                line.call_head(None);
-            }
-            ticket
+            let first = line.held.is_none() && line.waiting.len() == 1;
+            (ticket, first.then(|| line.call_head(None)).flatten())
         };
+        wake(waker);
         Place {
             order,
             ticket,
@@ -126,7 +152,7 @@ impl Queue {
 
     /// Passes the lock on to the head of the line, if there is one and the lease allows it.
     pub(crate) fn pass_on(&self, guard: &LockGuard) -> bool {
-        let (waiter, next) = {
+        let (waiter, next, waker) = {
             let mut lines = self.lines();
             let Some(line) = lines.get_mut(&guard.tenure.entry.key) else {
                 return false;
@@ -134,15 +160,20 @@ impl Queue {
             let Some((&ticket, head)) = line.waiting.first_key_value() else {
                 return false;
             };
+            // The store has granted the key to another of the line: this guard has lost it.
+            if line.held.is_some() && !line.is_held_by(&guard.tenure) {
+                return false;
+            }
             let Some(next) = guard.pass_on(head.fenced) else {
                 return false;
             };
             let head = Arc::clone(head);
             line.waiting.remove(&ticket);
             line.held = Some(Arc::clone(&guard.tenure));
-            (head, next)
+            (head, next, line.call_head(None))
         };
-        waiter.call(Call::Take(next));
+        wake(waiter.call(Call::Take(next)));
+        wake(waker);
         true
     }
 
@@ -156,10 +187,12 @@ impl Queue {
             return;
         }
         line.held = None;
-        line.call_head(step_back.then(|| Instant::now() + STEP_BACK));
+        let waker = line.call_head(step_back.then(|| Instant::now() + STEP_BACK));
         if line.is_empty() {
             lines.remove(&tenure.entry.key);
         }
+        drop(lines);
+        wake(waker);
     }
 }
 
@@ -189,27 +222,45 @@ impl Place {
     pub(crate) fn look_at_holder(&self) -> Option<Instant> {
         let mut lines = self.lines();
         let line = lines.get_mut(&self.order.key)?;
-        let until = line.held.as_ref()?.held_until();
-        if until.is_none() {
-            line.held = None;
-            line.call_head(None);
+        let until = line.held.as_ref().and_then(|held| held.held_until());
+        self.waiter.slot().keeps_watch = until.is_some();
+        if until.is_none() && line.held.take().is_some() {
+            let waker = line.call_head(None);
+            drop(lines);
+            wake(waker);
         }
         until
+    }
+
+    /// Why nobody in this line can tell whether the lock is free.
+    pub(crate) fn trouble(&self) -> Option<StoreError> {
+        self.lines().get(&self.order.key)?.trouble.clone()
+    }
+
+    pub(crate) fn set_trouble(&self, trouble: Option<StoreError>) {
+        if let Some(line) = self.lines().get_mut(&self.order.key) {
+            line.trouble = trouble;
+        }
     }
 
     /// Leaves the line with a lock that the store granted.
     pub(crate) fn acquired(&self, tenure: &Arc<Tenure>) {
         let mut lines = self.lines();
-        if let Some(line) = lines.get_mut(&self.order.key) {
+        let waker = lines.get_mut(&self.order.key).and_then(|line| {
             line.waiting.remove(&self.ticket);
             line.held = Some(Arc::clone(tenure));
-        }
+            line.trouble = None;
+            line.call_head(None)
+        });
+        drop(lines);
+        wake(waker);
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let left_over = {
+        let (left_over, waker) = {
+            let mut waker = None;
             let mut lines = self.lines();
             if let Some(line) = lines.get_mut(&self.order.key) {
                 let was_head = line
@@ -217,15 +268,16 @@ impl Drop for Place {
                     .first_key_value()
                     .is_some_and(|(&first, _)| first == self.ticket);
                 let was_waiting = line.waiting.remove(&self.ticket).is_some();
-                if was_waiting && was_head && line.held.is_none() {
-                    line.call_head(None);
+                if was_waiting && was_head {
+                    waker = line.call_head(None);
                 }
                 if line.is_empty() {
                     lines.remove(&self.order.key);
                 }
             }
-            self.waiter.slot().call.take()
+            (self.waiter.slot().call.take(), waker)
         };
+        wake(waker);
         // A lock that was passed on to one who has left goes on to the next. Only now: its way
         // leads through the lines.
         drop(left_over);

@@ -4,6 +4,7 @@ use std::future::{Future, ready};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use tracing::Span;
 
 use crate::acquire::{Order, acquire};
 use crate::backoff::Backoff;
@@ -13,6 +14,7 @@ use crate::guard::LockGuard;
 use crate::key::Key;
 use crate::lease::Lease;
 use crate::locker::{Locker, NoLocker};
+use crate::telemetry;
 use crate::tenure::Terms;
 use crate::waiting::wait;
 
@@ -72,6 +74,7 @@ struct Wish {
     min_hold: Option<Duration>,
     on_lost: OnLost,
     fenced: bool,
+    name: &'static str,
 }
 
 /// What to do while the lock is busy.
@@ -97,6 +100,7 @@ impl LockRequest {
             min_hold: None,
             on_lost: OnLost::Cancel,
             fenced: false,
+            name: "",
         };
         Self {
             wish: Box::new(wish),
@@ -106,7 +110,7 @@ impl LockRequest {
     /// A request by the attribute, whose key was made from a template.
     pub(crate) fn annotated(locker: Result<Locker, NoLocker>, key: Key) -> Self {
         let (text, template, empty) = key.into_parts();
-        let mut request = Self::new(locker, text);
+        let mut request = Self::new(locker, text).name(template);
         request.wish.flaw = empty.map(|field| {
             format!(
                 "`{field}` in its template {template:?} is empty, so that unrelated calls would \
@@ -207,6 +211,13 @@ impl LockRequest {
         self
     }
 
+    /// What spans and metrics call the lock, as keys are too many to count by. For an annotated
+    /// function it is the template of its key; by default nothing.
+    pub fn name(mut self, name: &'static str) -> Self {
+        self.wish.name = name;
+        self
+    }
+
     /// Acquires the lock.
     ///
     /// # Errors
@@ -252,6 +263,10 @@ impl LockRequest {
     /// ```
     pub fn run<F: Future>(self, body: F) -> impl Future<Output = Result<F::Output, LockError>> {
         Locked::new(self, body)
+    }
+
+    pub(crate) fn span(&self) -> Span {
+        telemetry::run(&self.wish.key, self.wish.name)
     }
 
     pub(crate) fn lost_policy(&self) -> OnLost {
@@ -321,6 +336,7 @@ impl Wish {
                 renew: self.renew,
                 max_hold: self.max_hold,
                 min_hold: self.min_hold,
+                name: self.name,
             },
             locker,
             key,

@@ -29,12 +29,23 @@ pub(crate) trait Store: fmt::Debug + Send + Sync + 'static {
     /// Deletes the key when it is ours; with `keep`, lets it expire after that time instead.
     fn release(&self, entry: Arc<Entry>, keep: Option<Duration>) -> Answer<Released>;
 
+    /// Like `release`, for a store that answers without being waited for; `None` from others.
+    fn release_now(&self, _entry: &Entry, _keep: Option<Duration>) -> Option<Released> {
+        None
+    }
+
     /// Makes keys that are ours last at least so long from now; one answer for each, in order.
     fn extend(&self, batch: Vec<(Arc<Entry>, Duration)>) -> BoxFuture<'static, Vec<Extension>>;
 
     /// Tells when this key may be free, as far as attempts that are [`Asking::Watching`] were told
     /// so by [`Holder::rings`].
     fn alert(&self, key: &str) -> Alert;
+
+    /// Whether each attempt needs a token of its own: where a command that gives the key back may be
+    /// under way from the last attempt, and take away what the next is granted.
+    fn spends_tokens(&self) -> bool {
+        false
+    }
 
     /// Why no fencing numbers can be had here, if so.
     fn refuses_fencing(&self) -> Option<&'static str> {
@@ -81,6 +92,13 @@ pub(crate) enum Acquired {
         in_doubt: bool,
     },
     Busy(Option<Holder>),
+    /// Busy, but some of several servers granted the key before they were asked to give it back, or
+    /// may have.
+    Split {
+        holder: Option<Holder>,
+        /// Whether a command that sets or deletes the key may be under way still.
+        in_doubt: bool,
+    },
 }
 
 /// Who has a key that is not ours.

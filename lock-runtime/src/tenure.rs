@@ -13,6 +13,7 @@ use crate::error::LostReason;
 use crate::lease::Lease;
 use crate::locker::Locker;
 use crate::store::{Entry, Extended};
+use crate::telemetry;
 use state::{Phase, deadline, drift};
 pub(crate) use state::{State, Terms};
 
@@ -38,7 +39,7 @@ pub(crate) struct Leftover {
 impl Tenure {
     pub(crate) fn new(locker: Locker, entry: Entry, ttl: Duration, outer: Option<Lease>) -> Self {
         Self {
-            state: Mutex::new(State::new(ttl, entry.counter.is_some(), outer)),
+            state: Mutex::new(State::new(ttl, outer)),
             locker,
             entry: Arc::new(entry),
             lost: Notify::new(),
@@ -106,19 +107,13 @@ impl Tenure {
     }
 
     /// Starts the turn of the one that the lock was passed on to. False when it was lost meanwhile.
-    pub(crate) fn accept(
-        self: &Arc<Self>,
-        terms: Terms,
-        fenced: bool,
-        outer: Option<Lease>,
-    ) -> bool {
+    pub(crate) fn accept(self: &Arc<Self>, terms: Terms, outer: Option<Lease>) -> bool {
         let now = Instant::now();
         let mut state = self.state();
         if !state.is_held(now) {
             return false;
         }
         state.begin_turn(now, terms);
-        state.fenced = fenced;
         state.outer = outer;
         self.watch_if_needed(state);
         true
@@ -161,8 +156,20 @@ impl Tenure {
         if let Some(body) = body {
             body.wake();
         }
+        self.tell_loss(reason);
         self.locker.queue().vacate(self, false);
         Err(reason)
+    }
+
+    /// Tells the log, once for each holder.
+    pub(crate) fn tell_loss(&self, reason: LostReason) {
+        let mut state = self.state();
+        if !state.loss_told {
+            state.loss_told = true;
+            let name = state.name;
+            drop(state);
+            telemetry::lost(name, self.key(), reason);
+        }
     }
 
     /// When the keeper has to extend it next, were it extended at `since`; `None` when it need not.

@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::acquire::{Attempt, Order, attempt};
 use crate::backoff::Backoff;
@@ -13,14 +13,24 @@ use crate::error::LockError;
 use crate::guard::LockGuard;
 use crate::queue::{Call, Place, Queue};
 use crate::store::{Alert, Asking, Holder, StoreError};
+use crate::telemetry::Waiting;
 
 /// Redis rounds what is left of a ttl down to whole milliseconds.
 const EXPIRY_GRAIN: Duration = Duration::from_millis(1);
 
+/// A Redis that has not answered after this time is in trouble.
+const PROMPT: Duration = Duration::from_millis(100);
+
+/// After a vote of several servers that nobody won, the longest pause before the next. Those who
+/// collided draw different pauses, or they would collide again.
+const SPLIT_PAUSE: Duration = Duration::from_millis(20);
+
 /// Queues until the lock is passed on, or is free when this is the head of the line.
 pub(crate) async fn wait(order: Order, limit: Option<Duration>) -> Result<LockGuard, LockError> {
     let started = Instant::now();
-    let until = limit.map(|limit| started + limit);
+    // A time that the clock cannot count to is no limit.
+    let until = limit.and_then(|limit| started.checked_add(limit));
+    let _waiting = Waiting::new(order.terms.name);
     let place = Queue::join(order);
     loop {
         let holder_until = place.look_at_holder();
@@ -28,7 +38,7 @@ pub(crate) async fn wait(order: Order, limit: Option<Duration>) -> Result<LockGu
         match before(look_again, poll_fn(|cx| place.poll_called(cx))).await {
             Some(Call::Take(guard)) => {
                 if let Some(guard) = guard.accept(&place.order) {
-                    return Ok(guard);
+                    return Ok(guard.begun(&place.order, 0, started));
                 }
                 // Lost on the way: nobody in this process can pass it on any more.
                 return Box::pin(ask(&place, started, until, None)).await;
@@ -38,6 +48,11 @@ pub(crate) async fn wait(order: Order, limit: Option<Duration>) -> Result<LockGu
                 return Box::pin(ask(&place, started, until, not_before)).await;
             }
             None if is_over(until) => {
+                if holder_until.is_none()
+                    && let Some(error) = place.trouble()
+                {
+                    return Err(place.order.failed(0, started, error));
+                }
                 let ours = holder_until.map(|until| Holder {
                     owner: Some(place.order.locker.owner().to_owned()),
                     left: Some(until.saturating_duration_since(Instant::now())),
@@ -45,7 +60,7 @@ pub(crate) async fn wait(order: Order, limit: Option<Duration>) -> Result<LockGu
                 });
                 return Err(place.order.busy(0, started, ours));
             }
-            None => {}
+            Some(Call::Look) | None => {}
         }
     }
 }
@@ -64,47 +79,63 @@ async fn ask(
     not_before: Option<Instant>,
 ) -> Result<LockGuard, LockError> {
     let order = &place.order;
-    let guard = order.guard();
+    let mut guard = order.guard();
     let alert = order.locker.store().alert(&order.key);
     if not_before.is_some()
         && let Some(guard) = passed_on(place, &alert, not_before).await
     {
-        return Ok(guard);
+        return Ok(guard.begun(order, 0, started));
     }
     let mut pauses = Backoff::default().pauses();
     let mut asking = Asking::Plain;
     let mut attempts = 0;
     let mut last = Last::Busy(None);
-    while !is_over(until) {
+    // The first attempt is made in any case, and always waited for: without its answer nobody could
+    // say whether the lock is busy or Redis broken.
+    while attempts == 0 || !is_over(until) {
         attempts += 1;
-        let Some(answer) = before(until, attempt(&guard, order.terms, asking)).await else {
+        let limit = until.filter(|_| attempts > 1);
+        let asked = Instant::now();
+        let Some(answer) = before(limit, attempt(&guard, order.terms, asking)).await else {
+            // Cut short by the end of the wait, it takes nothing away from the answer before.
+            if asked.elapsed() >= PROMPT {
+                last = Last::Failed(StoreError::late(started.elapsed()));
+            }
             break;
         };
-        let again = match answer? {
+        let answer = answer?;
+        if let Attempt::Split(_) = answer {
+            before(until, sleep(SPLIT_PAUSE.mul_f64(rand::random()))).await;
+        }
+        let again = match answer {
             Attempt::Granted => {
                 place.acquired(&guard.tenure);
-                return Ok(guard);
+                return Ok(guard.begun(order, attempts, started));
             }
             // The plain command does not tell when the key is freed: ask in the way that does.
-            Attempt::Busy(_) if asking == Asking::Plain => {
+            Attempt::Busy(_) | Attempt::Split(_) if asking == Asking::Plain => {
                 asking = Asking::Watching;
+                guard = order.again(guard);
                 continue;
             }
-            Attempt::Busy(holder) => {
+            Attempt::Busy(holder) | Attempt::Split(holder) => {
                 let again = look_again(holder.as_ref(), &mut pauses);
+                place.set_trouble(None);
                 last = Last::Busy(holder);
                 again
             }
             Attempt::Failed(error) if error.may_pass => {
+                place.set_trouble(Some(error.clone()));
                 last = Last::Failed(error);
                 pauses.next().map(|pause| Instant::now() + pause)
             }
             Attempt::Failed(error) => return Err(order.failed(attempts, started, error)),
         };
         asking = Asking::Watching;
+        guard = order.again(guard);
         let again = [again, until].into_iter().flatten().min();
         if let Some(guard) = passed_on(place, &alert, again).await {
-            return Ok(guard);
+            return Ok(guard.begun(order, attempts, started));
         }
     }
     Err(match last {
@@ -134,7 +165,7 @@ async fn passed_on(place: &Place, alert: &Alert, until: Option<Instant>) -> Opti
     let mut rung = pin!(alert.rung());
     let called = poll_fn(|cx| match place.poll_called(cx) {
         Poll::Ready(Call::Take(guard)) => Poll::Ready(Some(guard)),
-        Poll::Ready(Call::Ask { .. }) => Poll::Ready(None),
+        Poll::Ready(Call::Ask { .. } | Call::Look) => Poll::Ready(None),
         Poll::Pending => rung.as_mut().poll(cx).map(|()| None),
     });
     before(until, called).await??.accept(&place.order)

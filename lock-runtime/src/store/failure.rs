@@ -2,13 +2,14 @@
 
 use std::error::Error;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::redis::Replicas;
+use super::redis::{Replicas, Script};
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
 /// A store that did not do what it was asked.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct StoreError {
     /// What happened, as the end of a sentence that begins with "because".
     pub(crate) happened: String,
@@ -18,7 +19,7 @@ pub(crate) struct StoreError {
     pub(crate) may_pass: bool,
     /// Whether the command may have been carried out, or may still be.
     pub(crate) unresolved: bool,
-    pub(crate) source: Box<dyn Error + Send + Sync>,
+    pub(crate) source: Arc<dyn Error + Send + Sync>,
 }
 
 impl StoreError {
@@ -28,7 +29,7 @@ impl StoreError {
             advice: "check that nothing between here and Redis rewrites answers",
             may_pass: false,
             unresolved: true,
-            source: format!("unexpected answer {answer:?}").into(),
+            source: plain(format!("unexpected answer {answer:?}")),
         }
     }
 }
@@ -36,25 +37,38 @@ impl StoreError {
 impl StoreError {
     pub(crate) fn late(patience: Duration) -> Self {
         Self {
-            happened: format!("a server did not answer within {patience:?}"),
-            advice: "check its load and the network, or raise the locker's server timeout",
+            happened: format!("no answer within {patience:?}"),
+            advice: "check its load and the network, or raise the locker's timeouts",
             may_pass: true,
             unresolved: true,
-            source: "no answer in time".into(),
+            source: plain("no answer in time"),
         }
     }
 
-    /// So many of these servers failed that the rest is no majority.
+    /// The same, with the name of one of several servers.
+    pub(crate) fn of(self, server: &dyn fmt::Debug) -> Self {
+        Self {
+            happened: format!("{server:?}: {}", self.happened),
+            ..self
+        }
+    }
+
+    /// So many of these servers failed that the rest decides nothing.
     pub(crate) fn no_majority(mut errors: Vec<Self>, servers: usize) -> Self {
         let failed = errors.len();
+        let each: Vec<_> = errors.iter().map(|error| error.happened.as_str()).collect();
+        let happened = format!(
+            "{failed} of {servers} servers failed, and without them there is no majority ({})",
+            each.join("; ")
+        );
         let unresolved = errors.iter().any(|error| error.unresolved);
         let may_pass = errors.iter().any(|error| error.may_pass);
-        let source: Box<dyn Error + Send + Sync> = match errors.pop() {
-            Some(error) => Box::new(error),
-            None => "no server answered".into(),
+        let source: Arc<dyn Error + Send + Sync> = match errors.pop() {
+            Some(error) => Arc::new(error),
+            None => plain("no server answered"),
         };
         Self {
-            happened: format!("{failed} of {servers} servers failed, so that no majority is left"),
+            happened,
             advice: "check the servers; a lock needs more than half of them",
             may_pass,
             unresolved,
@@ -71,9 +85,13 @@ impl StoreError {
             advice: "check that the replicas are connected and keep up, or ask for fewer",
             may_pass: true,
             unresolved: true,
-            source: "too few replicas".into(),
+            source: plain("too few replicas"),
         }
     }
+}
+
+fn plain(text: impl Into<Box<dyn Error + Send + Sync>>) -> Arc<dyn Error + Send + Sync> {
+    text.into().into()
 }
 
 impl fmt::Display for StoreError {
@@ -95,14 +113,20 @@ impl From<RedisError> for StoreError {
             happened,
             advice,
             may_pass: may_pass(&error),
-            unresolved: error.is_io_error() && !error.is_connection_refusal(),
-            source: Box::new(error),
+            // A script may have done a part of its work before it was refused a command.
+            unresolved: (error.is_io_error() && !error.is_connection_refusal())
+                || refused_in_script(&error).is_some(),
+            source: Arc::new(error),
         }
     }
 }
 
 fn describe(error: &RedisError) -> (String, &'static str) {
     let said = |what: &str| what.to_owned();
+    #[cfg(feature = "tls")]
+    if let Some(described) = super::redis::describe_tls(error) {
+        return described;
+    }
     if error.is_connection_refusal() {
         return (
             said("Redis refused the connection"),
@@ -121,6 +145,13 @@ fn describe(error: &RedisError) -> (String, &'static str) {
             "check that Redis is up and whether something between closes connections",
         );
     }
+    if let Some(words) = refused_in_script(error) {
+        let command = Script::command_of(words).unwrap_or("a command");
+        return (
+            format!("the Redis user lacks a right: a script was refused {command} ({words})"),
+            "grant the command and the key pattern to this user",
+        );
+    }
     match error.kind() {
         ErrorKind::Io => (
             said("Redis could not be reached"),
@@ -129,6 +160,11 @@ fn describe(error: &RedisError) -> (String, &'static str) {
         ErrorKind::AuthenticationFailed => (
             said("Redis refused the user name or the password"),
             "check the credentials in the URL",
+        ),
+        #[cfg(not(feature = "tls"))]
+        ErrorKind::InvalidClientConfig if error.to_string().contains("TLS") => (
+            said("the URL asks for TLS, which this build has not"),
+            "enable the cargo feature `tls` of redis-locked",
         ),
         ErrorKind::InvalidClientConfig => (
             said("the Redis URL or its settings are not usable"),
@@ -148,6 +184,21 @@ fn describe(error: &RedisError) -> (String, &'static str) {
                 error.detail().unwrap_or("no details")
             ),
             "grant the command and the key pattern to this user",
+        ),
+        ErrorKind::Server(ServerErrorKind::ClusterDown) => (
+            said("the cluster does not serve the key's slot (CLUSTERDOWN)"),
+            "check its nodes; give the request `retries` that outlast a failover",
+        ),
+        ErrorKind::Server(
+            ServerErrorKind::Moved | ServerErrorKind::Ask | ServerErrorKind::TryAgain,
+        )
+        | ErrorKind::ClusterConnectionNotFound => (
+            said("no node of the cluster that can be reached has the key's slot"),
+            "check its nodes; give the request `retries` that outlast a failover",
+        ),
+        ErrorKind::MasterNameNotFoundBySentinel => (
+            said("the sentinels watch no master of this name"),
+            "check the name against `sentinel monitor` in their configuration",
         ),
         _ => match error.code() {
             Some("OOM") => (
@@ -170,13 +221,23 @@ fn describe(error: &RedisError) -> (String, &'static str) {
     }
 }
 
+/// What Redis says when the user may not run a command of a script; its code is a mere `ERR`.
+fn refused_in_script(error: &RedisError) -> Option<&str> {
+    let words = error.detail()?;
+    let is_refusal =
+        words.contains("ACL failure in script") || words.contains("The user executing the script");
+    is_refusal.then_some(words)
+}
+
 /// Whether asking again may help.
 pub(crate) fn may_pass(error: &RedisError) -> bool {
     match error.kind() {
-        ErrorKind::Io => true,
+        ErrorKind::Io | ErrorKind::ClusterConnectionNotFound => true,
         ErrorKind::Server(kind) => matches!(
             kind,
             ServerErrorKind::BusyLoading
+                | ServerErrorKind::Moved
+                | ServerErrorKind::Ask
                 | ServerErrorKind::TryAgain
                 | ServerErrorKind::ClusterDown
                 | ServerErrorKind::MasterDown

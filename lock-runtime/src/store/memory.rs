@@ -129,6 +129,14 @@ impl MemoryStore {
     }
 }
 
+impl MemoryStore {
+    fn release_at_once(&self, entry: &Entry, keep: Option<Duration>) -> Released {
+        let answer = self.table().release(entry, keep);
+        self.alerts.ring(&entry.key);
+        answer
+    }
+}
+
 impl fmt::Debug for MemoryStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("memory")
@@ -141,9 +149,11 @@ impl Store for MemoryStore {
     }
 
     fn release(&self, entry: Arc<Entry>, keep: Option<Duration>) -> Answer<Released> {
-        let answer = self.table().release(&entry, keep);
-        self.alerts.ring(&entry.key);
-        ready(Ok(answer)).boxed()
+        ready(Ok(self.release_at_once(&entry, keep))).boxed()
+    }
+
+    fn release_now(&self, entry: &Entry, keep: Option<Duration>) -> Option<Released> {
+        Some(self.release_at_once(entry, keep))
     }
 
     fn extend(&self, batch: Vec<(Arc<Entry>, Duration)>) -> BoxFuture<'static, Vec<Extension>> {

@@ -1,17 +1,22 @@
 //! Locks on one Redis server.
 
+#[cfg(feature = "cluster")]
+mod cluster;
 mod link;
 mod reopening;
 mod script;
+#[cfg(feature = "sentinel")]
+mod sentinel;
 mod servers;
+mod tls;
 mod tracking;
 
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
-use redis::{Cmd, Pipeline, RedisError, RedisResult, Value};
+use futures_util::future::{BoxFuture, join_all};
+use redis::{Cmd, Pipeline, RedisError, Value};
 use tokio::time::Instant;
 
 use super::alerts::Alerts;
@@ -21,8 +26,14 @@ use super::{
 };
 use link::{Connection, Link, whole_millis};
 pub(crate) use link::{Replicas, Timeouts};
-use script::{ACQUIRE, EXTEND, RELEASE, Script};
+pub(crate) use script::Script;
+use script::{ACQUIRE, EXTEND, RELEASE};
+#[cfg(feature = "sentinel")]
+pub(crate) use sentinel::{Login, Sentinels};
 pub(crate) use servers::Servers;
+pub(crate) use tls::Tls;
+#[cfg(feature = "tls")]
+pub(crate) use tls::{choose_crypto, describe as describe_tls};
 use tracking::Tracking;
 
 /// How long a fencing counter lives after its last use.
@@ -36,8 +47,9 @@ pub(crate) struct RedisStore {
     servers: Servers,
     timeouts: Timeouts,
     replicas: Option<Replicas>,
-    /// Made by the first command, so that a locker can be made outside of a runtime.
-    connection: RwLock<Option<Connection>>,
+    /// Whether those who ask several servers leave when a majority has answered.
+    one_of_several: bool,
+    connection: Connection,
     tracking: Arc<Tracking>,
 }
 
@@ -51,44 +63,30 @@ impl RedisStore {
         // A command that replicas have to confirm is answered only then.
         timeouts.response += replicas.map_or(Duration::ZERO, |replicas| replicas.timeout);
         Self {
-            tracking: Tracking::new(servers.clone(), timeouts, alerts),
+            connection: servers.connection(timeouts),
+            tracking: Tracking::new(&servers, timeouts, alerts),
             servers,
             timeouts,
             replicas,
-            connection: RwLock::new(None),
+            one_of_several: false,
+        }
+    }
+
+    /// For one of several servers, whose answers nobody may be there to hear.
+    pub(crate) fn one_of_several(self) -> Self {
+        Self {
+            one_of_several: true,
+            ..self
         }
     }
 
     /// Opens the connection, and fails when Redis does not answer on it.
     pub(crate) async fn connect(&self) -> Result<(), StoreError> {
-        let mut link = self.link()?;
-        link.ask(&redis::cmd("PING")).await?;
-        Ok(())
+        Ok(self.link().check().await?)
     }
 
-    fn link(&self) -> RedisResult<Link> {
-        let made = self
-            .connection
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        let connection = match made {
-            Some(connection) => connection,
-            None => self.make_connection()?,
-        };
-        Ok(Link::new(connection, self.timeouts))
-    }
-
-    fn make_connection(&self) -> RedisResult<Connection> {
-        let mut made = self
-            .connection
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(connection) = &*made {
-            return Ok(connection.clone());
-        }
-        let connection = self.servers.connection(self.timeouts)?;
-        Ok(made.insert(connection).clone())
+    fn link(&self) -> Link {
+        Link::new(self.connection.clone(), self.timeouts)
     }
 }
 
@@ -100,7 +98,7 @@ impl fmt::Debug for RedisStore {
 
 impl Store for RedisStore {
     fn acquire(&self, entry: Arc<Entry>, ttl: Duration, asking: Asking) -> Answer<Acquired> {
-        let link = self.link().map(|link| link.with_replicas(self.replicas));
+        let link = self.link().with_replicas(self.replicas);
         if asking == Asking::Watching {
             let (tracking, replicas) = (Arc::clone(&self.tracking), self.replicas);
             return Box::pin(async move {
@@ -109,25 +107,28 @@ impl Store for RedisStore {
                         let tracked = tracked.with_replicas(replicas);
                         acquire_by_script(tracked, &entry, ttl, true).await
                     }
-                    None => acquire_by_script(link?, &entry, ttl, false).await,
+                    None => acquire_by_script(link, &entry, ttl, false).await,
                 }
             });
         }
-        Box::pin(async move { acquire(link?, &entry, ttl, asking).await })
+        Box::pin(async move { acquire(link, &entry, ttl, asking).await })
     }
 
     fn release(&self, entry: Arc<Entry>, keep: Option<Duration>) -> Answer<Released> {
-        let link = self.link();
-        Box::pin(async move { release(link?, &entry, keep).await })
+        let link = self.link().with_whole_scripts(self.one_of_several);
+        Box::pin(async move { release(link, &entry, keep).await })
     }
 
     fn extend(&self, batch: Vec<(Arc<Entry>, Duration)>) -> BoxFuture<'static, Vec<Extension>> {
-        let link = self.link().map(|link| link.with_replicas(self.replicas));
+        let link = self.link().with_replicas(self.replicas);
         Box::pin(async move {
-            match link {
-                Ok(link) => extend(link, &batch).await,
-                Err(error) => all_failed(batch.len(), &error),
+            if !link.is_spread() {
+                return extend(link, &batch).await;
             }
+            let one = |(entry, ttl): &(Arc<Entry>, Duration)| {
+                extend_one(link.clone(), Arc::clone(entry), *ttl)
+            };
+            join_all(batch.iter().map(one)).await
         })
     }
 
@@ -137,10 +138,7 @@ impl Store for RedisStore {
 
     fn close(&self) {
         self.tracking.close();
-        *self
-            .connection
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = None;
+        self.connection.close();
     }
 }
 
@@ -236,6 +234,15 @@ async fn release(
     })
 }
 
+async fn extend_one(mut link: Link, entry: Arc<Entry>, ttl: Duration) -> Extension {
+    let arguments = |command: &mut Cmd| {
+        command.arg(1).arg(&entry.key).arg(&entry.value);
+        command.arg(whole_millis(ttl));
+    };
+    let (since, answer) = link.run(&EXTEND, arguments).await?;
+    extended(&link, since, &answer)
+}
+
 async fn extend(mut link: Link, batch: &[(Arc<Entry>, Duration)]) -> Vec<Extension> {
     let mut since = Instant::now();
     let by_hash = || pipeline(batch.iter(), || EXTEND.by_hash());
@@ -266,17 +273,19 @@ async fn extend(mut link: Link, batch: &[(Arc<Entry>, Duration)]) -> Vec<Extensi
     }
     answers
         .into_iter()
-        .map(|answer| {
-            Ok(match ownership(&answer.extract_error()?)? {
-                Ownership::Ours => {
-                    link.check_replicas()?;
-                    Extended::Since(since)
-                }
-                Ownership::Gone => Extended::Gone,
-                Ownership::Other => Extended::TakenOver,
-            })
-        })
+        .map(|answer| extended(&link, since, &answer.extract_error()?))
         .collect()
+}
+
+fn extended(link: &Link, since: Instant, answer: &Value) -> Extension {
+    Ok(match ownership(answer)? {
+        Ownership::Ours => {
+            link.check_replicas()?;
+            Extended::Since(since)
+        }
+        Ownership::Gone => Extended::Gone,
+        Ownership::Other => Extended::TakenOver,
+    })
 }
 
 fn pipeline<'a>(

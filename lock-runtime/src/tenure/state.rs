@@ -37,12 +37,14 @@ pub(crate) struct State {
     pub(super) in_doubt_until: Option<Instant>,
     /// The number that the store drew.
     pub(super) fence: Option<u64>,
-    /// Whether the holder asked for it.
-    pub(super) fenced: bool,
     /// Wakes the body when the lock is lost before its deadline.
     pub(super) body: Option<Waker>,
     /// The lease whose body asked for this one.
     pub(super) outer: Option<Lease>,
+    /// What spans and metrics call the lock.
+    pub(super) name: &'static str,
+    /// Whether the log was told that the holder has lost the lock.
+    pub(super) loss_told: bool,
     /// Whether the keeper was told to watch it.
     pub(super) watched: bool,
     /// Where the keeper finds it.
@@ -69,6 +71,8 @@ pub(crate) struct Terms {
     pub(crate) renew: bool,
     pub(crate) max_hold: Option<Duration>,
     pub(crate) min_hold: Option<Duration>,
+    /// What spans and metrics call the lock.
+    pub(crate) name: &'static str,
 }
 
 /// The local instant until which a key is surely there that was set, for `ttl`, by a command sent
@@ -83,7 +87,7 @@ pub(super) fn drift(ttl: Duration) -> Duration {
 }
 
 impl State {
-    pub(super) fn new(ttl: Duration, fenced: bool, outer: Option<Lease>) -> Self {
+    pub(super) fn new(ttl: Duration, outer: Option<Lease>) -> Self {
         let now = Instant::now();
         Self {
             phase: Phase::Unasked,
@@ -96,9 +100,10 @@ impl State {
             keep_until: None,
             in_doubt_until: None,
             fence: None,
-            fenced,
             body: None,
             outer,
+            name: "",
+            loss_told: false,
             watched: false,
             timer: None,
         }
@@ -121,9 +126,9 @@ impl State {
         self.outer.clone()
     }
 
-    /// The fencing number, if the holder asked for one.
+    /// The number that the store drew, if it was asked for one.
     pub(crate) fn fence(&self) -> Option<u64> {
-        self.fence.filter(|_| self.fenced)
+        self.fence
     }
 
     /// Wants the lease for as long as it is confirmed now, up to `max_hold`.
@@ -158,6 +163,8 @@ impl State {
 
     /// Starts the turn of a holder who has had the lock since then.
     pub(super) fn begin_turn(&mut self, since: Instant, terms: Terms) {
+        self.name = terms.name;
+        self.loss_told = false;
         self.ttl = terms.ttl;
         self.limit = terms.max_hold.map(|max_hold| since + max_hold);
         self.wanted = if terms.renew {

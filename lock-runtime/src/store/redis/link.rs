@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::aio::ConnectionManager;
-use redis::{Cmd, Pipeline, RedisResult, Value};
+use redis::aio::{ConnectionLike, MultiplexedConnection};
+use redis::{Cmd, Pipeline, RedisError, RedisResult, Value};
 use tokio::time::{Instant, timeout_at};
 
 use super::StoreError;
-use super::reopening::Reopening;
+#[cfg(feature = "cluster")]
+use super::cluster::Cluster;
+use super::reopening::{Reopening, is_no_master};
 use super::script::Script;
 
 /// How long Redis may take.
@@ -37,7 +39,10 @@ impl Replicas {
     /// (<https://redis.io/docs/latest/commands/wait/>).
     fn wait(self) -> Cmd {
         let mut command = redis::cmd("WAIT");
-        command.arg(self.count).arg(whole_millis(self.timeout));
+        // Zero would be no limit at all.
+        command
+            .arg(self.count)
+            .arg(whole_millis(self.timeout).max(1));
         command
     }
 }
@@ -45,44 +50,120 @@ impl Replicas {
 /// A connection that is shared by all who clone it, and opens itself again.
 #[derive(Clone)]
 pub(super) enum Connection {
-    Managed(ConnectionManager),
-    Reopened(Arc<Reopening>),
-}
-
-impl From<Arc<Reopening>> for Connection {
-    fn from(connection: Arc<Reopening>) -> Self {
-        Self::Reopened(connection)
-    }
+    Reopened(Arc<Reopening<MultiplexedConnection>>),
+    #[cfg(feature = "cluster")]
+    Cluster(Arc<Cluster>),
 }
 
 impl Connection {
-    async fn ask(&mut self, command: &Cmd) -> RedisResult<Value> {
+    /// Opens it, unless it is open or opens itself with the first command.
+    pub(super) async fn open(&self) -> RedisResult<()> {
         match self {
-            Self::Managed(manager) => manager.send_packed_command(command).await,
-            Self::Reopened(reopening) => {
-                let (number, mut connection) = reopening.get().await?;
-                let answer = connection.send_packed_command(command).await;
-                reopening.check(number, &answer);
-                answer
-            }
+            Self::Reopened(reopening) => reopening.get().await.map(drop),
+            #[cfg(feature = "cluster")]
+            Self::Cluster(cluster) => cluster.open().await,
         }
     }
 
-    async fn ask_all(&mut self, pipeline: &Pipeline) -> RedisResult<Vec<Value>> {
-        let (from, count) = (0, pipeline.len());
-        match self {
-            Self::Managed(manager) => manager.send_packed_commands(pipeline, from, count).await,
+    async fn ask(&mut self, command: &Cmd, limit: Instant) -> RedisResult<Value> {
+        let answer = match self {
             Self::Reopened(reopening) => {
-                let (number, mut connection) = reopening.get().await?;
-                let answer = connection.send_packed_commands(pipeline, from, count).await;
-                reopening.check(number, &answer);
-                answer
+                let answer = ask_once(reopening, command).await;
+                match answer {
+                    Err(error) if is_no_master(&error) => {
+                        before(limit, ask_once(reopening, command)).await
+                    }
+                    answer => answer,
+                }
             }
+            #[cfg(feature = "cluster")]
+            Self::Cluster(cluster) => before(limit, cluster.ask(command)).await,
+        };
+        answer.and_then(Value::extract_error)
+    }
+
+    async fn ask_all(&mut self, pipeline: &Pipeline, limit: Instant) -> RedisResult<Vec<Value>> {
+        match self {
+            Self::Reopened(reopening) => before(limit, ask_master(reopening, pipeline)).await,
+            #[cfg(feature = "cluster")]
+            Self::Cluster(cluster) => before(limit, cluster.ask_all(pipeline)).await,
+        }
+    }
+
+    /// The connection that was opened with this number is of no use any more. False if it is one
+    /// that opens itself again.
+    pub(super) fn broken(&self, number: u64) -> bool {
+        match self {
+            Self::Reopened(reopening) => {
+                reopening.broken(number);
+                true
+            }
+            #[cfg(feature = "cluster")]
+            Self::Cluster(_) => false,
+        }
+    }
+
+    /// Closes it; the next command opens it again.
+    pub(super) fn close(&self) {
+        match self {
+            Self::Reopened(reopening) => reopening.close(),
+            #[cfg(feature = "cluster")]
+            Self::Cluster(cluster) => cluster.close(),
         }
     }
 }
 
+async fn ask_once(
+    reopening: &Reopening<MultiplexedConnection>,
+    command: &Cmd,
+) -> RedisResult<Value> {
+    let (number, mut connection) = reopening.get().await?;
+    let answer = connection.send_packed_command(command).await;
+    let answer = answer.and_then(Value::extract_error);
+    reopening.check(number, answer.as_ref().err());
+    answer
+}
+
+/// Sends the commands, and once more to whoever is the master now when this one is none.
+async fn ask_master(
+    reopening: &Reopening<MultiplexedConnection>,
+    pipeline: &Pipeline,
+) -> RedisResult<Vec<Value>> {
+    let mut again = true;
+    loop {
+        let (number, mut connection) = reopening.get().await?;
+        let answers = send(&mut connection, pipeline).await;
+        let refused = answers.as_ref().ok().and_then(|answers| {
+            let errors = answers.iter().filter_map(|answer| match answer {
+                Value::ServerError(error) => Some(RedisError::from(error.clone())),
+                _ => None,
+            });
+            errors.into_iter().find(is_no_master)
+        });
+        reopening.check(number, answers.as_ref().err().or(refused.as_ref()));
+        if refused.is_none() || !std::mem::take(&mut again) {
+            return answers;
+        }
+    }
+}
+
+async fn send(
+    connection: &mut impl ConnectionLike,
+    pipeline: &Pipeline,
+) -> RedisResult<Vec<Value>> {
+    let (from, count) = (0, pipeline.len());
+    connection.req_packed_commands(pipeline, from, count).await
+}
+
+/// The answer, unless the time comes first.
+async fn before<T>(limit: Instant, asking: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
+    timeout_at(limit, asking)
+        .await
+        .unwrap_or_else(|elapsed| Err(timed_out(&elapsed)))
+}
+
 /// The connection, as one operation of the store uses it.
+#[derive(Clone)]
 pub(super) struct Link {
     connection: Connection,
     /// When the operation has taken too long.
@@ -90,9 +171,11 @@ pub(super) struct Link {
     /// Whether a command was sent on a connection that broke before the answer came, so that
     /// nobody knows whether it was carried out.
     pub(super) in_doubt: bool,
+    /// Sends scripts as they are, not by their hashes.
+    whole_scripts: bool,
     replicas: Option<Replicas>,
     /// How many replicas confirmed the last command.
-    confirmed: i64,
+    confirmed: RedisResult<i64>,
 }
 
 impl Link {
@@ -101,8 +184,18 @@ impl Link {
             connection,
             limit: Instant::now() + timeouts.total(),
             in_doubt: false,
+            whole_scripts: false,
             replicas: None,
-            confirmed: 0,
+            confirmed: Ok(0),
+        }
+    }
+
+    /// Sends scripts such that the server need not know them: nobody may be there any more to send
+    /// them again when it answers that it does not.
+    pub(super) fn with_whole_scripts(self, whole_scripts: bool) -> Self {
+        Self {
+            whole_scripts,
+            ..self
         }
     }
 
@@ -111,10 +204,27 @@ impl Link {
         Self { replicas, ..self }
     }
 
+    /// Whether commands sent together may be for different servers.
+    pub(super) fn is_spread(&self) -> bool {
+        #[cfg(feature = "cluster")]
+        if let Connection::Cluster(_) = self.connection {
+            return true;
+        }
+        false
+    }
+
+    /// Fails when nobody answers.
+    pub(super) async fn check(&mut self) -> RedisResult<()> {
+        if self.is_spread() {
+            // Opening has asked a node for the slots.
+            return before(self.limit, self.connection.open()).await;
+        }
+        self.ask(&redis::cmd("PING")).await.map(drop)
+    }
+
     pub(super) async fn ask(&mut self, command: &Cmd) -> RedisResult<Value> {
         if self.replicas.is_none() {
-            let answer = self.connection.ask(command).await;
-            return answer.and_then(Value::extract_error);
+            return self.connection.ask(command, self.limit).await;
         }
         let mut pipeline = redis::pipe();
         pipeline.add_command(command.clone());
@@ -124,11 +234,17 @@ impl Link {
 
     /// Fails when too few replicas have what was written last.
     pub(super) fn check_replicas(&self) -> Result<(), StoreError> {
-        match self.replicas {
-            Some(replicas) if self.confirmed < i64::from(replicas.count) => {
-                Err(StoreError::too_few_replicas(self.confirmed, replicas))
-            }
-            _ => Ok(()),
+        let Some(replicas) = self.replicas else {
+            return Ok(());
+        };
+        match &self.confirmed {
+            Ok(count) if *count >= i64::from(replicas.count) => Ok(()),
+            Ok(count) => Err(StoreError::too_few_replicas(*count, replicas)),
+            // The command before it was carried out all the same.
+            Err(error) => Err(StoreError {
+                unresolved: true,
+                ..StoreError::from(error.clone())
+            }),
         }
     }
 
@@ -136,10 +252,7 @@ impl Link {
     /// the manager reports a connection that broke long ago only to the next command.
     pub(super) async fn ask_or_doubt(&mut self, command: &Cmd) -> RedisResult<Option<Value>> {
         if self.in_doubt {
-            let answer = timeout_at(self.limit, self.ask(command)).await;
-            return answer
-                .unwrap_or_else(|elapsed| Err(timed_out(&elapsed)))
-                .map(Some);
+            return before(self.limit, self.ask(command)).await.map(Some);
         }
         match self.ask(command).await {
             Err(error) if error.is_connection_dropped() => {
@@ -156,7 +269,11 @@ impl Link {
         script: &Script,
         arguments: impl Fn(&mut Cmd),
     ) -> RedisResult<(Instant, Value)> {
-        let mut command = script.by_hash();
+        let mut command = if self.whole_scripts {
+            script.by_source()
+        } else {
+            script.by_hash()
+        };
         arguments(&mut command);
         loop {
             let sent = Instant::now();
@@ -175,15 +292,15 @@ impl Link {
     /// Sends many commands at once. A command that the server refused has its error in its place.
     pub(super) async fn ask_all(&mut self, mut pipeline: Pipeline) -> RedisResult<Vec<Value>> {
         let Some(replicas) = self.replicas else {
-            return self.connection.ask_all(&pipeline).await;
+            return self.connection.ask_all(&pipeline, self.limit).await;
         };
         // In one pipeline, since on another connection there would be nothing to wait for.
         pipeline.add_command(replicas.wait());
-        let mut answers = self.connection.ask_all(&pipeline).await?;
+        let mut answers = self.connection.ask_all(&pipeline, self.limit).await?;
         self.confirmed = match answers.pop() {
-            Some(Value::Int(count)) => count,
-            Some(Value::ServerError(error)) => return Err(error.into()),
-            _ => 0,
+            Some(Value::Int(count)) => Ok(count),
+            Some(Value::ServerError(error)) => Err(error.into()),
+            _ => Ok(0),
         };
         Ok(answers)
     }
@@ -195,6 +312,6 @@ pub(super) fn whole_millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
 }
 
-fn timed_out(elapsed: &tokio::time::error::Elapsed) -> redis::RedisError {
+fn timed_out(elapsed: &tokio::time::error::Elapsed) -> RedisError {
     std::io::Error::new(std::io::ErrorKind::TimedOut, elapsed.to_string()).into()
 }

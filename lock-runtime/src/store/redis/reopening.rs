@@ -3,39 +3,53 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::{BoxFuture, FutureExt as _, Shared};
-use redis::aio::MultiplexedConnection;
-use redis::{RedisError, RedisResult};
+use redis::{ErrorKind, RedisError, RedisResult, ServerErrorKind};
 
-type Opening = BoxFuture<'static, RedisResult<MultiplexedConnection>>;
+type Opening<C> = BoxFuture<'static, RedisResult<C>>;
 
-/// For connections that redis-rs' `ConnectionManager` does not manage: those that have to be set
-/// up after they are opened, or whose server has to be looked up each time.
-pub(super) struct Reopening {
+/// What redis-rs' `ConnectionManager` does, and in addition: a connection that has gone silent is
+/// given up like one that broke, so that a server that vanished without a word costs one timeout
+/// and not one for each command until TCP gives up; a connection can be set up after it was opened;
+/// and its server can be looked up anew each time.
+pub(super) struct Reopening<C: Clone> {
     /// Opens the connection of this number, which tells one from the next.
-    open: Box<dyn Fn(u64) -> Opening + Send + Sync>,
-    slot: Mutex<Slot>,
+    open: Box<dyn Fn(u64) -> Opening<C> + Send + Sync>,
+    /// Called when a connection that was in use is given up.
+    gone: Box<dyn Fn() + Send + Sync>,
+    slot: Mutex<Slot<C>>,
 }
 
-#[derive(Default)]
-struct Slot {
+struct Slot<C: Clone> {
     number: u64,
-    opening: Option<Shared<Opening>>,
+    opening: Option<Shared<Opening<C>>>,
+    in_use: bool,
 }
 
-impl Reopening {
-    pub(super) fn new(open: impl Fn(u64) -> Opening + Send + Sync + 'static) -> Self {
+impl<C: Clone> Reopening<C> {
+    pub(super) fn new(open: impl Fn(u64) -> Opening<C> + Send + Sync + 'static) -> Self {
         Self {
             open: Box::new(open),
-            slot: Mutex::default(),
+            gone: Box::new(|| {}),
+            slot: Mutex::new(Slot {
+                number: 0,
+                opening: None,
+                in_use: false,
+            }),
         }
     }
 
-    fn slot(&self) -> MutexGuard<'_, Slot> {
+    /// Has this called whenever a connection that was in use is given up.
+    pub(super) fn telling(mut self, gone: impl Fn() + Send + Sync + 'static) -> Self {
+        self.gone = Box::new(gone);
+        self
+    }
+
+    fn slot(&self) -> MutexGuard<'_, Slot<C>> {
         self.slot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The connection and its number.
-    pub(super) async fn get(&self) -> RedisResult<(u64, MultiplexedConnection)> {
+    pub(super) async fn get(&self) -> RedisResult<(u64, C)> {
         let (number, opening) = {
             let mut slot = self.slot();
             if let Some(opening) = &slot.opening {
@@ -48,7 +62,12 @@ impl Reopening {
             }
         };
         match opening.await {
-            Ok(connection) => Ok((number, connection)),
+            Ok(connection) => {
+                let mut slot = self.slot();
+                slot.in_use |= slot.number == number && slot.opening.is_some();
+                drop(slot);
+                Ok((number, connection))
+            }
             Err(error) => {
                 self.broken(number);
                 Err(error)
@@ -58,20 +77,38 @@ impl Reopening {
 
     /// The connection of this number is of no use any more.
     pub(super) fn broken(&self, number: u64) {
-        let mut slot = self.slot();
+        let slot = self.slot();
         if slot.number == number {
-            slot.opening = None;
+            self.give_up(slot);
         }
     }
 
-    /// Gives the connection up when the answer shows that it broke, or that nobody is there.
-    pub(super) fn check<T>(&self, number: u64, answer: &RedisResult<T>) {
-        if answer.as_ref().is_err_and(RedisError::is_io_error) {
+    /// One that could not be opened is given up without a word, or else those who are told would
+    /// try to open the next without a pause.
+    fn give_up(&self, mut slot: MutexGuard<'_, Slot<C>>) {
+        let opening = slot.opening.take();
+        let was_in_use = std::mem::take(&mut slot.in_use);
+        drop(slot);
+        drop(opening);
+        if was_in_use {
+            (self.gone)();
+        }
+    }
+
+    /// Gives the connection up when the error shows that it broke, that nobody is there, or that
+    /// the server is no master any more.
+    pub(super) fn check(&self, number: u64, error: Option<&RedisError>) {
+        if error.is_some_and(|error| error.is_io_error() || is_no_master(error)) {
             self.broken(number);
         }
     }
 
     pub(super) fn close(&self) {
-        self.slot().opening = None;
+        self.give_up(self.slot());
     }
+}
+
+/// The server refused to write; nothing was carried out.
+pub(super) fn is_no_master(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly)
 }

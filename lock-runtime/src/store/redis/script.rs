@@ -8,7 +8,7 @@ pub(super) static ACQUIRE: Script = Script::new(include_str!("../scripts/acquire
 pub(super) static RELEASE: Script = Script::new(include_str!("../scripts/release.lua"));
 pub(super) static EXTEND: Script = Script::new(include_str!("../scripts/extend.lua"));
 
-pub(super) struct Script {
+pub(crate) struct Script {
     source: &'static str,
     hash: OnceLock<String>,
 }
@@ -21,12 +21,14 @@ impl Script {
         }
     }
 
+    fn hash(&self) -> &str {
+        self.hash
+            .get_or_init(|| redis::Script::new(self.source).get_hash().to_owned())
+    }
+
     pub(super) fn by_hash(&self) -> Cmd {
-        let hash = self
-            .hash
-            .get_or_init(|| redis::Script::new(self.source).get_hash().to_owned());
         let mut command = redis::cmd("EVALSHA");
-        command.arg(hash);
+        command.arg(self.hash());
         command
     }
 
@@ -35,6 +37,25 @@ impl Script {
         let mut command = redis::cmd("EVAL");
         command.arg(self.source);
         command
+    }
+
+    /// The command of a script that failed, by the place that Redis' error names: Redis 7 does not
+    /// name the command when the user has no right to it.
+    pub(crate) fn command_of(error: &str) -> Option<&'static str> {
+        let (_, place) = error.split_once("script: ")?;
+        let (hash, place) = place.split_once(',')?;
+        let (_, line) = place.split_once("@user_script:")?;
+        let digits = line.find(|c: char| !c.is_ascii_digit());
+        let line: usize = line[..digits.unwrap_or(line.len())].parse().ok()?;
+        let script = [&ACQUIRE, &RELEASE, &EXTEND]
+            .into_iter()
+            .find(|script| script.hash() == hash)?;
+        let (_, call) = script
+            .source
+            .lines()
+            .nth(line - 1)?
+            .split_once("redis.call('")?;
+        call.split_once('\'').map(|(command, _)| command)
     }
 
     pub(super) fn is_unknown(error: &RedisError) -> bool {

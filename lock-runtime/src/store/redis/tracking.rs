@@ -9,17 +9,15 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
-use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, ErrorKind, PushInfo, PushKind, RedisError, RedisResult, Value};
+use redis::{Cmd, ErrorKind, PushInfo, PushKind, RedisError, RedisResult, Value};
 
-use super::link::{Link, Timeouts};
-use super::reopening::Reopening;
+use super::link::{Connection, Link, Timeouts};
 use super::servers::Servers;
 use crate::store::alerts::Alerts;
 use crate::store::failure::may_pass;
 
 pub(super) struct Tracking {
-    connection: Arc<Reopening>,
+    connection: Connection,
     timeouts: Timeouts,
     pub(super) alerts: Arc<Alerts>,
     /// The server, or something before it, does not offer tracking.
@@ -27,15 +25,20 @@ pub(super) struct Tracking {
 }
 
 impl Tracking {
-    pub(super) fn new(servers: Servers, timeouts: Timeouts, alerts: Arc<Alerts>) -> Arc<Self> {
+    pub(super) fn new(servers: &Servers, timeouts: Timeouts, alerts: Arc<Alerts>) -> Arc<Self> {
         Arc::new_cyclic(|this: &Weak<Self>| {
             let this = this.clone();
-            let open = move |number| {
-                let opened = open(servers.clone(), timeouts, this.clone(), number);
-                Box::pin(opened) as _
+            let heard = move |number, push| {
+                this.upgrade().ok_or(())?.heard(number, &push);
+                Ok(())
+            };
+            // What was registered on it rings no more: all have to ask, and register again.
+            let gone = {
+                let alerts = Arc::clone(&alerts);
+                move || alerts.ring_all()
             };
             Self {
-                connection: Arc::new(Reopening::new(open)),
+                connection: servers.tracking(timeouts, heard, gone),
                 timeouts,
                 alerts,
                 refused: AtomicBool::new(false),
@@ -48,11 +51,8 @@ impl Tracking {
         if self.refused.load(Ordering::Relaxed) {
             return Ok(None);
         }
-        match self.connection.get().await {
-            Ok(_) => Ok(Some(Link::new(
-                self.connection.clone().into(),
-                self.timeouts,
-            ))),
+        match self.connection.open().await {
+            Ok(()) => Ok(Some(Link::new(self.connection.clone(), self.timeouts))),
             Err(error) if is_refusal(&error) => {
                 if !self.refused.swap(true, Ordering::Relaxed) {
                     tracing::warn!(
@@ -84,8 +84,8 @@ impl Tracking {
                 // Everything: the database was flushed.
                 _ => self.alerts.ring_all(),
             },
-            PushKind::Disconnection => {
-                self.connection.broken(number);
+            // One that opens itself again: nobody else tells those who wait.
+            PushKind::Disconnection if !self.connection.broken(number) => {
                 self.alerts.ring_all();
             }
             _ => {}
@@ -93,32 +93,22 @@ impl Tracking {
     }
 }
 
-async fn open(
-    servers: Servers,
-    timeouts: Timeouts,
-    listener: Weak<Tracking>,
-    number: u64,
-) -> RedisResult<MultiplexedConnection> {
-    let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(timeouts.connection))
-        .set_response_timeout(Some(timeouts.response))
-        .set_push_sender(move |push| {
-            let listener = listener.upgrade().ok_or(())?;
-            listener.heard(number, &push);
-            Ok::<_, ()>(())
-        });
-    let mut connection = servers.open_for_pushes(config).await?;
-    let mut tracking = redis::cmd("CLIENT");
-    tracking.arg("TRACKING").arg("ON").arg("NOLOOP");
-    tracking.query_async::<()>(&mut connection).await?;
-    Ok(connection)
+/// Turns tracking on for a connection; once more does no harm.
+pub(super) fn track() -> Cmd {
+    let mut command = redis::cmd("CLIENT");
+    command.arg("TRACKING").arg("ON").arg("NOLOOP");
+    command
 }
 
 /// Whether the server answered, and would answer so again.
 fn is_refusal(error: &RedisError) -> bool {
     let misconfigured = matches!(
         error.kind(),
-        ErrorKind::AuthenticationFailed | ErrorKind::InvalidClientConfig | ErrorKind::Parse
+        ErrorKind::AuthenticationFailed
+            | ErrorKind::InvalidClientConfig
+            | ErrorKind::Parse
+            | ErrorKind::UnexpectedReturnType
+            | ErrorKind::MasterNameNotFoundBySentinel
     );
     !error.is_io_error() && !misconfigured && !may_pass(error) && error.code() != Some("NOAUTH")
 }

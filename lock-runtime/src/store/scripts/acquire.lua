@@ -12,6 +12,9 @@
 -- Reading the busy key also registers it for invalidations where the connection tracks.
 if not redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then
   local value = redis.pcall('GET', KEYS[1])
+  if type(value) == 'table' and not string.find(value.err, 'WRONGTYPE', 1, true) then
+    value = redis.call('GET', KEYS[1]) -- fails again, and the error names this line
+  end
   if value ~= ARGV[1] then
     if type(value) ~= 'string' then value = '' end
     return {0, redis.call('PTTL', KEYS[1]), value}

@@ -6,6 +6,9 @@
 --
 -- Answers 1 when it was ours, 0 when there is no such key, -1 when it is someone else's.
 local value = redis.pcall('GET', KEYS[1])
+if type(value) == 'table' and not string.find(value.err, 'WRONGTYPE', 1, true) then
+  value = redis.call('GET', KEYS[1]) -- fails again, and the error names this line
+end
 if value == false then
   return 0
 end

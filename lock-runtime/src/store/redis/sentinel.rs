@@ -1,0 +1,246 @@
+//! Finding the master that a group of sentinels watches.
+//!
+//! Each time a connection is opened, all sentinels are asked side by side, and the master named by
+//! the newest of the answers of a majority is taken (<https://redis.io/docs/latest/develop/reference/sentinel-clients/>).
+//! redis-rs' own client takes the first sentinel's word and waits for each with time limits that
+//! cannot be set, so that a sentinel that hangs, or was cut off from the others before a failover,
+//! would hold up or mislead every connection.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use redis::aio::MultiplexedConnection;
+use redis::{
+    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind,
+    IntoConnectionInfo as _, ProtocolVersion, RedisConnectionInfo, RedisError, RedisResult, Role,
+    ServerErrorKind,
+};
+use tokio::time::timeout;
+
+use super::link::Timeouts;
+use super::servers::tcp;
+use super::tls::Tls;
+
+/// The sentinels, and what is needed to connect to the servers that they watch.
+#[derive(Clone)]
+pub(crate) struct Sentinels {
+    sentinels: Vec<ConnectionInfo>,
+    /// Credentials and database of the servers.
+    settings: RedisConnectionInfo,
+    master: String,
+    timeouts: Timeouts,
+}
+
+/// Who we are to the sentinels.
+#[derive(Clone)]
+pub(crate) struct Login {
+    pub(crate) username: Option<String>,
+    pub(crate) password: String,
+}
+
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Login")
+            .field("username", &self.username)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Sentinels {
+    /// At least one URL.
+    pub(crate) fn new<U: AsRef<str>>(
+        urls: impl IntoIterator<Item = U>,
+        login: Option<&Login>,
+        master: &str,
+        tls: &Tls,
+        timeouts: Timeouts,
+    ) -> RedisResult<Self> {
+        let mut to_sentinel = RedisConnectionInfo::default();
+        if let Some(Login { username, password }) = login {
+            to_sentinel = to_sentinel.set_password(password);
+            if let Some(username) = username {
+                to_sentinel = to_sentinel.set_username(username);
+            }
+        }
+        let mut settings = None;
+        let sentinels = urls
+            .into_iter()
+            .map(|url| {
+                let info = tls.parse(url.as_ref())?;
+                settings.get_or_insert_with(|| info.redis_settings().clone());
+                Ok(info
+                    .set_redis_settings(to_sentinel.clone())
+                    .set_tcp_settings(tcp(timeouts)))
+            })
+            .collect::<RedisResult<Vec<_>>>()?;
+        let settings = settings.ok_or((ErrorKind::EmptySentinelList, "no sentinel is given"))?;
+        Ok(Self {
+            sentinels,
+            settings,
+            master: master.to_owned(),
+            timeouts,
+        })
+    }
+
+    /// The same, for connections on which the master tells of changed keys.
+    pub(super) fn with_pushes(&self) -> Self {
+        Self {
+            settings: self.settings.clone().set_protocol(ProtocolVersion::RESP3),
+            ..self.clone()
+        }
+    }
+
+    /// Connects to the master, within the connection timeout.
+    pub(super) async fn connect(
+        &self,
+        config: &AsyncConnectionConfig,
+    ) -> RedisResult<MultiplexedConnection> {
+        let limit = self.timeouts.connection;
+        let connecting = async {
+            let mut connection = Client::open(self.find_master().await?)?
+                .get_multiplexed_async_connection_with_config(config)
+                .await?;
+            match redis::cmd("ROLE").query_async(&mut connection).await? {
+                Role::Primary { .. } => Ok(connection),
+                // The sentinels do not know of a failover yet, or the server does not.
+                _ => Err(RedisError::from((
+                    ErrorKind::Server(ServerErrorKind::ReadOnly),
+                    "the server that the sentinels name is no master",
+                ))),
+            }
+        };
+        timeout(limit, connecting)
+            .await
+            .unwrap_or_else(|_| Err(late("no master was found in time")))
+    }
+
+    async fn find_master(&self) -> RedisResult<ConnectionInfo> {
+        let mut asked: FuturesUnordered<_> = self
+            .sentinels
+            .iter()
+            // Half, so that there is time left to connect to the master that the others name.
+            .map(|sentinel| self.ask(sentinel, self.timeouts.connection / 2))
+            .collect();
+        let mut answers = 0;
+        let mut newest: Option<Known> = None;
+        let mut failed = None;
+        while let Some(answer) = asked.next().await {
+            match answer {
+                Ok(known) => {
+                    answers += 1;
+                    if newest
+                        .as_ref()
+                        .is_none_or(|newest| known.epoch > newest.epoch)
+                    {
+                        newest = Some(known);
+                    }
+                    if 2 * answers > self.sentinels.len() {
+                        break;
+                    }
+                }
+                Err(error) => failed = Some(error),
+            }
+        }
+        match (newest, failed) {
+            (Some(known), _) => Ok(known.master),
+            (None, Some(error)) => Err(error),
+            (None, None) => Err((ErrorKind::EmptySentinelList, "no sentinel is given").into()),
+        }
+    }
+
+    async fn ask(&self, sentinel: &ConnectionInfo, limit: Duration) -> RedisResult<Known> {
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(limit))
+            .set_response_timeout(Some(limit));
+        let asking = async {
+            let client = Client::open(sentinel.clone())?;
+            let mut connection = client
+                .get_multiplexed_async_connection_with_config(&config)
+                .await?;
+            let mut question = redis::cmd("SENTINEL");
+            question.arg("MASTER").arg(&self.master);
+            let fields: HashMap<String, String> = question
+                .query_async(&mut connection)
+                .await
+                .map_err(|error| self.explain(error))?;
+            self.read(&fields, sentinel.addr())
+        };
+        timeout(limit, asking)
+            .await
+            .unwrap_or_else(|_| Err(late("a sentinel did not answer in time")))
+    }
+
+    fn explain(&self, error: RedisError) -> RedisError {
+        let unknown = error
+            .detail()
+            .is_some_and(|detail| detail.contains("No such master"));
+        if unknown {
+            let (kind, name) = (ErrorKind::MasterNameNotFoundBySentinel, self.master.clone());
+            (kind, "the sentinels watch no master of this name", name).into()
+        } else {
+            error
+        }
+    }
+
+    fn read(
+        &self,
+        fields: &HashMap<String, String>,
+        sentinel: &ConnectionAddr,
+    ) -> RedisResult<Known> {
+        let field = |name: &str| fields.get(name).map(String::as_str).unwrap_or_default();
+        let unusable = |_| {
+            let problem = "a sentinel named no usable address";
+            RedisError::from((ErrorKind::UnexpectedReturnType, problem))
+        };
+        let (host, port) = (
+            field("ip").to_owned(),
+            field("port").parse().map_err(unusable)?,
+        );
+        let address = match sentinel {
+            ConnectionAddr::TcpTls {
+                insecure,
+                tls_params,
+                ..
+            } => ConnectionAddr::TcpTls {
+                host,
+                port,
+                insecure: *insecure,
+                tls_params: tls_params.clone(),
+            },
+            _ => ConnectionAddr::Tcp(host, port),
+        };
+        let master = address
+            .into_connection_info()?
+            .set_redis_settings(self.settings.clone())
+            .set_tcp_settings(tcp(self.timeouts));
+        Ok(Known {
+            epoch: field("config-epoch").parse().unwrap_or(0),
+            master,
+        })
+    }
+}
+
+/// What a sentinel knows of the master.
+struct Known {
+    /// Grows with each failover.
+    epoch: u64,
+    master: ConnectionInfo,
+}
+
+impl fmt::Debug for Sentinels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the Redis master {:?} of the sentinels at", self.master)?;
+        for (number, sentinel) in self.sentinels.iter().enumerate() {
+            let comma = if number == 0 { "" } else { "," };
+            write!(f, "{comma} {}", sentinel.addr())?;
+        }
+        Ok(())
+    }
+}
+
+fn late(what: &'static str) -> RedisError {
+    std::io::Error::new(std::io::ErrorKind::TimedOut, what).into()
+}
