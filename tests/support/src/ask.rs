@@ -75,6 +75,12 @@ impl Server {
             .collect()
     }
 
+    /// How many keys connections have the server watch (`CLIENT TRACKING`).
+    pub async fn tracked_keys(&self) -> u64 {
+        let info: redis::InfoDict = self.ask(cmd("INFO").arg("stats")).await;
+        info.get("tracking_total_keys").unwrap_or(0)
+    }
+
     /// Starts counting anew.
     pub async fn reset_stats(&self) {
         self.ask::<()>(cmd("CONFIG").arg("RESETSTAT")).await;

@@ -2,6 +2,7 @@
 
 mod ask;
 mod background;
+mod certificates;
 mod control;
 mod faults;
 mod lock;
@@ -9,22 +10,29 @@ mod port;
 mod signal;
 
 pub mod clock;
+pub mod cluster;
 pub mod directory;
 pub mod fake;
 pub mod history;
 pub mod logs;
 pub mod monitor;
+pub mod pair;
 pub mod process;
 pub mod proxy;
+pub mod sentinel;
 pub mod server;
 pub mod until;
 
+pub use certificates::{Authority, Certificate, servers_have_tls};
 pub use directory::Directory;
+pub use cluster::Cluster;
 pub use fake::FakeAnswers;
 pub use history::Journal;
 pub use logs::Logs;
 pub use monitor::{Event, Monitor};
+pub use pair::Pair;
 pub use process::Process;
 pub use proxy::{AfterLoss, Proxy, bulk};
+pub use sentinel::Sentinels;
 pub use server::Server;
 pub use until::{until, until_some};

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
 
+use crate::certificates::{Authority, Files};
 use crate::control::{self, Control};
 use crate::directory::Directory;
 use crate::lock::lock;
@@ -39,10 +40,41 @@ pub struct Server {
 #[derive(Clone, Default)]
 pub struct Builder {
     password: Option<String>,
+    tls: Option<Arc<Tls>>,
     arguments: Vec<(String, String)>,
+    sentinel: Option<String>,
+}
+
+/// A second port, with TLS.
+struct Tls {
+    port: Port,
+    _files: Files,
 }
 
 impl Builder {
+    /// Has the server listen with TLS as well, at [`Server::tls_port`], with a certificate for these
+    /// names by this authority, by which the certificates of clients have to be, too.
+    #[must_use]
+    pub fn tls(mut self, authority: &Authority, names: &[&str]) -> Self {
+        let (port, files) = (Port::claim(), authority.files(names));
+        let mut set = |name: &str, value: &str| {
+            self.arguments.push((name.to_owned(), value.to_owned()));
+        };
+        set("tls-port", &port.number().to_string());
+        for (name, file) in [
+            ("tls-ca-cert-file", "ca"),
+            ("tls-cert-file", "cert"),
+            ("tls-key-file", "key"),
+        ] {
+            set(name, &files.path(file).to_string_lossy());
+        }
+        self.tls = Some(Arc::new(Tls {
+            port,
+            _files: files,
+        }));
+        self
+    }
+
     /// Has the server ask for this password.
     #[must_use]
     pub fn password(mut self, password: &str) -> Self {
@@ -54,6 +86,13 @@ impl Builder {
     #[must_use]
     pub fn arg(mut self, name: &str, value: &str) -> Self {
         self.arguments.push((name.to_owned(), value.to_string()));
+        self
+    }
+
+    /// Makes it a sentinel with this configuration, which it writes to.
+    #[must_use]
+    pub(crate) fn sentinel(mut self, config: &str) -> Self {
+        self.sentinel = Some(config.to_owned());
         self
     }
 
@@ -158,6 +197,15 @@ impl Server {
         self.port.number()
     }
 
+    /// The port with TLS.
+    ///
+    /// # Panics
+    /// If it has none: see [`Builder::tls`].
+    #[must_use]
+    pub fn tls_port(&self) -> u16 {
+        self.settings.tls.as_ref().expect("a server with TLS").port.number()
+    }
+
     /// The id of the server's process.
     #[must_use]
     pub fn pid(&self) -> u32 {
@@ -248,7 +296,7 @@ impl Drop for Server {
     }
 }
 
-fn binary() -> PathBuf {
+pub(crate) fn binary() -> PathBuf {
     std::env::var_os("REDIS_SERVER")
         .unwrap_or_else(|| OsString::from("redis-server"))
         .into()
@@ -262,6 +310,11 @@ fn spawn(settings: &Builder, port: u16, directory: &Directory, more: &[(&str, &s
         .stdin(Stdio::null())
         .stdout(log.try_clone().expect("share the log"))
         .stderr(log);
+    if let Some(config) = &settings.sentinel {
+        let path = directory.path().join("sentinel.conf");
+        fs::write(&path, config).expect("write the configuration");
+        command.arg(path).arg("--sentinel");
+    }
     let mut set = |name: &str, value: &str| {
         command.arg(format!("--{name}")).arg(value);
     };

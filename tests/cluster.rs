@@ -1,0 +1,389 @@
+//! Locks on a Redis Cluster: three masters with a replica each, started by each test.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use redis_locked::{LockError, LockGuard, Locker, LostReason, redis_locked};
+use redis_locked_test_support::{Cluster, Server, until};
+use tokio::task::{JoinHandle, JoinSet};
+
+/// Longer than anything takes that is awaited, failovers included; shorter than the ttl of a lock
+/// that is not to go by itself.
+const LIMIT: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_secs(120);
+/// Outlasts a failover.
+const RETRIES: u32 = 600;
+const PAUSE: Duration = Duration::from_millis(100);
+
+async fn connect(cluster: &Cluster) -> Locker {
+    let connecting = Locker::builder().connect_cluster(cluster.urls());
+    connecting.await.expect("the cluster answers")
+}
+
+async fn lock(locker: &Locker, key: &str) -> LockGuard {
+    let request = locker.lock(key).ttl(LONG).retries(RETRIES).backoff(PAUSE);
+    request.acquire().await.expect("granted")
+}
+
+async fn is_busy(locker: &Locker, key: &str) -> bool {
+    // An error that may pass is asked about again; `Busy` needs no second attempt.
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        match locker.lock(key).acquire().await {
+            Ok(guard) => {
+                guard.release().await.expect("released");
+                return false;
+            }
+            Err(error) if error.is_busy() => return true,
+            Err(error) => assert!(Instant::now() < deadline, "{error}"),
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// A caller of another process that waits for the key and lets go of it at once.
+fn waiter(locker: &Locker, key: &str) -> JoinHandle<Result<Instant, LockError>> {
+    let request = locker.lock(key).ttl(LONG).wait(2 * LIMIT);
+    tokio::spawn(async move {
+        let guard = request.acquire().await?;
+        let granted = Instant::now();
+        guard.release().await?;
+        Ok(granted)
+    })
+}
+
+/// Waits until a node tracks a key for somebody: a waiter has asked there.
+async fn tracked(server: &Server) {
+    until(LIMIT, "a waiter has asked", async || {
+        server.tracked_keys().await > 0
+    })
+    .await;
+}
+
+#[redis_locked(
+    key = "count:{{{bucket}}}:{name}",
+    ttl = "60s",
+    retries = 600,
+    backoff = "1ms..20ms",
+    fenced
+)]
+async fn count(bucket: u32, name: &str, inside: &AtomicUsize) -> Result<(), LockError> {
+    assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0, "two at a time");
+    tokio::task::yield_now().await;
+    inside.fetch_sub(1, Ordering::SeqCst);
+    Ok(())
+}
+
+#[tokio::test]
+async fn lockers_exclude_one_another_on_every_shard_with_braces_and_fenced() {
+    let cluster = Cluster::start().await;
+    let lockers = [connect(&cluster).await, connect(&cluster).await];
+    let inside: &[AtomicUsize; 8] = Box::leak(Box::default());
+    let mut tasks = JoinSet::new();
+    for number in 0..64 {
+        let locker = lockers[number % 2].clone();
+        let bucket = number / 2 % 8;
+        tasks.spawn(locker.scope(async move {
+            count(u32::try_from(bucket).unwrap_or(0), "a", &inside[bucket]).await
+        }));
+    }
+    while let Some(done) = tasks.join_next().await {
+        done.expect("no two at a time").expect("granted");
+    }
+}
+
+#[tokio::test]
+async fn all_that_can_be_asked_of_a_guard() {
+    let cluster = Cluster::start().await;
+    let (ours, theirs) = (connect(&cluster).await, connect(&cluster).await);
+    for key in ["plain", "{tag}:x", "a{b}c{d}", "spaces and ü", "{}"] {
+        let guard = lock(&ours, key).await;
+        assert_eq!(
+            cluster
+                .get(key)
+                .await
+                .map(|value| value.starts_with(guard.token())),
+            Some(true)
+        );
+        assert!(is_busy(&theirs, key).await);
+        guard.extend(2 * LONG).await.expect("extended");
+        let left = u64::try_from(cluster.pttl(key).await).expect("an expiry");
+        assert!(Duration::from_millis(left) > LONG, "{left} ms");
+        guard.release().await.expect("released");
+        assert_eq!(cluster.get(key).await, None);
+    }
+    let mut last = None;
+    for _ in 0..10 {
+        for key in ["plain", "{tag}:x"] {
+            let guard = ours.lock(key).fenced().acquire().await.expect("granted");
+            let number = guard.fencing_token();
+            if key == "plain" {
+                assert!(number > last, "{number:?} after {last:?}");
+                last = number;
+            }
+            guard.release().await.expect("released");
+        }
+    }
+    let refused = ours
+        .lock("a}b")
+        .fenced()
+        .acquire()
+        .await
+        .expect_err("no slot for both");
+    assert!(
+        matches!(refused, LockError::InvalidRequest { .. }),
+        "{refused}"
+    );
+
+    // What is not ours is left alone.
+    let guard = lock(&ours, "plain").await;
+    let master = cluster.master_of("plain").await;
+    cluster
+        .node(master)
+        .set_px("plain", "someone else's", 60_000)
+        .await;
+    assert!(guard.release().await.expect_err("not ours").is_not_held());
+    assert_eq!(
+        cluster.get("plain").await.as_deref(),
+        Some("someone else's")
+    );
+}
+
+#[tokio::test]
+async fn leases_on_many_slots_are_renewed_together() {
+    let cluster = Cluster::start().await;
+    let locker = connect(&cluster).await;
+    let ttl = Duration::from_secs(3);
+    let mut guards = Vec::new();
+    for number in 0..60 {
+        let request = locker.lock(format!("job:{number}")).ttl(ttl).renew();
+        guards.push(request.acquire().await.expect("granted"));
+    }
+    let start = Instant::now();
+    until(LIMIT, "twice the ttl has passed", async || {
+        start.elapsed() > 2 * ttl
+    })
+    .await;
+    for guard in guards {
+        assert!(guard.is_held(), "{} was lost", guard.key());
+        guard.release().await.expect("still ours");
+    }
+}
+
+#[tokio::test]
+async fn a_lease_that_is_deleted_is_lost_and_others_are_kept() {
+    let cluster = Cluster::start().await;
+    let locker = connect(&cluster).await;
+    let ttl = Duration::from_secs(3);
+    let keys = cluster.a_key_per_master("job").await;
+    let mut guards = Vec::new();
+    for key in &keys {
+        let request = locker.lock(key).ttl(ttl).renew();
+        guards.push(request.acquire().await.expect("granted"));
+    }
+    let master = cluster.master_of(&keys[1]).await;
+    assert!(cluster.node(master).del(&keys[1]).await);
+    assert_eq!(guards[1].lost().await, LostReason::Deleted);
+    assert!(guards[0].is_held() && guards[2].is_held());
+}
+
+#[tokio::test]
+async fn waiters_are_woken_on_every_shard() {
+    let cluster = Cluster::start().await;
+    let (ours, theirs) = (connect(&cluster).await, connect(&cluster).await);
+    for key in cluster.a_key_per_master("job").await {
+        let master = cluster.master_of(&key).await;
+        let guard = lock(&ours, &key).await;
+        let waiting = waiter(&theirs, &key);
+        tracked(cluster.node(master)).await;
+        cluster.node(master).reset_stats().await;
+        let released = Instant::now();
+        guard.release().await.expect("released");
+        let granted = waiting.await.expect("ran").expect("granted");
+        // Without the bell it would look again only at the end of the ttl.
+        assert!(granted.duration_since(released) < LIMIT / 6);
+        let calls = cluster.node(master).command_calls().await;
+        let asked = calls.get("evalsha").copied().unwrap_or(0);
+        assert!(asked <= 4, "it polled: {calls:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_failover_by_command_keeps_the_lock_and_wakes_those_who_wait() {
+    let cluster = Cluster::start().await;
+    let (ours, theirs) = (connect(&cluster).await, connect(&cluster).await);
+    let guard = lock(&ours, "job").await;
+    let old = cluster.master_of("job").await;
+    let waiting = waiter(&theirs, "job");
+    tracked(cluster.node(old)).await;
+    cluster.fail_over("job").await;
+    assert!(is_busy(&theirs, "job").await);
+    assert!(!waiting.is_finished(), "granted while it is held");
+    guard.extend(2 * LONG).await.expect("still ours");
+    let released = Instant::now();
+    guard.release().await.expect("still ours");
+    let granted = waiting.await.expect("ran").expect("granted");
+    assert!(granted.duration_since(released) < LIMIT / 2);
+}
+
+#[tokio::test]
+async fn when_a_master_is_killed_its_keys_are_granted_again_by_its_replica() {
+    let cluster = Cluster::start().await;
+    let (ours, theirs) = (connect(&cluster).await, connect(&cluster).await);
+    let keys = cluster.a_key_per_master("job").await;
+    let renewed = ours.lock(&keys[0]).ttl(LONG).renew();
+    let guard = renewed.acquire().await.expect("granted");
+    let old = cluster.master_of(&keys[0]).await;
+    let waiting = waiter(&theirs, &keys[0]);
+    tracked(cluster.node(old)).await;
+    assert_eq!(cluster.kill_master(&keys[0]).await, old);
+
+    // Nothing hangs, and the other masters' keys are not held up.
+    for key in &keys[1..] {
+        lock(&ours, key).await.release().await.expect("released");
+    }
+    let start = Instant::now();
+    let error = theirs
+        .lock(&keys[0])
+        .acquire()
+        .await
+        .expect_err("nobody to ask");
+    assert!(error.is_backend() || error.is_busy(), "{error}");
+    assert!(
+        start.elapsed() < Duration::from_secs(3) + LIMIT / 20,
+        "{:?}",
+        start.elapsed()
+    );
+
+    cluster.another_master(&keys[0], old).await;
+    assert!(is_busy(&theirs, &keys[0]).await);
+    assert!(!waiting.is_finished(), "granted while it is held");
+    guard.release().await.expect("still ours");
+    waiting.await.expect("ran").expect("granted");
+    // The node comes back as a replica, without ado.
+    cluster.node(old).restart().await;
+    cluster.settled().await;
+    lock(&theirs, &keys[0])
+        .await
+        .release()
+        .await
+        .expect("released");
+}
+
+#[tokio::test]
+async fn a_slot_moves_while_its_lock_is_held_and_waited_for() {
+    let cluster = Cluster::start().await;
+    let (ours, theirs) = (connect(&cluster).await, connect(&cluster).await);
+    let keys = cluster.a_key_per_master("job").await;
+    let key = &keys[0];
+    let from = cluster.master_of(key).await;
+    let to = cluster.master_of(&keys[1]).await;
+    let fenced = |locker: &Locker| {
+        locker
+            .lock(key)
+            .ttl(LONG)
+            .retries(RETRIES)
+            .backoff(PAUSE)
+            .fenced()
+    };
+    let guard = fenced(&ours).acquire().await.expect("granted");
+    let waiting = waiter(&theirs, key);
+    tracked(cluster.node(from)).await;
+
+    // Half way: the key is still where it was, new ones would go to the other node.
+    cluster.begin_move(key, to).await;
+    guard.extend(2 * LONG).await.expect("still ours");
+    assert!(is_busy(&theirs, key).await);
+    cluster.finish_move(key, to).await;
+    assert_eq!(cluster.master_of(key).await, to);
+    assert!(is_busy(&theirs, key).await);
+    assert!(!waiting.is_finished(), "granted while it is held");
+    guard.extend(3 * LONG).await.expect("still ours");
+    let first = guard.fencing_token();
+    guard.release().await.expect("still ours");
+    waiting.await.expect("ran").expect("granted");
+    let next = fenced(&theirs).acquire().await.expect("granted");
+    assert!(next.fencing_token() > first);
+    next.release().await.expect("released");
+
+    // A key that is taken while its slot is on the way is taken where it is going to be.
+    cluster.settled().await;
+    cluster.begin_move(key, from).await;
+    let guard = lock(&ours, key).await;
+    assert!(is_busy(&theirs, key).await);
+    let waiting = waiter(&theirs, key);
+    cluster.finish_move(key, from).await;
+    guard.release().await.expect("still ours");
+    waiting.await.expect("ran").expect("granted");
+}
+
+#[tokio::test]
+async fn a_locker_lives_on_in_another_runtime() {
+    let cluster = Cluster::start().await;
+    let locker = connect(&cluster).await;
+    lock(&locker, "job")
+        .await
+        .release()
+        .await
+        .expect("released");
+    let elsewhere = locker.clone();
+    let thread = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        runtime.expect("a runtime").block_on(async {
+            let locker = Locker::builder().connect_cluster(cluster.urls()).await;
+            let locker = locker.expect("the cluster answers");
+            lock(&locker, "job")
+                .await
+                .release()
+                .await
+                .expect("released");
+            (cluster, locker)
+        })
+    });
+    let (cluster, from_a_runtime_that_ended) = tokio::task::spawn_blocking(|| thread.join())
+        .await
+        .expect("ran")
+        .expect("ran");
+    for locker in [&elsewhere, &from_a_runtime_that_ended] {
+        let guard = lock(locker, "job").await;
+        let waiting = waiter(locker, "job");
+        guard.release().await.expect("released");
+        waiting.await.expect("ran").expect("granted");
+    }
+    drop(cluster);
+}
+
+#[tokio::test]
+async fn connecting_tells_what_is_wrong() {
+    let nobody = Locker::builder().connect_cluster([] as [&str; 0]).await;
+    let error = nobody.expect_err("no url");
+    assert!(
+        matches!(error, LockError::InvalidRequest { key: None, .. }),
+        "{error}"
+    );
+
+    let server = Server::builder().password("right").start().await;
+    let alone = connect_error(server.url()).await;
+    assert!(alone.contains("ERR"), "{alone}");
+    let refused = connect_error(server.url_with_password("wrong")).await;
+    assert!(
+        refused.contains("refused the user name or the password"),
+        "{refused}"
+    );
+    server.kill();
+    let down = connect_error(server.url()).await;
+    assert!(down.contains("refused the connection"), "{down}");
+    let unusable = connect_error("http://nothing".into()).await;
+    assert!(unusable.contains("check the URL"), "{unusable}");
+}
+
+async fn connect_error(url: String) -> String {
+    let error = Locker::builder()
+        .connect_cluster([url])
+        .await
+        .expect_err("no cluster");
+    assert!(error.is_backend() && error.key().is_none(), "{error:?}");
+    error.to_string()
+}

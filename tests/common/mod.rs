@@ -1,0 +1,22 @@
+//! What the tests against a real server start with.
+
+use std::time::Duration;
+
+use redis_locked::Locker;
+use redis_locked_test_support::Server;
+
+/// Longer than anything takes that is awaited, also on a machine that runs too many tests at once;
+/// shorter than the ttl of a lock that is not to go by itself.
+pub(crate) const LIMIT: Duration = Duration::from_secs(20);
+
+/// A server of the test's own, and a locker that is connected to it.
+pub(crate) async fn redis() -> (Server, Locker) {
+    let server = Server::start().await;
+    let locker = locker_at(&server.url()).await;
+    (server, locker)
+}
+
+/// A locker with its own connection, as another process has it.
+pub(crate) async fn locker_at(url: &str) -> Locker {
+    Locker::connect(url).await.expect("the server answers")
+}

@@ -1,0 +1,296 @@
+//! A future that is dropped at any of its await points frees its key.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::Poll;
+use std::time::Duration;
+
+use redis_locked::{LockError, LockGuard, LockRequest, Locker, redis_locked};
+use redis_locked_test_support::{AfterLoss, Proxy, Server, bulk, until};
+use tokio::task::yield_now;
+
+const TTL: Duration = Duration::from_secs(60);
+/// In what sets the key, be it the plain command or the script.
+const TTL_ON_THE_WIRE: &str = "60000";
+const DELAY: Duration = Duration::from_millis(60);
+/// What the issue promises from the drop on.
+const GONE: Duration = Duration::from_millis(200);
+const LIMIT: Duration = Duration::from_secs(20);
+/// More polls than any of the futures takes.
+const MANY: usize = 40;
+
+#[redis_locked(key = "{key}", ttl = TTL, retries = 2, backoff = "1ms", locker = locker)]
+async fn annotated(locker: &Locker, key: &str) -> Result<usize, LockError> {
+    yield_now().await;
+    let length = async {
+        yield_now().await;
+        key.len()
+    };
+    tokio::time::sleep(Duration::from_millis(2)).await;
+    Ok(length.await)
+}
+
+#[redis_locked(key = "{key}", ttl = TTL, wait = LIMIT, fenced, renew, locker = locker)]
+async fn waiting(locker: &Locker, key: &str) -> Result<usize, LockError> {
+    yield_now().await;
+    Ok(key.len())
+}
+
+async fn by_hand(locker: &Locker, key: &str) -> Result<usize, LockError> {
+    let guard = request(locker, key).acquire().await?;
+    yield_now().await;
+    guard.release().await?;
+    Ok(key.len())
+}
+
+fn request(locker: &Locker, key: &str) -> LockRequest {
+    locker.lock(key).ttl(TTL).retries(2).backoff(DELAY / 10)
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Answers {
+    Prompt,
+    Delayed,
+    Lost(AfterLoss),
+}
+
+struct Bench {
+    server: Server,
+    proxy: Proxy,
+    locker: Locker,
+    answers: Answers,
+}
+
+impl Bench {
+    async fn new(answers: Answers) -> Self {
+        let server = Server::start().await;
+        let proxy = server.proxy().await;
+        let locker = Locker::builder()
+            .response_timeout(4 * DELAY)
+            .connect(&proxy.url())
+            .await
+            .expect("connected");
+        Self {
+            server,
+            proxy,
+            locker,
+            answers,
+        }
+    }
+
+    /// The faults of one round.
+    fn set(&self) {
+        match self.answers {
+            Answers::Prompt => {}
+            Answers::Delayed => self.proxy.delay_answers(DELAY),
+            Answers::Lost(then) => self.proxy.drop_next_answer(TTL_ON_THE_WIRE, then),
+        }
+    }
+
+    /// Drops the future after 0, 1, 2, … polls, until it comes to its end; answers with how many
+    /// it takes. With `landed`, waits for the key to be there before dropping a future that was
+    /// polled once, after one round without faults that makes the scripts known to the server.
+    async fn drop_everywhere<F>(&self, landed: bool, future: impl Fn(String) -> F) -> usize
+    where
+        F: Future<Output = Result<usize, LockError>>,
+    {
+        if landed {
+            future("warm".to_owned()).await.expect("no faults yet");
+        }
+        for polls in 0..MANY {
+            self.set();
+            let key = format!("{polls} of {:?} {landed}", self.answers);
+            let ended = {
+                let mut future = pin!(future(key.clone()));
+                let ended = poll_times(future.as_mut(), polls).await;
+                if ended.is_none() && landed && polls == 1 {
+                    until(LIMIT, "it has landed", async || {
+                        self.server.exists(&key).await
+                    })
+                    .await;
+                }
+                ended
+            };
+            until(GONE, format!("{key} is gone"), async || {
+                !self.server.exists(&key).await
+            })
+            .await;
+            match ended {
+                Some(Ok(length)) => {
+                    assert_eq!(length, key.len());
+                    return polls;
+                }
+                Some(Err(error)) => assert!(error.is_backend(), "{error}"),
+                None => {}
+            }
+        }
+        panic!("no end after {MANY} polls");
+    }
+
+    /// What lands late is released, too: in the end, nothing is there.
+    async fn end(self, polls: usize) {
+        println!("{:?}: {polls} polls", self.answers);
+        self.proxy.delay_answers(Duration::ZERO);
+        self.locker.shutdown().await;
+        let keys = self.server.keys().await;
+        let left: Vec<_> = keys.iter().filter(|key| !key.ends_with(":fence")).collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
+}
+
+/// Polls so many times, each time when it was woken, unless it ends before.
+async fn poll_times<F: Future>(mut future: Pin<&mut F>, polls: usize) -> Option<F::Output> {
+    let mut polled = 0;
+    poll_fn(|cx| {
+        if polled < polls {
+            polled += 1;
+            if let Poll::Ready(output) = future.as_mut().poll(cx) {
+                return Poll::Ready(Some(output));
+            }
+        }
+        if polled < polls {
+            Poll::Pending
+        } else {
+            Poll::Ready(None)
+        }
+    })
+    .await
+}
+
+async fn all_shapes(answers: Answers) {
+    for landed in [false, true] {
+        let bench = Bench::new(answers).await;
+        let locker = &bench.locker;
+        let polls = bench
+            .drop_everywhere(landed, |key| async move { annotated(locker, &key).await })
+            .await;
+        assert!(polls > 3, "{polls} polls leave points out");
+        bench.end(polls).await;
+
+        let bench = Bench::new(answers).await;
+        let locker = &bench.locker;
+        let polls = bench
+            .drop_everywhere(landed, |key| async move { waiting(locker, &key).await })
+            .await;
+        bench.end(polls).await;
+
+        let bench = Bench::new(answers).await;
+        let locker = &bench.locker;
+        let polls = bench
+            .drop_everywhere(landed, |key| async move { by_hand(locker, &key).await })
+            .await;
+        bench.end(polls).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_prompt_answers() {
+    all_shapes(Answers::Prompt).await;
+}
+
+#[tokio::test]
+async fn with_prompt_answers_on_one_thread() {
+    all_shapes(Answers::Prompt).await;
+}
+
+#[tokio::test]
+async fn with_late_answers() {
+    all_shapes(Answers::Delayed).await;
+}
+
+#[tokio::test]
+async fn when_the_answer_is_lost_with_its_connection() {
+    all_shapes(Answers::Lost(AfterLoss::Cut)).await;
+}
+
+/// The connection carries what is asked, and never answers again.
+#[tokio::test]
+async fn when_the_answer_is_lost_in_silence() {
+    for landed in [false, true] {
+        let bench = Bench::new(Answers::Lost(AfterLoss::Silence)).await;
+        annotated(&bench.locker, "warm")
+            .await
+            .expect("no faults yet");
+        let key = format!("silent {landed}");
+        bench.set();
+        let mut future = Box::pin(annotated(&bench.locker, &key));
+        assert!(poll_times(future.as_mut(), 1).await.is_none());
+        if landed {
+            until(LIMIT, "it has landed", async || {
+                bench.server.exists(&key).await
+            })
+            .await;
+        }
+        drop(future);
+        until(GONE, "it is gone", async || {
+            !bench.server.exists(&key).await
+        })
+        .await;
+        bench.end(1).await;
+    }
+}
+
+/// The server does not know the script, says so, and nobody hears it: the next connection helps.
+#[tokio::test]
+async fn a_silent_connection_is_given_up() {
+    let bench = Bench::new(Answers::Lost(AfterLoss::Silence)).await;
+    bench.set();
+    let mut future = Box::pin(annotated(&bench.locker, "key"));
+    assert!(poll_times(future.as_mut(), 1).await.is_none());
+    until(LIMIT, "it has landed", async || bench.server.exists("key").await).await;
+    drop(future);
+    until(LIMIT, "it is gone", async || !bench.server.exists("key").await).await;
+    assert_eq!(annotated(&bench.locker, "key").await.ok(), Some(3), "it works again");
+    bench.end(1).await;
+}
+
+/// The command itself is late: its answer says so only after the deadline.
+#[tokio::test]
+async fn a_lock_that_is_granted_after_its_deadline_is_lost_and_released() {
+    const SHORT: Duration = Duration::from_millis(400);
+    for min_hold in [None, Some(TTL)] {
+        let server = Server::start().await;
+        let proxy = server.proxy().await;
+        let locker = Locker::builder()
+            .response_timeout(LIMIT)
+            .connect(&proxy.url())
+            .await
+            .expect("connected");
+        let monitor = server.monitor();
+        proxy.stall_requests(true);
+        let mut request = locker.lock("key").ttl(SHORT);
+        if let Some(min_hold) = min_hold {
+            request = request.renew().min_hold(min_hold);
+        }
+        let running = tokio::spawn(request.run(async { panic!("the body runs without a lock") }));
+        proxy.wait_for_request_here(bulk("NX"), LIMIT).await;
+        // What passes here is the ttl itself.
+        tokio::time::sleep(SHORT).await;
+        proxy.stall_requests(false);
+        let error: LockError = match running.await.expect("the body was not begun") {
+            Ok(()) => panic!("locked"),
+            Err(error) => error,
+        };
+        assert!(error.is_lost(), "{error}");
+        monitor
+            .wait_for(
+                |event| event.is("del", "key") && event.is_from_script(),
+                LIMIT,
+            )
+            .await;
+        locker.shutdown().await;
+    }
+}
+
+/// An attempt whose answer was lost has the key: the next finds it by its token.
+#[tokio::test]
+async fn a_lost_answer_costs_nothing_but_time() {
+    let bench = Bench::new(Answers::Lost(AfterLoss::Cut)).await;
+    bench.set();
+    let guard: LockGuard = request(&bench.locker, "key").acquire().await.expect("ours");
+    let value = bench.server.get("key").await.expect("there");
+    assert!(value.starts_with(guard.token()), "{value}");
+    assert_eq!(bench.proxy.lost_answers(), 1);
+    guard.release().await.expect("still ours");
+    bench.end(1).await;
+}

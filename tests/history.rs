@@ -1,0 +1,181 @@
+//! Processes that are killed, stopped and cut off exclude one another all the same.
+
+use std::env;
+use std::hash::{BuildHasher, RandomState};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use redis_locked::{Lease, LockRequest, Locker};
+use redis_locked_test_support::history::{Summary, check};
+use redis_locked_test_support::{Journal, Process, Proxy, Server};
+use tokio::time::sleep;
+
+const PROCESSES: usize = 4;
+const TASKS: usize = 8;
+const KEYS: [&str; 3] = ["a", "b", "c"];
+const PERIOD: Duration = Duration::from_secs(20);
+const TTL: Duration = Duration::from_millis(700);
+const LIMIT: Duration = Duration::from_secs(30);
+
+fn random(below: u64) -> u64 {
+    RandomState::new().hash_one(below) % below
+}
+
+fn millis(below: u64) -> Duration {
+    Duration::from_millis(random(below))
+}
+
+/// One of the processes: its tasks lock and hold until it is killed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "started as a child by the test below"]
+async fn child() {
+    let (Ok(url), Some(path)) = (env::var("SERVER"), env::var_os("HISTORY")) else {
+        return;
+    };
+    let locker = Locker::builder()
+        .response_timeout(TTL / 2)
+        .connection_timeout(TTL)
+        .connect(&url)
+        .await
+        .expect("connected");
+    let journal = Arc::new(Journal::open(Path::new(&path)));
+    for task in 0..TASKS {
+        let (locker, journal) = (locker.clone(), journal.clone());
+        tokio::spawn(async move {
+            let holder = format!("{}-{task}", std::process::id());
+            for number in 0.. {
+                let key = KEYS[usize::try_from(random(3)).unwrap_or(0)];
+                let holder = format!("{holder}-{number}");
+                let body = section(&journal, key, &holder);
+                // Lost, busy or broken: on to the next.
+                let _ = request(&locker, key).run(body).await;
+                sleep(millis(5)).await;
+            }
+        });
+    }
+    println!("ready");
+    std::future::pending().await
+}
+
+fn request(locker: &Locker, key: &str) -> LockRequest {
+    let request = locker.lock(key).ttl(TTL).fenced();
+    let request = match random(4) {
+        0 => request.retries(20).backoff(Duration::from_millis(10)),
+        _ => request.wait(3 * TTL),
+    };
+    match random(3) {
+        0 => request.renew(),
+        1 => request.renew().max_hold(TTL / 2),
+        _ => request,
+    }
+}
+
+/// Mostly short; now and then longer than the ttl, so that some are renewed and some cut off.
+async fn section(journal: &Journal, key: &str, holder: &str) {
+    let lease = Lease::current().expect("in a body");
+    let fence = u64::from(lease.fencing_token().expect("fenced"));
+    let entry = journal.begin(key, fence, holder, || lease.remaining());
+    let longest = if random(20) == 0 { 1_000 } else { 15 };
+    let end = Instant::now() + millis(longest);
+    while Instant::now() < end {
+        sleep(millis(10)).await;
+        entry.extend(|| lease.remaining());
+    }
+}
+
+struct Member {
+    proxy: Proxy,
+    process: Process,
+}
+
+impl Member {
+    async fn start(server: &Server, history: &Path) -> Self {
+        let proxy = server.proxy().await;
+        let process = launch(&proxy, history).await;
+        Self { proxy, process }
+    }
+
+    async fn restart(&mut self, history: &Path) {
+        self.process.kill();
+        self.process = launch(&self.proxy, history).await;
+    }
+}
+
+async fn launch(proxy: &Proxy, history: &Path) -> Process {
+    let process = Process::test("child")
+        .env("SERVER", proxy.url())
+        .env("HISTORY", history)
+        .start();
+    process.wait_for_line("ready", LIMIT).await;
+    process
+}
+
+#[derive(Debug, Default)]
+struct Faults {
+    kills: usize,
+    stops: usize,
+    cuts: usize,
+    stalls: usize,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_two_hold_a_key_at_once() {
+    let server = Server::start().await;
+    let path: PathBuf = env::temp_dir().join(format!("history-{}", std::process::id()));
+    let mut members = Vec::new();
+    for _ in 0..PROCESSES {
+        members.push(Member::start(&server, &path).await);
+    }
+    let mut faults = Faults::default();
+    let end = Instant::now() + PERIOD;
+    while Instant::now() < end {
+        sleep(millis(250)).await;
+        let chosen = usize::try_from(random(4)).unwrap_or(0);
+        let member = &mut members[chosen];
+        match random(4) {
+            0 => {
+                member.restart(&path).await;
+                faults.kills += 1;
+            }
+            1 => {
+                member.process.stop();
+                sleep(millis(1_500)).await;
+                member.process.resume();
+                faults.stops += 1;
+            }
+            2 => {
+                member.proxy.cut().await;
+                faults.cuts += 1;
+            }
+            _ => {
+                member.proxy.stall_requests(true);
+                sleep(millis(900)).await;
+                member.proxy.stall_requests(false);
+                faults.stalls += 1;
+            }
+        }
+    }
+    drop(members);
+    let history = std::fs::read_to_string(&path).expect("a history");
+    let summary = match check(&history) {
+        Ok(summary) => summary,
+        Err(violations) => panic!("{violations:#?}, kept in {}", path.display()),
+    };
+    println!("{summary:?}, {faults:?}");
+    assert_worth_it(&summary, &faults);
+    std::fs::remove_file(&path).expect("a history");
+}
+
+/// Sections enough, and of each fault some.
+fn assert_worth_it(summary: &Summary, faults: &Faults) {
+    let Faults {
+        kills,
+        stops,
+        cuts,
+        stalls,
+    } = *faults;
+    assert!([kills, stops, cuts, stalls].iter().all(|&count| count > 0), "{faults:?}");
+    assert!(summary.sections > 100, "{summary:?}");
+    assert!(summary.unfinished > 0, "nobody was killed in a section: {summary:?}");
+}

@@ -1,0 +1,60 @@
+//! A Redis Cluster of three masters with a replica each.
+
+use redis_locked_test_support::Cluster;
+
+use crate::load::Load;
+use crate::worker::Topology;
+
+const SERVERS: &str = "Cluster, 3 masters, 3 replicas, `cluster-node-timeout` 2 s";
+const WITH_REPLICAS: &str = "the same, with `replicas(1)`";
+
+pub(crate) async fn run(rounds: usize) {
+    for (servers, replicas) in [(SERVERS, 0), (WITH_REPLICAS, 1)] {
+        let cluster = Cluster::start().await;
+        let topology = Topology {
+            kind: "cluster",
+            urls: cluster.urls(),
+            replicas,
+        };
+        let keys = cluster.a_key_per_master("job").await;
+        let (key, others) = (&keys[0], &keys[1..]);
+        let failing = std::slice::from_ref(key);
+
+        let mut load = Load::start(&topology, failing, others).await;
+        for _ in 0..rounds {
+            let killed = load
+                .fault(async {
+                    let killed = cluster.kill_master(key).await;
+                    cluster.another_master(key, killed).await;
+                    killed
+                })
+                .await;
+            cluster.node(killed).restart().await;
+            cluster.settled().await;
+        }
+        println!("{}", load.finish(servers, "kill -9 of a master").await);
+
+        let mut load = Load::start(&topology, failing, others).await;
+        for _ in 0..rounds {
+            load.fault(cluster.fail_over(key)).await;
+            cluster.settled().await;
+        }
+        println!("{}", load.finish(servers, "`CLUSTER FAILOVER`").await);
+
+        let mut load = Load::start(&topology, failing, others).await;
+        for _ in 0..rounds {
+            let here = cluster.master_of(key).await;
+            let away = cluster.master_of(&others[0]).await;
+            load.fault(async {
+                cluster.move_slot(key, away).await;
+                cluster.move_slot(key, here).await;
+            })
+            .await;
+            cluster.settled().await;
+        }
+        println!(
+            "{}",
+            load.finish(servers, "a slot moves away and back").await
+        );
+    }
+}

@@ -1,0 +1,144 @@
+//! One locker on several runtimes, as an installed one is under several `#[tokio::test]`s.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{LIMIT, locker_at, redis};
+use redis_locked::{LockError, Locker, redis_locked};
+use redis_locked_test_support::{Server, until};
+use tokio::runtime::{Builder, Runtime};
+
+const TTL: Duration = Duration::from_secs(60);
+
+#[redis_locked(key = "k", ttl = TTL)]
+async fn call() -> Result<u32, LockError> {
+    tokio::task::yield_now().await;
+    Ok(7)
+}
+
+fn runtimes() -> [Runtime; 2] {
+    [Builder::new_current_thread(), Builder::new_multi_thread()]
+        .map(|mut builder| builder.enable_all().build().expect("a runtime"))
+}
+
+/// A server that outlives all runtimes of a test, and a locker connected on the first.
+fn start() -> (Runtime, Server, Locker) {
+    let [runtime, _] = runtimes();
+    let (server, locker) = runtime.block_on(redis());
+    (runtime, server, locker)
+}
+
+async fn is_gone(server: &Server) {
+    until(LIMIT, "the key is gone", async || !server.exists("k").await).await;
+}
+
+#[test]
+fn one_after_another() {
+    let (first, server, locker) = start();
+    assert_eq!(first.block_on(locker.scope(call())).expect("free"), 7);
+    drop(first);
+    for _ in 0..2 {
+        for runtime in runtimes() {
+            let result = runtime.block_on(locker.scope(call()));
+            assert_eq!(result.expect("works on the next runtime"), 7);
+            let ttl = Duration::from_millis(600);
+            runtime.block_on(async {
+                let renewed = locker.lock("k").ttl(ttl).renew();
+                let guard = renewed.acquire().await.expect("free");
+                let lost = tokio::time::timeout(ttl * 3 / 2, guard.lost()).await;
+                assert_eq!(lost.ok(), None);
+                drop(guard);
+                is_gone(&server).await;
+            });
+        }
+    }
+}
+
+#[test]
+fn waiting_works_on_the_next_runtime_too() {
+    let (first, server, locker) = start();
+    let wait = async || {
+        let holder = locker_at(&server.url()).await;
+        let held = holder.lock("k").ttl(TTL).acquire().await.expect("free");
+        let waiting = locker.lock("k").ttl(TTL).wait(LIMIT).run(async { 7 });
+        let monitor = server.monitor();
+        let release = async {
+            monitor.wait_for(|event| event.is("pttl", "k"), LIMIT).await;
+            held.release().await.expect("ours");
+        };
+        let (result, ()) = tokio::join!(waiting, release);
+        assert_eq!(result.expect("woken"), 7);
+    };
+    first.block_on(wait());
+    drop(first);
+    for runtime in runtimes() {
+        runtime.block_on(wait());
+    }
+}
+
+#[test]
+fn two_at_once() {
+    let (_first, _server, locker) = start();
+    let threads: Vec<_> = runtimes()
+        .into_iter()
+        .map(|runtime| {
+            let locker = locker.clone();
+            std::thread::spawn(move || {
+                for _ in 0..50 {
+                    let request = locker.lock("k").ttl(TTL).wait(LIMIT);
+                    let result = runtime.block_on(request.run(async { 7 }));
+                    assert_eq!(result.expect("its turn comes"), 7);
+                }
+            })
+        })
+        .collect();
+    for thread in threads {
+        thread.join().expect("no panic");
+    }
+}
+
+#[test]
+fn a_guard_dropped_outside_of_any_runtime_is_released_by_its_own() {
+    let (_, server, locker) = start();
+    let [_, runtime] = runtimes();
+    let guard = runtime.block_on(locker.lock("k").ttl(TTL).acquire());
+    drop(guard.expect("free"));
+    runtime.block_on(is_gone(&server));
+}
+
+#[test]
+fn a_guard_whose_runtime_has_ended_is_released_by_the_one_it_is_dropped_in() {
+    let (first, server, locker) = start();
+    let request = locker.lock("k").ttl(TTL).renew();
+    let guard = first.block_on(request.acquire()).expect("free");
+    drop(first);
+    let [second, _] = runtimes();
+    second.block_on(async {
+        drop(guard);
+        is_gone(&server).await;
+    });
+}
+
+#[test]
+fn a_guard_dropped_after_all_runtimes_have_ended_does_no_harm() {
+    let (first, server, locker) = start();
+    let request = locker.lock("k").ttl(Duration::from_millis(400));
+    let guard = first.block_on(request.acquire()).expect("free");
+    drop(first);
+    drop(guard);
+    let [second, _] = runtimes();
+    second.block_on(async {
+        is_gone(&server).await;
+        assert_eq!(locker.scope(call()).await.expect("free"), 7);
+        let shutdown = tokio::time::timeout(LIMIT, locker.shutdown());
+        shutdown.await.expect("nothing is pending");
+    });
+}
+
+#[test]
+fn a_locker_can_be_made_outside_of_a_runtime() {
+    let (first, server, _) = start();
+    let locker = Locker::from_client(server.client());
+    assert_eq!(first.block_on(locker.scope(call())).expect("free"), 7);
+}

@@ -1,0 +1,198 @@
+//! Locks on a master with two replicas that three sentinels watch, started by each test.
+
+use std::time::{Duration, Instant};
+
+use redis_locked::{LockError, LockGuard, Locker};
+use redis_locked_test_support::{Sentinels, until};
+use tokio::task::JoinHandle;
+
+/// Longer than anything takes that is awaited, failovers included; shorter than the ttl of a lock
+/// that is not to go by itself.
+const LIMIT: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_secs(120);
+/// Outlasts a failover.
+const RETRIES: u32 = 600;
+const PAUSE: Duration = Duration::from_millis(100);
+
+async fn connect(sentinels: &Sentinels) -> Locker {
+    let connecting = Locker::builder().connect_sentinel(sentinels.urls(), sentinels.name());
+    connecting
+        .await
+        .expect("the sentinels and the master answer")
+}
+
+async fn lock(locker: &Locker, key: &str) -> LockGuard {
+    let request = locker
+        .lock(key)
+        .ttl(LONG)
+        .retries(RETRIES)
+        .backoff(PAUSE)
+        .fenced();
+    request.acquire().await.expect("granted")
+}
+
+fn waiter(locker: &Locker, key: &str) -> JoinHandle<Result<Instant, LockError>> {
+    let request = locker.lock(key).ttl(LONG).wait(2 * LIMIT);
+    tokio::spawn(async move {
+        let guard = request.acquire().await?;
+        let granted = Instant::now();
+        guard.release().await?;
+        Ok(granted)
+    })
+}
+
+async fn tracked(sentinels: &Sentinels, master: usize) {
+    until(LIMIT, "a waiter has asked", async || {
+        sentinels.server(master).tracked_keys().await > 0
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_failover_by_command_keeps_the_lock_and_wakes_those_who_wait() {
+    let sentinels = Sentinels::start().await;
+    let (ours, theirs) = (connect(&sentinels).await, connect(&sentinels).await);
+    let guard = lock(&ours, "job").await;
+    let old = sentinels.master().await;
+    let waiting = waiter(&theirs, "job");
+    tracked(&sentinels, old).await;
+    let new = sentinels.fail_over().await;
+    until(LIMIT, "the waiter has asked the new master", async || {
+        sentinels.server(new).tracked_keys().await > 0
+    })
+    .await;
+    assert!(!waiting.is_finished(), "granted while it is held");
+    let first = guard.fencing_token();
+    let released = Instant::now();
+    // The connection is to the old master, which refuses to write or has closed it.
+    guard.release().await.expect("still ours");
+    let granted = waiting.await.expect("ran").expect("granted");
+    assert!(granted.duration_since(released) < LIMIT / 2);
+    let next = lock(&ours, "job").await;
+    assert!(next.fencing_token() > first);
+    next.release().await.expect("released");
+}
+
+#[tokio::test]
+async fn when_the_master_is_killed_the_same_locker_goes_on() {
+    let sentinels = Sentinels::start().await;
+    let (ours, theirs) = (connect(&sentinels).await, connect(&sentinels).await);
+    let request = ours.lock("job").ttl(LONG).renew();
+    let guard = request.acquire().await.expect("granted");
+    let old = sentinels.master().await;
+    let waiting = waiter(&theirs, "job");
+    tracked(&sentinels, old).await;
+    assert_eq!(sentinels.kill_master().await, old);
+
+    let start = Instant::now();
+    let error = ours
+        .lock("other")
+        .acquire()
+        .await
+        .expect_err("nobody to ask");
+    assert!(error.is_backend(), "{error}");
+    assert!(
+        start.elapsed() < Duration::from_secs(3) + LIMIT / 20,
+        "{:?}",
+        start.elapsed()
+    );
+
+    // Requests that outlast the failover succeed.
+    lock(&ours, "other")
+        .await
+        .release()
+        .await
+        .expect("released");
+    let new = sentinels.another_master(old).await;
+    assert!(sentinels.server(new).get("job").await.is_some());
+    assert!(!waiting.is_finished(), "granted while it is held");
+    guard.release().await.expect("still ours");
+    waiting.await.expect("ran").expect("granted");
+}
+
+#[tokio::test]
+async fn a_sentinel_that_hangs_or_is_down_holds_nothing_up() {
+    let sentinels = Sentinels::start().await;
+    for number in 0..3 {
+        sentinels.sentinel(number).stop_process();
+        let start = Instant::now();
+        let locker = connect(&sentinels).await;
+        lock(&locker, "job")
+            .await
+            .release()
+            .await
+            .expect("released");
+        assert!(
+            start.elapsed() < Duration::from_secs(1) + LIMIT / 20,
+            "{:?}",
+            start.elapsed()
+        );
+        sentinels.sentinel(number).continue_process();
+    }
+    sentinels.sentinel(0).kill();
+    sentinels.sentinel(1).kill();
+    let locker = connect(&sentinels).await;
+    lock(&locker, "job")
+        .await
+        .release()
+        .await
+        .expect("released");
+    sentinels.sentinel(2).kill();
+    // Only new connections need them.
+    lock(&locker, "job")
+        .await
+        .release()
+        .await
+        .expect("released");
+    let nobody = Locker::builder()
+        .connect_sentinel(sentinels.urls(), sentinels.name())
+        .await;
+    let error = nobody.expect_err("no sentinel is left");
+    assert!(error.is_backend() && error.key().is_none(), "{error}");
+}
+
+#[tokio::test]
+async fn the_sentinels_have_credentials_of_their_own() {
+    let sentinels = Sentinels::with_passwords("of-the-servers", "of-the-sentinels").await;
+    let with = |password: &str| {
+        Locker::builder()
+            .sentinel_login(None, password)
+            .connect_sentinel(sentinels.urls(), sentinels.name())
+    };
+    let locker = with("of-the-sentinels").await.expect("both let us in");
+    lock(&locker, "job")
+        .await
+        .release()
+        .await
+        .expect("released");
+    let text = with("wrong").await.expect_err("refused").to_string();
+    assert!(
+        text.contains("refused the user name or the password"),
+        "{text}"
+    );
+    let builder = Locker::builder().sentinel_login(Some("user"), "secret");
+    assert!(!format!("{builder:?}").contains("secret"));
+}
+
+#[tokio::test]
+async fn connecting_tells_what_is_wrong() {
+    let sentinels = Sentinels::start().await;
+    let nobody = Locker::builder()
+        .connect_sentinel([] as [&str; 0], "mymaster")
+        .await;
+    let error = nobody.expect_err("no url");
+    assert!(
+        matches!(error, LockError::InvalidRequest { key: None, .. }),
+        "{error}"
+    );
+    let unknown = Locker::builder()
+        .connect_sentinel(sentinels.urls(), "other")
+        .await;
+    let error = unknown.expect_err("no such master");
+    assert!(error.is_backend() && error.key().is_none(), "{error:?}");
+    let text = error.to_string();
+    assert!(
+        text.contains("the sentinels watch no master of this name"),
+        "{text}"
+    );
+}
