@@ -1,0 +1,95 @@
+//! How the tool ends when it does not end well. The numbers are those of sysexits.h where it has one.
+
+use std::fmt;
+
+use redis::RedisError;
+use redis_locked_runtime::LockError;
+
+/// Nobody holds the lock, or nothing was freed.
+pub(crate) const NO: u8 = 1;
+/// The command line is wrong.
+pub(crate) const USAGE: u8 = 64;
+/// Redis could not be asked, or refused.
+pub(crate) const UNAVAILABLE: u8 = 69;
+/// This machine could not do its part: a process, a file.
+pub(crate) const SYSTEM: u8 = 71;
+/// The answer could not be written.
+pub(crate) const OUTPUT: u8 = 74;
+/// Another holder has the lock.
+pub(crate) const BUSY: u8 = 75;
+/// The lock was lost while the command ran.
+pub(crate) const LOST: u8 = 76;
+
+/// What to say on standard error, and the exit code.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) code: u8,
+    message: String,
+}
+
+impl Failure {
+    pub(crate) fn new(code: u8, message: impl fmt::Display) -> Self {
+        let message = message.to_string();
+        Self { code, message }
+    }
+
+    pub(crate) fn usage(message: impl fmt::Display) -> Self {
+        Self::new(USAGE, message)
+    }
+
+    /// A machine that does not let us do our part.
+    pub(crate) fn system(doing: &str, error: impl fmt::Display) -> Self {
+        Self::new(SYSTEM, format_args!("{doing}: {error}"))
+    }
+
+    /// Why a server could not be asked.
+    pub(crate) fn redis(server: &str, error: &RedisError) -> Self {
+        let advice = if error.is_timeout() || error.is_io_error() {
+            "check the address, and that the server runs and can be reached from here"
+        } else if matches!(error.code(), Some("NOAUTH" | "WRONGPASS" | "NOPERM")) {
+            "check the user, the password and what they are allowed"
+        } else {
+            "see what the server says"
+        };
+        let message = format!("{server} could not be asked: {error}; {advice}");
+        Self::new(UNAVAILABLE, message)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.message.fmt(f)
+    }
+}
+
+impl From<LockError> for Failure {
+    fn from(error: LockError) -> Self {
+        let code = match &error {
+            LockError::Busy { .. } => BUSY,
+            LockError::Lost { .. } => LOST,
+            LockError::InvalidRequest { .. } => USAGE,
+            _ => UNAVAILABLE,
+        };
+        Self::new(code, error)
+    }
+}
+
+/// Writing to a pipe whose reader has left is no failure worth a word.
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        if error.kind() == std::io::ErrorKind::BrokenPipe {
+            return Self::new(OUTPUT, "");
+        }
+        Self::new(
+            OUTPUT,
+            format_args!("the answer could not be written: {error}"),
+        )
+    }
+}
+
+/// Says something on standard error, in one line with the tool's name.
+pub(crate) fn say(message: impl fmt::Display) {
+    use std::io::Write as _;
+    // Nobody is left to be told when it fails.
+    let _ = writeln!(std::io::stderr(), "redis-locked: {message}");
+}

@@ -1,0 +1,150 @@
+//! A lock as it is found in Redis, and how it is recognised.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+/// How many characters a token has: 16 bytes in URL-safe base64 without padding.
+const TOKEN_LEN: usize = 22;
+
+/// Hand-overs inside a process count in this many low bits of a fencing number.
+const TURN_BITS: u32 = 10;
+
+/// A key that is held.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Lock {
+    /// Without the prefix.
+    pub(crate) key: String,
+    /// Who holds it; `None` for foreign locks, whose value has no owner.
+    pub(crate) owner: Option<String>,
+    /// The token; for foreign locks, the whole value.
+    pub(crate) token: String,
+    /// How long the key still lives; `None` when it has no expiry.
+    #[serde(rename = "left_ms", serialize_with = "millis")]
+    pub(crate) left: Option<Duration>,
+    /// The last fencing number drawn for the key, if one was.
+    pub(crate) fence: Option<u64>,
+    /// On how many servers of a quorum it is held.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) servers: Option<Share>,
+}
+
+/// So many servers of so many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub(crate) struct Share {
+    pub(crate) holding: usize,
+    pub(crate) of: usize,
+}
+
+impl Share {
+    pub(crate) fn is_majority(self) -> bool {
+        2 * self.holding > self.of
+    }
+}
+
+impl Lock {
+    /// Whether the value is one of ours.
+    pub(crate) fn is_foreign(&self) -> bool {
+        self.owner.is_none()
+    }
+
+    /// Reads the value of a key.
+    pub(crate) fn read(key: String, value: &[u8], left: Option<Duration>) -> Self {
+        let value = String::from_utf8_lossy(value);
+        let (token, owner) = match ours(&value) {
+            Some((token, owner)) => (token.to_owned(), Some(owner.to_owned())),
+            None => (value.into_owned(), None),
+        };
+        Self {
+            key,
+            owner,
+            token,
+            left,
+            fence: None,
+            servers: None,
+        }
+    }
+}
+
+/// A value that the library wrote: token, `;`, owner.
+fn ours(value: &str) -> Option<(&str, &str)> {
+    let (token, owner) = value.split_once(';')?;
+    let is_token = token.len() == TOKEN_LEN
+        && token
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+    (is_token && !owner.is_empty()).then_some((token, owner))
+}
+
+/// The key of a lock's fencing counter, in the same slot of a cluster; `None` where there is none.
+pub(crate) fn counter_key(key: &str) -> Option<String> {
+    let has_tag = key
+        .split_once('{')
+        .and_then(|(_, rest)| rest.find('}'))
+        .is_some_and(|length| length > 0);
+    if has_tag {
+        Some(format!("{key}:fence"))
+    } else if key.contains('}') {
+        None
+    } else {
+        Some(format!("{{{key}}}:fence"))
+    }
+}
+
+/// Whether a key can be a fencing counter, by its name.
+pub(crate) fn is_counter(key: &str) -> bool {
+    key.ends_with(":fence") && key.contains('}')
+}
+
+/// The fencing number of a tenure's first holder, from the counter's value.
+pub(crate) fn fence(counter: &[u8]) -> Option<u64> {
+    let drawn: u64 = std::str::from_utf8(counter).ok()?.parse().ok()?;
+    drawn.checked_mul(1 << TURN_BITS)
+}
+
+#[allow(clippy::ref_option)] // serde passes fields so
+fn millis<S: serde::Serializer>(left: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
+    left.map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX))
+        .serialize(to)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOKEN: &str = "abcdefghij-_ABCDEFGHIJ";
+
+    #[test]
+    fn only_values_of_the_library_are_ours() {
+        let value = format!("{TOKEN};web-3:812");
+        assert_eq!(ours(&value), Some((TOKEN, "web-3:812")));
+        let value = format!("{TOKEN};a;b");
+        assert_eq!(ours(&value), Some((TOKEN, "a;b")));
+        for foreign in ["", ";", "x;web", TOKEN, "abcdefghij-_ABCDEFGHI+;web"] {
+            assert_eq!(ours(foreign), None, "{foreign}");
+        }
+        assert_eq!(ours(&format!("{TOKEN};")), None);
+    }
+
+    #[test]
+    fn a_counter_is_in_the_slot_of_its_lock() {
+        assert_eq!(
+            counter_key("report:42").as_deref(),
+            Some("{report:42}:fence")
+        );
+        assert_eq!(counter_key("{a}b").as_deref(), Some("{a}b:fence"));
+        assert_eq!(counter_key("a}b"), None);
+        assert_eq!(counter_key("{}x"), None);
+        for key in ["report:42", "{a}b"] {
+            assert!(is_counter(&counter_key(key).expect("one")));
+            assert!(!is_counter(key));
+        }
+    }
+
+    #[test]
+    fn a_number_leaves_room_for_hand_overs() {
+        assert_eq!(fence(b"3"), Some(3 << 10));
+        assert_eq!(fence(b"x"), None);
+        assert_eq!(fence(u64::MAX.to_string().as_bytes()), None);
+    }
+}

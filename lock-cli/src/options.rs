@@ -1,0 +1,151 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::connection::Connection;
+use crate::run::options::Run;
+use crate::run::under_lock::UnderLock;
+
+/// Shows, watches and breaks the locks of redis-locked, and runs commands under them.
+#[derive(Debug, Parser)]
+#[command(name = "redis-locked", version, propagate_version = true, after_long_help = CODES)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const CODES: &str = "\
+Exit codes:
+   0  done
+   1  `show`: nobody holds the lock; `break`: nothing was freed
+  64  the command line is wrong
+  69  Redis could not be asked, or refused
+  74  the answer could not be written
+      `run` has more: see `redis-locked run --help`";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// List the locks that are held: key, owner, time left, fencing number
+    List(List),
+    /// Show one lock; exits with 1 when nobody holds it
+    Show(Show),
+    /// Watch the locks live, in a terminal; changes are marked
+    Watch(Watch),
+    /// Free a lock, only if it is still the one that was meant
+    Break(Break),
+    /// Run a command only while holding a lock, as flock(1) does, across machines
+    Run(Run),
+    /// Write the manual pages into a directory
+    #[command(hide = true)]
+    Man {
+        /// Made if missing
+        directory: PathBuf,
+    },
+    /// Write the completions of a shell to standard output
+    #[command(hide = true)]
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// What `run` starts first, to become its command
+    #[command(hide = true)]
+    UnderLock(UnderLock),
+}
+
+/// Which locks, and in which order.
+#[derive(Debug, Args)]
+pub(crate) struct Choice {
+    /// Only keys that match this glob, as in `report:*`; it does not apply to the prefix
+    #[arg(default_value = "*")]
+    pub(crate) pattern: String,
+    /// In which order
+    #[arg(long, value_enum, default_value_t = Column::Key)]
+    pub(crate) sort: Column,
+    /// The other way around
+    #[arg(long)]
+    pub(crate) reverse: bool,
+    /// Also keys with an expiry whose value names no owner: locks of other clients, or no locks
+    #[arg(long)]
+    pub(crate) foreign: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct List {
+    #[command(flatten)]
+    pub(crate) choice: Choice,
+    /// One JSON array instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Show {
+    /// The lock's key, without the prefix
+    pub(crate) key: String,
+    /// One JSON object instead of lines
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Watch {
+    #[command(flatten)]
+    pub(crate) choice: Choice,
+    /// How often to look; each look scans all keys of the servers
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = positive)]
+    pub(crate) interval: Duration,
+    /// No colour; so does a variable `NO_COLOR` that is not empty
+    #[arg(long)]
+    pub(crate) no_color: bool,
+    /// One JSON object for each change instead of a screen
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Break {
+    /// The lock's key, without the prefix
+    pub(crate) key: String,
+    /// Only if this owner holds it still, as `list` and `show` name it
+    #[arg(long, required_unless_present = "token")]
+    pub(crate) owner: Option<String>,
+    /// Only in this tenure: the token that `show` names; for a foreign lock, its whole value
+    #[arg(long)]
+    pub(crate) token: Option<String>,
+    /// One JSON object instead of a sentence
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+/// What locks are sorted by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Column {
+    Key,
+    Owner,
+    Left,
+    Fence,
+}
+
+/// A duration in humantime's form.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|error| format!("{error}; write 500ms, 30s or 1m 30s"))
+}
+
+/// A duration over zero.
+pub(crate) fn positive(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        Duration::ZERO => Err("it is zero; give more".into()),
+        more => Ok(more),
+    }
+}

@@ -1,0 +1,113 @@
+//! `run`: a command under a lock, as flock(1) does, across machines.
+
+mod group;
+pub(crate) mod options;
+mod plan;
+pub(crate) mod signals;
+mod supervise;
+mod terminal;
+pub(crate) mod under_lock;
+mod voice;
+
+use std::time::Duration;
+
+use redis_locked_runtime::{LockError, LockGuard, LockRequest, Locker, LockerBuilder};
+use tokio::time::timeout;
+
+use crate::exit::{Failure, say};
+use group::code_of;
+use options::{Run, Wait};
+use signals::Signals;
+
+/// How long the end of the tool may wait for Redis.
+const SHUTDOWN: Duration = Duration::from_secs(5);
+
+pub(crate) async fn run(options: &Run) -> Result<u8, Failure> {
+    let grace = options.grace()?;
+    let mut signals = Signals::listen()?;
+    let locker = tokio::select! {
+        biased;
+        signal = signals.next_ending() => return Ok(code_of(signal)),
+        locker = connect(options) => locker?,
+    };
+    let answer = tokio::select! {
+        biased;
+        signal = signals.next_ending() => Err(signal),
+        answer = request(options, &locker).acquire() => Ok(answer),
+    };
+    let code = match answer {
+        Ok(answer) => held(options, answer, &mut signals, grace).await,
+        // The acquisition under way frees its key in the background.
+        Err(signal) => Ok(code_of(signal)),
+    };
+    // What is still pending after that was told of by `release`.
+    let _ = timeout(SHUTDOWN, locker.shutdown()).await;
+    code
+}
+
+async fn connect(options: &Run) -> Result<Locker, Failure> {
+    let settings = |builder: LockerBuilder| match &options.owner {
+        Some(owner) => builder.owner(owner.as_str()),
+        None => builder,
+    };
+    options.connection.locker(settings).await
+}
+
+/// Runs the command, if the lock was granted.
+async fn held(
+    options: &Run,
+    answer: Result<LockGuard, LockError>,
+    signals: &mut Signals,
+    grace: Duration,
+) -> Result<u8, Failure> {
+    match answer {
+        Ok(guard) => {
+            let code = supervise::supervise(options, &guard, signals, grace).await;
+            release(options, guard).await;
+            code
+        }
+        Err(LockError::Busy { .. }) if options.skip => Ok(0),
+        Err(error @ LockError::Busy { .. }) => Err(Failure::new(options.busy_exit, error)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn request(options: &Run, locker: &Locker) -> LockRequest {
+    let mut request = locker.lock(options.key.as_str()).ttl(options.ttl);
+    request = match options.wait {
+        Some(Wait::AtMost(limit)) => request.wait(limit),
+        Some(Wait::Forever) => request.wait_forever(),
+        None => request.retries(options.retries),
+    };
+    if let Some(backoff) = options.backoff {
+        request = request.backoff(backoff);
+    }
+    if options.renew {
+        request = request.renew();
+    }
+    if let Some(max_hold) = options.max_hold {
+        request = request.max_hold(max_hold);
+    }
+    if let Some(min_hold) = options.min_hold {
+        request = request.min_hold(min_hold);
+    }
+    if options.fenced {
+        request = request.fenced();
+    }
+    request
+}
+
+/// What the command ended with is told whatever becomes of the release.
+async fn release(options: &Run, guard: LockGuard) {
+    let was_lost = !guard.is_held();
+    match timeout(SHUTDOWN, guard.release()).await {
+        // The loss has been told already.
+        Ok(Ok(()) | Err(LockError::NotHeld { .. })) if was_lost => {}
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => say(error),
+        Err(_) => say(format_args!(
+            "lock {:?} could not be released in time; its key stays until its ttl is over",
+            options.key
+        )),
+    }
+}

@@ -1,0 +1,141 @@
+//! What `run` can be told.
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use clap::Args;
+use redis_locked_runtime::Backoff;
+
+use crate::connection::Connection;
+use crate::exit::{BUSY, Failure};
+use crate::options::{duration, positive};
+
+/// Starting and ending a process takes milliseconds; a lock must not be over by then.
+const SHORTEST_TTL: Duration = Duration::from_secs(1);
+
+#[derive(Debug, Args)]
+#[command(after_long_help = HELP)]
+pub(crate) struct Run {
+    /// The lock's key, without the prefix
+    #[arg(long, short)]
+    pub(crate) key: String,
+    /// How long Redis keeps the lock if this machine dies; without --renew, also the longest that
+    /// the command may run. At least 1s
+    #[arg(long, value_name = "DURATION", value_parser = ttl)]
+    pub(crate) ttl: Duration,
+    /// Further attempts after the first, while another holder has the lock or an error may pass
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) retries: u32,
+    /// The pause between attempts: fixed, as in 1s, or growing, as in 50ms..1s
+    #[arg(long, value_name = "FROM..CAP", requires = "retries", value_parser = backoff)]
+    pub(crate) backoff: Option<Backoff>,
+    /// Instead of retries: queue until the lock is free, for at most this long, or `forever`;
+    /// woken when it is released
+    #[arg(long, value_name = "DURATION", conflicts_with = "retries", value_parser = wait)]
+    pub(crate) wait: Option<Wait>,
+    /// Keep extending the lock while the command runs
+    #[arg(long)]
+    pub(crate) renew: bool,
+    /// With --renew: the longest that the command may run
+    #[arg(long, value_name = "DURATION", requires = "renew", value_parser = positive)]
+    pub(crate) max_hold: Option<Duration>,
+    /// Keep the key at least this long, however soon the command ends: once per tick on all machines
+    #[arg(long, value_name = "DURATION", value_parser = positive)]
+    pub(crate) min_hold: Option<Duration>,
+    /// Draw a fencing number, `REDIS_LOCKED_FENCE` in the command's environment
+    #[arg(long)]
+    pub(crate) fenced: bool,
+    /// How long before the deadline of its lock the command gets SIGTERM; SIGKILL comes when four
+    /// fifths of this have passed. By default a quarter of the ttl, at most 10s
+    #[arg(long, value_name = "DURATION", value_parser = positive)]
+    grace: Option<Duration>,
+    /// When another holder has the lock, exit with 0 and without a word
+    #[arg(long, conflicts_with = "busy_exit")]
+    pub(crate) skip: bool,
+    /// The exit code when another holder has the lock
+    #[arg(long, value_name = "CODE", default_value_t = BUSY)]
+    pub(crate) busy_exit: u8,
+    /// Who to be for those who look; by default the host's name and this process's id
+    #[arg(long)]
+    pub(crate) owner: Option<String>,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+    /// What to run, with its arguments
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<OsString>,
+}
+
+const HELP: &str = "\
+The command runs in a process group of its own, and only under the lock. Signals are passed on to
+that group, and the lock is held until the whole group has ended. If the lock is lost, the group
+gets SIGTERM, then SIGKILL before the key can expire.
+
+Exit codes:
+   0..255  that of the command; 128 + N when signal N ended it
+       64  the command line is wrong; nothing was run
+       69  Redis could not be asked, or refused; nothing was run
+       71  this machine could not start a process; nothing was run
+       75  another holder has the lock, see --busy-exit and --skip; nothing was run
+       76  the lock was lost, or its time was over, and the command was ended
+      126  the command cannot be executed
+      127  there is no such command
+  128 + N  signal N came before the lock; nothing was run
+
+Example, for cron on many machines:
+  redis-locked run --key nightly --ttl 1m --renew --min-hold 30s --skip -- ./nightly.sh";
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Wait {
+    AtMost(Duration),
+    Forever,
+}
+
+impl Run {
+    /// How long before its deadline the command is told to end.
+    pub(crate) fn grace(&self) -> Result<Duration, Failure> {
+        let Some(grace) = self.grace else {
+            return Ok((self.ttl / 4).min(Duration::from_secs(10)));
+        };
+        // With --renew, a lock that is well has up to three quarters of its ttl left.
+        let (most, of) = if self.renew {
+            (self.ttl / 2, "half of the ttl")
+        } else {
+            (self.ttl * 9 / 10, "nine tenths of the ttl")
+        };
+        if grace > most {
+            return Err(Failure::usage(format_args!(
+                "--grace {} is over {of}; shorten it or raise --ttl",
+                humantime::format_duration(grace)
+            )));
+        }
+        Ok(grace)
+    }
+}
+
+fn ttl(text: &str) -> Result<Duration, String> {
+    let ttl = duration(text)?;
+    if ttl < SHORTEST_TTL {
+        return Err("a process needs time to end; give at least 1s".into());
+    }
+    Ok(ttl)
+}
+
+fn wait(text: &str) -> Result<Wait, String> {
+    match text {
+        "forever" => Ok(Wait::Forever),
+        _ => Ok(Wait::AtMost(duration(text)?)),
+    }
+}
+
+fn backoff(text: &str) -> Result<Backoff, String> {
+    match text.split_once("..") {
+        Some((from, cap)) => {
+            let (from, cap) = (positive(from)?, positive(cap)?);
+            if from > cap {
+                return Err("it shrinks; write the shorter pause first".into());
+            }
+            Ok(Backoff::exponential(from, cap))
+        }
+        None => Ok(Backoff::fixed(positive(text)?)),
+    }
+}

@@ -1,0 +1,210 @@
+//! Finding locks: all of a pattern, or the one of a key.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use redis::aio::ConnectionLike as _;
+use redis::{Pipeline, RedisResult, Value};
+
+use crate::exit::Failure;
+use crate::lock::{Lock, counter_key, fence, is_counter};
+use crate::servers::{Node, Nodes};
+use crate::share::merge;
+
+/// How many keys one `SCAN` looks at: enough to be done soon, few enough to hold up nobody.
+const BATCH: usize = 1000;
+/// No more of a value is read: one of ours is a token and a short name, others may be huge.
+const LONGEST_VALUE: usize = 512;
+
+/// Which locks to look for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Search<'a> {
+    pub(crate) prefix: &'a str,
+    /// A glob of keys without the prefix.
+    pub(crate) pattern: &'a str,
+    pub(crate) foreign: bool,
+}
+
+/// All locks, by their keys.
+pub(crate) async fn all(nodes: &mut Nodes, search: Search<'_>) -> Result<Vec<Lock>, Failure> {
+    let asking = nodes.nodes.iter_mut().map(|node| scan(node, search));
+    let mut found = Vec::new();
+    let mut failed = None;
+    for answer in join_all(asking).await {
+        match answer {
+            Ok(locks) => found.push(locks),
+            Err(failure) => failed = Some(failure),
+        }
+    }
+    match (nodes.quorum, failed) {
+        (Some(of), failed) if failed.is_none() || 2 * found.len() > of => Ok(merge(found, of)),
+        (_, Some(failure)) => Err(failure),
+        _ => Ok(merge_masters(found)),
+    }
+}
+
+/// A key can be on two masters while its slot moves.
+fn merge_masters(found: Vec<Vec<Lock>>) -> Vec<Lock> {
+    let locks = found.into_iter().flatten();
+    let locks: BTreeMap<_, _> = locks.map(|lock| (lock.key.clone(), lock)).collect();
+    locks.into_values().collect()
+}
+
+async fn scan(node: &mut Node, search: Search<'_>) -> Result<Vec<Lock>, Failure> {
+    let pattern = format!("{}{}", escaped(search.prefix), search.pattern);
+    let mut locks = BTreeMap::new();
+    let mut cursor: u64 = 0;
+    loop {
+        let mut command = redis::cmd("SCAN");
+        command.arg(cursor).arg("MATCH").arg(&pattern);
+        command.arg("COUNT").arg(BATCH).arg("TYPE").arg("string");
+        let (next, keys): (u64, Vec<Vec<u8>>) = node.ask(&command).await?;
+        let keys = keys
+            .into_iter()
+            // The library's keys are text.
+            .filter_map(|key| String::from_utf8(key).ok());
+        for lock in read(node, keys.collect(), search).await? {
+            locks.insert(lock.key.clone(), lock);
+        }
+        cursor = next;
+        if cursor == 0 {
+            return Ok(locks.into_values().collect());
+        }
+    }
+}
+
+/// The lock of one key on each node that may have it; foreign ones, too.
+pub(crate) async fn one(nodes: &Nodes, prefix: &str, key: &str) -> Result<Option<Lock>, Failure> {
+    let search = Search {
+        prefix,
+        pattern: "",
+        foreign: true,
+    };
+    let full = format!("{prefix}{key}");
+    let mut holding = nodes.of_key(&full).await?;
+    let asking = holding.iter_mut().map(|node| named(node, &full, search));
+    let mut found = Vec::new();
+    let mut failed = None;
+    for answer in join_all(asking).await {
+        match answer {
+            Ok(lock) => found.push(lock.into_iter().collect::<Vec<_>>()),
+            Err(failure) => failed = Some(failure),
+        }
+    }
+    match (nodes.quorum, failed) {
+        (Some(of), failed) if failed.is_none() || 2 * found.len() > of => {
+            Ok(merge(found, of).pop())
+        }
+        (_, Some(failure)) => Err(failure),
+        _ => Ok(found.into_iter().flatten().next()),
+    }
+}
+
+async fn named(node: &mut Node, full: &str, search: Search<'_>) -> Result<Option<Lock>, Failure> {
+    let kind: String = node.ask(redis::cmd("TYPE").arg(full)).await?;
+    match kind.as_str() {
+        "none" => Ok(None),
+        "string" => Ok(read(node, vec![full.to_owned()], search).await?.pop()),
+        other => {
+            let key = full[search.prefix.len()..].to_owned();
+            let value = format!("(not a lock: a {other})");
+            let left: i64 = node.ask(redis::cmd("PTTL").arg(full)).await?;
+            Ok(Some(Lock::read(key, value.as_bytes(), left_of(left))))
+        }
+    }
+}
+
+/// Reads values and times, then the fencing counters of what turns out to be locks.
+async fn read(
+    node: &mut Node,
+    keys: Vec<String>,
+    search: Search<'_>,
+) -> Result<Vec<Lock>, Failure> {
+    let mut values = redis::pipe();
+    for key in &keys {
+        values.cmd("GETRANGE").arg(key).arg(0).arg(LONGEST_VALUE);
+        values.cmd("PTTL").arg(key);
+    }
+    let answers = ask_all(node, &values).await?;
+    let named = search.pattern.is_empty();
+    let mut locks: Vec<Lock> = keys
+        .into_iter()
+        .zip(answers.chunks_exact(2))
+        .filter_map(|(key, answers)| {
+            let (Value::BulkString(value), Value::Int(left)) = (&answers[0], &answers[1]) else {
+                // It became something else since it was scanned.
+                return None;
+            };
+            let lock = Lock::read(key[search.prefix.len()..].to_owned(), value, left_of(*left));
+            let is_wanted = if lock.is_foreign() {
+                // A lock without an expiry is none, unless somebody says that it is one.
+                search.foreign && (named || (*left >= 0 && !is_counter(&key)))
+            } else {
+                true
+            };
+            // Gone since it was scanned: -2.
+            (is_wanted && *left != -2).then_some(lock)
+        })
+        .collect();
+    count(node, &mut locks, search.prefix).await?;
+    Ok(locks)
+}
+
+async fn count(node: &mut Node, locks: &mut [Lock], prefix: &str) -> Result<(), Failure> {
+    let mut numbered: Vec<&mut Lock> = Vec::new();
+    let mut counters = redis::pipe();
+    for lock in locks {
+        if let Some(counter) = counter_key(&format!("{prefix}{}", lock.key)) {
+            counters.cmd("GET").arg(counter);
+            numbered.push(lock);
+        }
+    }
+    let answers = ask_all(node, &counters).await?;
+    for (lock, answer) in numbered.into_iter().zip(answers) {
+        if let Value::BulkString(counter) = answer {
+            lock.fence = fence(&counter);
+        }
+    }
+    Ok(())
+}
+
+/// One round trip; a command that fails spoils no other.
+async fn ask_all(node: &mut Node, pipeline: &Pipeline) -> Result<Vec<Value>, Failure> {
+    if pipeline.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (from, count) = (0, pipeline.len());
+    let answers: RedisResult<Vec<Value>> = node
+        .connection
+        .req_packed_commands(pipeline, from, count)
+        .await;
+    answers.map_err(|error| node.failure(&error))
+}
+
+fn left_of(millis: i64) -> Option<Duration> {
+    u64::try_from(millis).ok().map(Duration::from_millis)
+}
+
+/// A prefix that matches itself in a glob.
+fn escaped(prefix: &str) -> String {
+    let mut glob = String::with_capacity(prefix.len());
+    for c in prefix.chars() {
+        if matches!(c, '*' | '?' | '[' | ']' | '^' | '\\') {
+            glob.push('\\');
+        }
+        glob.push(c);
+    }
+    glob
+}
+
+#[cfg(test)]
+mod tests {
+    use super::escaped;
+
+    #[test]
+    fn a_prefix_matches_only_itself() {
+        assert_eq!(escaped("billing:"), "billing:");
+        assert_eq!(escaped("a*[b]?"), "a\\*\\[b\\]\\?");
+    }
+}

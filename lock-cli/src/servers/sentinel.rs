@@ -1,0 +1,67 @@
+//! The master that sentinels watch.
+
+use std::collections::HashMap;
+
+use futures_util::future::join_all;
+use redis::{Client, RedisConnectionInfo, RedisResult};
+
+use super::{Servers, moved};
+use crate::exit::{Failure, UNAVAILABLE};
+
+/// Asks all sentinels, and takes the word of the one that saw the last failover.
+pub(super) async fn master(
+    servers: &Servers,
+    name: &str,
+    password: Option<&str>,
+) -> Result<Client, Failure> {
+    let asking = servers
+        .clients
+        .iter()
+        .map(|sentinel| ask(servers, sentinel, name, password));
+    let mut newest: Option<(u64, Client)> = None;
+    let mut failure = None;
+    for answer in join_all(asking).await {
+        match answer {
+            Ok((epoch, client)) if newest.as_ref().is_none_or(|(known, _)| epoch > *known) => {
+                newest = Some((epoch, client));
+            }
+            Ok(_) => {}
+            Err(failed) => failure = Some(failed),
+        }
+    }
+    match (newest, failure) {
+        (Some((_, client)), _) => Ok(client),
+        (None, Some(failure)) => Err(failure),
+        (None, None) => Err(Failure::usage("it needs the URLs of the sentinels")),
+    }
+}
+
+async fn ask(
+    servers: &Servers,
+    sentinel: &Client,
+    name: &str,
+    password: Option<&str>,
+) -> Result<(u64, Client), Failure> {
+    // What the URL says of user, password and database is meant for the servers.
+    let servers_info = sentinel.get_connection_info().clone();
+    let mut settings = RedisConnectionInfo::default();
+    if let Some(password) = password {
+        settings = settings.set_password(password);
+    }
+    let to_sentinel = servers_info.clone().set_redis_settings(settings);
+    let at = servers_info.addr().to_string();
+    let open = |info| -> Result<Client, Failure> {
+        let opened: RedisResult<Client> = Client::open(info);
+        opened.map_err(|error| Failure::redis(&at, &error))
+    };
+    let mut node = servers.node(&open(to_sentinel)?).await?;
+    let question = redis::cmd("SENTINEL").arg("MASTER").arg(name).clone();
+    let fields: HashMap<String, String> = node.ask(&question).await?;
+    let field = |name: &str| fields.get(name).map(String::as_str).unwrap_or_default();
+    let Ok(port) = field("port").parse() else {
+        let message = format!("the sentinel at {at} named no usable address for {name:?}");
+        return Err(Failure::new(UNAVAILABLE, message));
+    };
+    let epoch = field("config-epoch").parse().unwrap_or(0);
+    Ok((epoch, open(moved(&servers_info, field("ip"), port))?))
+}

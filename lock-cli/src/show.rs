@@ -1,0 +1,46 @@
+//! `show`: all about one lock.
+
+use std::io::Write as _;
+
+use serde_json::json;
+
+use crate::exit::{Failure, NO};
+use crate::lock::{Lock, Share};
+use crate::options::Show;
+use crate::{scan, text};
+
+pub(crate) async fn show(options: &Show) -> Result<u8, Failure> {
+    let nodes = options.connection.servers()?.connect().await?;
+    let lock = scan::one(&nodes, &options.connection.prefix, &options.key).await?;
+    let mut out = std::io::stdout().lock();
+    match (&lock, options.json) {
+        (Some(lock), true) => writeln!(out, "{}", json!(lock))?,
+        (None, true) => writeln!(out, "{}", json!({ "key": options.key, "owner": null }))?,
+        (Some(lock), false) => write!(out, "{}", in_lines(lock))?,
+        (None, false) => writeln!(out, "lock {:?} is free", options.key)?,
+    }
+    let held = lock.is_some_and(|lock| lock.servers.is_none_or(Share::is_majority));
+    Ok(if held { 0 } else { NO })
+}
+
+fn in_lines(lock: &Lock) -> String {
+    let mut lines = vec![
+        ("key", text::plain(&lock.key)),
+        ("owner", text::owner(lock)),
+    ];
+    let token = if lock.is_foreign() { "value" } else { "token" };
+    lines.push((token, text::plain(&lock.token)));
+    lines.push(("left", text::left(lock.left)));
+    lines.push(("fence", text::fence(lock.fence)));
+    if let Some(share) = lock.servers {
+        let mut servers = text::share(share);
+        if !share.is_majority() {
+            servers.push_str(" (no majority: nobody holds it)");
+        }
+        lines.push(("servers", servers));
+    }
+    let lines = lines
+        .iter()
+        .map(|(name, value)| format!("{name:<8}{value}\n"));
+    lines.collect()
+}

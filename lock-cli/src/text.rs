@@ -1,0 +1,69 @@
+//! Values as text for people.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use crate::lock::{Lock, Share};
+
+/// Keys and owners are others' text: no control character of theirs reaches the terminal.
+pub(crate) fn plain(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() {
+            let _ = write!(plain, "{}", c.escape_default());
+        } else {
+            plain.push(c);
+        }
+    }
+    plain
+}
+
+/// A time left, short: tenths while they matter.
+pub(crate) fn left(left: Option<Duration>) -> String {
+    let Some(left) = left else {
+        return "for ever".into();
+    };
+    let seconds = left.as_secs();
+    match seconds {
+        0..60 => format!("{}.{}s", seconds, left.subsec_millis() / 100),
+        60..3600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
+        3600..86_400 => format!("{}h{:02}m", seconds / 3600, seconds / 60 % 60),
+        _ => format!("{}d{:02}h", seconds / 86_400, seconds / 3600 % 24),
+    }
+}
+
+pub(crate) fn owner(lock: &Lock) -> String {
+    lock.owner
+        .as_deref()
+        .map_or_else(|| "(foreign)".into(), plain)
+}
+
+pub(crate) fn fence(fence: Option<u64>) -> String {
+    fence.map_or_else(|| "-".into(), |fence| fence.to_string())
+}
+
+pub(crate) fn share(share: Share) -> String {
+    format!("{}/{}", share.holding, share.of)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_cannot_play_tricks_on_the_terminal() {
+        assert_eq!(plain("a\u{1b}[2Jb\nc"), "a\\u{1b}[2Jb\\nc");
+        assert_eq!(plain("größe"), "größe");
+    }
+
+    #[test]
+    fn a_time_left_is_short() {
+        let text = |millis| left(Some(Duration::from_millis(millis)));
+        assert_eq!(text(49), "0.0s");
+        assert_eq!(text(59_999), "59.9s");
+        assert_eq!(text(61_000), "1m01s");
+        assert_eq!(text(3_600_000), "1h00m");
+        assert_eq!(text(90_000_000), "1d01h");
+        assert_eq!(left(None), "for ever");
+    }
+}

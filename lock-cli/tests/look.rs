@@ -1,0 +1,213 @@
+//! `list`, `show` and `watch --json`.
+
+mod common;
+
+use common::{LIMIT, TOKEN, ask, hold, start, tool};
+use redis_locked_test_support::Server;
+
+#[tokio::test]
+async fn locks_are_listed_with_owner_time_left_and_number() {
+    let server = Server::start().await;
+    hold(&server, "report:42", "web-3:812").await;
+    hold(&server, "report:7", "web-1:5").await;
+    server.set_px("{report:7}:fence", "3", 60_000).await;
+    server.set_px("cache:1", "some value", 60_000).await;
+    let ended = tool(&server.url(), &["list"]).await;
+    assert_eq!((ended.code, ended.err.as_str()), (0, ""));
+    let lines: Vec<Vec<&str>> = ended
+        .out
+        .lines()
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    assert_eq!(lines[0], ["KEY", "OWNER", "LEFT", "FENCE"]);
+    assert_eq!(lines[1][..2], ["report:42", "web-3:812"]);
+    assert_eq!((lines[1][2].starts_with("5"), lines[1][3]), (true, "-"));
+    assert_eq!(lines[2][..2], ["report:7", "web-1:5"]);
+    assert_eq!(lines[2][3], (3 << 10).to_string());
+    assert_eq!(lines.len(), 3, "{}", ended.out);
+}
+
+#[tokio::test]
+async fn the_list_is_json_for_programs() {
+    let server = Server::start().await;
+    hold(&server, "a", "web-3:812").await;
+    let ended = tool(&server.url(), &["list", "--json"]).await;
+    let json: serde_json::Value = serde_json::from_str(&ended.out).expect("json");
+    assert_eq!(json[0]["key"], "a");
+    assert_eq!(json[0]["owner"], "web-3:812");
+    assert_eq!(json[0]["token"], TOKEN);
+    assert_eq!(json[0]["fence"], serde_json::Value::Null);
+    let left = json[0]["left_ms"].as_u64().expect("a number");
+    assert!((1..=60_000).contains(&left));
+    let nothing = tool(&server.url(), &["list", "nothing*", "--json"]).await;
+    assert_eq!(nothing.out.trim(), "[]");
+}
+
+#[tokio::test]
+async fn the_order_is_chosen() {
+    let server = Server::start().await;
+    hold(&server, "a", "z").await;
+    hold(&server, "b", "y").await;
+    let first = async |arguments: &[&str]| {
+        let ended = tool(&server.url(), arguments).await;
+        ended.out.lines().nth(1).map(|line| line[..1].to_owned())
+    };
+    assert_eq!(first(&["list"]).await.as_deref(), Some("a"));
+    assert_eq!(first(&["list", "--reverse"]).await.as_deref(), Some("b"));
+    let by_owner = ["list", "--sort", "owner"];
+    assert_eq!(first(&by_owner).await.as_deref(), Some("b"));
+}
+
+#[tokio::test]
+async fn thousands_of_keys_are_scanned_and_keys_is_never_sent() {
+    let server = Server::start().await;
+    let fill = "for i = 1, 5000 do redis.call('SET', KEYS[1] .. i, 'x', 'EX', 60) end";
+    let mut fill_with = redis::cmd("EVAL");
+    fill_with.arg(fill).arg(1).arg("cache:");
+    ask(&server, &fill_with).await;
+    hold(&server, "report:42", "web-3:812").await;
+    server.reset_stats().await;
+    let ended = tool(&server.url(), &["list", "--json"]).await;
+    let json: serde_json::Value = serde_json::from_str(&ended.out).expect("json");
+    assert_eq!(json.as_array().map(Vec::len), Some(1));
+    let calls = server.command_calls().await;
+    assert!(calls["scan"] > 1, "{calls:?}");
+    assert!(!calls.contains_key("keys"), "{calls:?}");
+}
+
+#[tokio::test]
+async fn what_is_foreign_is_shown_only_when_asked_for() {
+    let server = Server::start().await;
+    server.set_px("theirs", "3f1c", 60_000).await;
+    server.set_px("{theirs}:fence", "7", 60_000).await;
+    let url = server.url();
+    let ended = tool(&url, &["list"]).await;
+    assert_eq!(ended.out.lines().count(), 1, "{}", ended.out);
+    let ended = tool(&url, &["list", "--foreign"]).await;
+    assert!(ended.out.contains("theirs  (foreign)"), "{}", ended.out);
+    assert_eq!(ended.out.lines().count(), 2, "{}", ended.out);
+    let ended = tool(&url, &["show", "theirs"]).await;
+    assert_eq!(ended.code, 0);
+    assert!(ended.out.contains("value   3f1c"), "{}", ended.out);
+}
+
+#[tokio::test]
+async fn a_prefix_stays_out_of_sight_and_matches_only_itself() {
+    let server = Server::start().await;
+    hold(&server, "a*:k", "web").await;
+    hold(&server, "ab:k", "other").await;
+    let url = server.url();
+    let ended = tool(&url, &["list", "--prefix", "a*:", "--json"]).await;
+    let json: serde_json::Value = serde_json::from_str(&ended.out).expect("json");
+    assert_eq!(json.as_array().map(Vec::len), Some(1));
+    assert_eq!(
+        (&json[0]["key"], &json[0]["owner"]),
+        (&"k".into(), &"web".into())
+    );
+    let ended = tool(&url, &["show", "k", "--prefix", "ab:"]).await;
+    assert!(ended.out.contains("owner   other"), "{}", ended.out);
+}
+
+#[tokio::test]
+async fn one_lock_is_shown_whole_or_is_free() {
+    let server = Server::start().await;
+    hold(&server, "report:42", "web-3:812").await;
+    let url = server.url();
+    let ended = tool(&url, &["show", "report:42"]).await;
+    assert_eq!(ended.code, 0);
+    let names: Vec<_> = ended.out.lines().map(|line| &line[..5]).collect();
+    assert_eq!(names, ["key  ", "owner", "token", "left ", "fence"]);
+    let ended = tool(&url, &["show", "other"]).await;
+    assert_eq!(
+        (ended.code, ended.out.as_str()),
+        (1, "lock \"other\" is free\n")
+    );
+    ask(&server, redis::cmd("RPUSH").arg("queue").arg("x")).await;
+    let ended = tool(&url, &["show", "queue"]).await;
+    assert!(ended.out.contains("not a lock: a list"), "{}", ended.out);
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_be_asked_is_named_and_is_69() {
+    let server = Server::start().await;
+    let url = server.url();
+    server.kill();
+    for arguments in [
+        &["list"][..],
+        &["show", "k"],
+        &["break", "k", "--owner", "o"],
+    ] {
+        let ended = tool(&url, arguments).await;
+        assert_eq!((ended.code, ended.out.as_str()), (69, ""), "{ended:?}");
+        let port = format!("127.0.0.1:{}", server.port());
+        assert!(ended.err.contains(&port), "{}", ended.err);
+        assert_eq!(ended.err.lines().count(), 1, "{}", ended.err);
+    }
+}
+
+#[tokio::test]
+async fn without_servers_nothing_is_guessed() {
+    let ended = tool("", &["list"]).await;
+    assert_eq!(ended.code, 64, "{ended:?}");
+    let two = "redis://127.0.0.1:1,redis://127.0.0.1:2";
+    let ended = tool(two, &["list"]).await;
+    assert_eq!(ended.code, 64, "{ended:?}");
+    assert!(ended.err.contains("--quorum"), "{}", ended.err);
+}
+
+#[tokio::test]
+async fn a_password_is_in_no_message() {
+    let server = Server::builder().password("geheim").start().await;
+    hold(&server, "k", "web").await;
+    let ended = tool(&server.url(), &["list"]).await;
+    assert!(ended.out.contains("web"), "{ended:?}");
+    for url in [
+        server.url_with_password("verkehrt"),
+        server.url_without_password(),
+    ] {
+        let ended = tool(&url, &["list"]).await;
+        assert_eq!(ended.code, 69);
+        assert!(!ended.err.contains("verkehrt"), "{}", ended.err);
+    }
+    let help = tool(&server.url(), &["list", "--help"]).await;
+    assert!(!help.out.contains("geheim"), "{}", help.out);
+}
+
+#[tokio::test]
+async fn each_change_is_a_line_of_json() {
+    let server = Server::start().await;
+    hold(&server, "k", "first").await;
+    let url = server.url();
+    let watch = start(&url, &["watch", "--json", "--interval", "20ms"]);
+    // The first look is no news; a lock that comes after it is.
+    let mut number = 0;
+    let new = loop {
+        number += 1;
+        let key = format!("new:{number}");
+        hold(&server, &key, "second").await;
+        if let Some(line) = watch.lines().into_iter().next() {
+            break line;
+        }
+        assert!(number < 2_000, "nothing was told");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    };
+    assert!(new.starts_with(r#"{"change":"new","lock":{"#), "{new}");
+    let other = "ABCDEFGHIJ-_abcdefghij;third";
+    server.set_px("k", other, 50_000).await;
+    watch
+        .wait_for_line(r#""change":"other holder""#, LIMIT)
+        .await;
+    server.set_px("k", other, 60_000).await;
+    watch.wait_for_line(r#""change":"extended""#, LIMIT).await;
+    server.del("k").await;
+    let gone = watch.wait_for_line(r#""change":"gone""#, LIMIT).await;
+    assert!(gone.contains(r#""owner":"third""#), "{gone}");
+}
+
+#[tokio::test]
+async fn without_a_terminal_watch_says_so() {
+    let server = Server::start().await;
+    let ended = tool(&server.url(), &["watch"]).await;
+    assert_eq!(ended.code, 64, "{ended:?}");
+    assert!(ended.err.contains("--json"), "{}", ended.err);
+}
