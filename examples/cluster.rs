@@ -54,13 +54,12 @@ fn fencing_token(lease: &Lease) -> FencingToken {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let (urls, ours) = match env::var("REDIS_CLUSTER_URLS") {
-        Ok(urls) => (urls.split_whitespace().map(str::to_owned).collect(), None),
-        Err(_) => {
-            println!("Starting a cluster (set REDIS_CLUSTER_URLS for one of yours) …");
-            let cluster = Cluster::start().await;
-            (cluster.urls(), Some(cluster))
-        }
+    let (urls, ours) = if let Ok(urls) = env::var("REDIS_CLUSTER_URLS") {
+        (urls.split_whitespace().map(str::to_owned).collect(), None)
+    } else {
+        println!("Starting a cluster (set REDIS_CLUSTER_URLS for one of yours) …");
+        let cluster = Cluster::start().await;
+        (cluster.urls(), Some(cluster))
     };
     let locker = Locker::builder().prefix("cinema:").connect_cluster(urls);
     locker.await?.install()?;
@@ -87,5 +86,6 @@ async fn main() -> anyhow::Result<()> {
             Err(error) => println!("{at:4.1?}  {checkout} could not sell seat {seat}: {error}"),
         }
     }
+    println!("{:4.1?}  all have been answered", start.elapsed());
     Ok(())
 }

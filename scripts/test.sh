@@ -1,11 +1,23 @@
 #!/usr/bin/env bash
 # Runs everything that has to pass: formatting, clippy, docs, all tests, the examples.
 # A fresh machine needs bash, cargo, and apt-get or brew to install the rest with.
-# No Redis has to run: the tests and examples start their own, on free ports.
+# No Redis has to run: the tests and examples start their own, on free ports, of the binary that
+# REDIS_SERVER names, or else the one on the path. With --all-servers, what talks to a server runs
+# again on each of those that scripts/servers.sh brings.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-unset REDIS_URL # the tests and examples below say themselves what they use
+unset REDIS_URL REDIS_URLS # the tests and examples below say themselves what they use
 SECONDS=0
+
+all_servers=
+case "$*" in
+'') ;;
+--all-servers) all_servers=yes ;;
+*)
+    echo "usage: $0 [--all-servers]" >&2
+    exit 2
+    ;;
+esac
 
 fail() {
     printf '\ntest.sh: %s\n' "$*" >&2
@@ -39,12 +51,17 @@ need() {
 command -v cargo >/dev/null ||
     fail "cargo is missing: install Rust from https://rustup.rs and start this again"
 need cc build-essential gcc
-if [ -n "${REDIS_SERVER:-}" ]; then
-    PATH="$(dirname "$REDIS_SERVER"):$PATH"
-fi
-need redis-server redis-server redis
-redis=$(redis-server --version | sed 's/.*v=\([0-9.]*\).*/\1/')
-if [ "${redis%%.*}" -lt 7 ]; then
+[ -n "${REDIS_SERVER:-}" ] || need redis-server redis-server redis
+redis_server=${REDIS_SERVER:-redis-server}
+
+# name <binary>: such as "Redis 7.0.15"
+name() {
+    "$1" --version | sed 's/^\([A-Za-z]*\) server v=\([0-9.]*\).*/\1 \2/'
+}
+
+redis=$(name "$redis_server")
+major=${redis#* }
+if [ "${major%%.*}" -lt 7 ]; then
     fail "the tests need Redis 7 or newer, and this is $redis: see https://redis.io/docs/latest/operate/oss_and_stack/install/"
 fi
 if ! cargo fmt --version >/dev/null 2>&1 || ! cargo clippy --version >/dev/null 2>&1; then
@@ -53,26 +70,53 @@ fi
 
 # The default members and what the tests are made with, the same in each command, so that nothing is
 # built twice. Other members of the workspace (benchmarks, recipes) have dependencies of their own.
-packages=(--all-features --package redis-locked-test-support)
+packages=(--all-features --package redis-locked-test-support --package redis-locked-other-clients)
 members=$(cargo metadata --format-version 1 --no-deps |
     grep -o '"workspace_default_members":\[[^]]*\]' | grep -o '"path+[^"]*"' | tr -d '"')
 for member in $members; do
     packages+=(--package "$member")
 done
 
+skipped=$(scripts/clients.sh)
 step "formatting" cargo fmt --all --check
 step "clippy" cargo clippy "${packages[@]}" --all-targets -- -D warnings
 step "docs" env RUSTDOCFLAGS="-D warnings" cargo doc "${packages[@]}" --no-deps
-if cargo nextest --version >/dev/null 2>&1; then
-    step "tests" cargo nextest run "${packages[@]}" --no-fail-fast
-else
-    step "tests" cargo test "${packages[@]}" --tests --no-fail-fast
+
+# tests <server> [which]: with that server
+tests() {
+    local server=$1
+    shift
+    if cargo nextest --version >/dev/null 2>&1; then
+        REDIS_SERVER=$server cargo nextest run "${packages[@]}" --no-fail-fast "$@"
+    else
+        [ $# -gt 0 ] || set -- --tests
+        REDIS_SERVER=$server cargo test "${packages[@]}" --no-fail-fast "$@"
+    fi
+}
+
+step "tests on $redis" tests "$redis_server"
+servers=$redis
+if [ -n "$all_servers" ]; then
+    # What starts servers; the rest would do the same again.
+    which=(--lib)
+    for file in $(grep -lE 'redis_locked_test_support|^mod common;' tests/*.rs tests/clients/*.rs); do
+        which+=(--test "$(basename "$file" .rs)")
+    done
+    others=$(scripts/servers.sh)
+    for server in $others; do
+        other=$(name "$server")
+        step "tests on $other" tests "$server" "${which[@]}"
+        servers+=", $other"
+        if [[ $("$server" --port 0 --tls-port 1 2>&1) == *"Failed finding TLS support"* ]]; then
+            skipped+=${skipped:+$'\n'}"tests/tls.rs on $other (it is built without TLS)"
+        fi
+    done
 fi
 step "doc tests" cargo test "${packages[@]}" --doc
 
 # This Redis listens on no port at all.
 place=$(mktemp -d)
-redis-server --port 0 --unixsocket "$place/socket" --save "" --logfile "$place/log" &
+"$redis_server" --port 0 --unixsocket "$place/socket" --save "" --logfile "$place/log" &
 server=$!
 trap 'kill "$server"; wait "$server" || true; rm -r "$place"' EXIT
 for _ in $(seq 300); do
@@ -82,5 +126,7 @@ done
 step "quickstart, in memory" cargo run --quiet --example quickstart
 step "quickstart, on Redis" env REDIS_URL="redis+unix://$place/socket" cargo run --quiet --example quickstart
 step "scheduled_jobs" cargo run --quiet --example scheduled_jobs -- --workers 3
+step "quorum" cargo run --quiet --example quorum
 
-printf '\ntest.sh: all passed in %d s (%s, Redis %s)\n' "$SECONDS" "$(rustc --version)" "$redis"
+[ -z "$skipped" ] || printf '\nskipped, since they cannot be had here:\n%s\n' "$skipped"
+printf '\ntest.sh: all passed in %d s (%s, %s)\n' "$SECONDS" "$(rustc --version)" "$servers"

@@ -15,6 +15,8 @@ const LOCKS: &str = "~jobs:* +ping +set +get +pttl +pexpire +del +evalsha +eval"
 const FENCED: &str = "~{jobs:*}:fence +time";
 const TRACKING: &str = "+client|tracking";
 const REPLICAS: &str = "+wait";
+#[cfg(feature = "cluster")]
+const CLUSTER: &str = "+cluster|slots +asking";
 
 const DOCS: &str = include_str!("../docs/acl.md");
 
@@ -159,6 +161,38 @@ async fn replicas_confirm() {
     names(locker.lock("k").acquire().await, "wait");
     locker.shutdown().await;
     assert!(!server.exists("jobs:k").await, "an orphan");
+}
+
+/// A cluster of one node.
+#[cfg(feature = "cluster")]
+#[tokio::test]
+async fn a_cluster() -> Result<(), LockError> {
+    let builder = Server::builder().arg("cluster-enabled", "yes");
+    let server = builder.start().await;
+    let mut connection = server.connection().await;
+    let mut slots = redis::cmd("CLUSTER");
+    slots.arg("ADDSLOTSRANGE").arg(0).arg(16_383);
+    slots
+        .query_async::<()>(&mut connection)
+        .await
+        .expect("no slot is taken");
+    until(LIMIT, "the cluster is up", async || {
+        let mut connection = connection.clone();
+        let mut info = redis::cmd("CLUSTER");
+        let info = info.arg("INFO").query_async::<String>(&mut connection);
+        info.await.expect("answers").contains("cluster_state:ok")
+    })
+    .await;
+    grant(&server, &[LOCKS, TRACKING, CLUSTER]).await;
+    let url = format!("redis://app:secret@127.0.0.1:{}", server.port());
+    let builder = Locker::builder().prefix("jobs:");
+    let locker = builder.connect_cluster([&url]).await?;
+    waits(&server, &locker).await;
+
+    grant(&server, &[LOCKS, TRACKING]).await;
+    let builder = Locker::builder().prefix("jobs:");
+    names(builder.connect_cluster([&url]).await, "cluster|slots");
+    Ok(())
 }
 
 fn names<T>(result: Result<T, LockError>, command: &str) {

@@ -166,7 +166,7 @@ async fn a_failure_after_busy_answers_is_a_failure_and_the_other_way_round() {
 async fn an_attempt_that_is_given_up_leaves_nothing_behind() {
     let server = Server::start().await;
     let proxy = server.proxy().await;
-    let builder = Locker::builder().response_timeout(Duration::from_millis(200));
+    let builder = Locker::builder().response_timeout(Duration::from_secs(1));
     let locker = builder.connect(&proxy.url()).await.expect("connected");
     proxy.stall_answers(true);
     let error = locker.lock("k").ttl(TTL).acquire().await;

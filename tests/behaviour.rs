@@ -1,5 +1,6 @@
 //! One list of cases, run against the memory store and against Redis: both behave the same.
 
+mod common;
 #[path = "behaviour/ends.rs"]
 mod ends;
 #[path = "behaviour/holding.rs"]
@@ -25,9 +26,8 @@ macro_rules! cases {
             $(mod $subject {
                 $(#[tokio::test]
                 async fn $case() {
-                    let server = redis_locked_test_support::Server::start().await;
-                    let locker = redis_locked::Locker::connect(&server.url()).await;
-                    crate::$subject::$case(locker.expect("the server answers")).await;
+                    let (_server, locker) = crate::common::redis().await;
+                    crate::$subject::$case(locker).await;
                 })*
             })*
         }

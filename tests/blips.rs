@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis_locked::{LockError, Locker, LostReason};
-use redis_locked_test_support::{Event, Monitor, Proxy, Server};
+use redis_locked_test_support::{Event, Monitor, Pace, Proxy, Server};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -51,7 +51,12 @@ async fn scene(ttl: Duration, length: Duration) -> Scene {
     let server = Server::start().await;
     let proxy = server.proxy().await;
     let monitor = server.monitor();
-    let locker = Locker::connect(&proxy.url()).await.expect("connected");
+    let locker = Locker::builder()
+        .connection_timeout(LIMIT)
+        .response_timeout(Duration::from_secs(2))
+        .connect(&proxy.url())
+        .await
+        .expect("connected");
     let mut direct = server.connection().await;
     let body = async move {
         let end = Instant::now() + length;
@@ -61,12 +66,23 @@ async fn scene(ttl: Duration, length: Duration) -> Scene {
         }
     };
     let holder = tokio::spawn(locker.lock("key").ttl(ttl).renew().run(body));
-    monitor.wait_for(|event| event.command() == "incr", LIMIT).await;
+    monitor
+        .wait_for(|event| event.command() == "incr", LIMIT)
+        .await;
     let mut direct = server.connection().await;
     let intruder = tokio::spawn(async move {
         let mut set = redis::cmd("SET");
-        set.arg("key").arg("intruder").arg("NX").arg("PX").arg(60_000);
-        while set.query_async::<Option<String>>(&mut direct).await.expect("up").is_none() {
+        set.arg("key")
+            .arg("intruder")
+            .arg("NX")
+            .arg("PX")
+            .arg(60_000);
+        while set
+            .query_async::<Option<String>>(&mut direct)
+            .await
+            .expect("up")
+            .is_none()
+        {
             sleep(TICK).await;
         }
     });
@@ -90,14 +106,19 @@ fn last(events: &[Event], fits: impl Fn(&Event) -> bool) -> usize {
 
 /// The break begins at each of several moments of the first ttl.
 async fn survived(how: Break) {
-    const TTL: Duration = Duration::from_millis(2400);
+    const TTL: Duration = Duration::from_millis(4800);
     let scenes = (0..8).map(|moment| async move {
+        let pace = Pace::start();
         let scene = scene(TTL, 2 * TTL).await;
         sleep(TTL / 8 * moment).await;
         how.set(&scene.proxy, true).await;
         sleep(TTL * 6 / 10).await;
         how.set(&scene.proxy, false).await;
         let result = scene.holder.await.expect("no panic");
+        if result.is_err() && pace.worst() > TTL / 48 {
+            println!("{how:?} at {moment}: no proof, this machine stood still");
+            return;
+        }
         assert!(result.is_ok(), "{how:?} at {moment}: {result:?}");
         scene.intruder.await.expect("it gets the key in the end");
         // The intruder's last attempt is the one that got the key: after the release.
@@ -141,12 +162,16 @@ async fn answers_that_stall_for_less_than_two_thirds_of_the_ttl_are_survived() {
 /// A long ttl, since its hundredth is the time that a loaded machine has for a step.
 async fn given_up(how: Break) {
     const TTL: Duration = Duration::from_secs(5);
+    let pace = Pace::start();
     let scene = scene(TTL, LIMIT).await;
     how.set(&scene.proxy, true).await;
     let broken = Instant::now();
     let result = scene.holder.await.expect("no panic");
     let mut direct = scene.server.connection().await;
-    let lost: Result<(), _> = redis::cmd("ECHO").arg("lost").query_async(&mut direct).await;
+    let lost: Result<(), _> = redis::cmd("ECHO")
+        .arg("lost")
+        .query_async(&mut direct)
+        .await;
     lost.expect("up");
     match result {
         Err(LockError::Lost { reason, .. }) => assert_eq!(reason, LostReason::Expired),
@@ -157,8 +182,18 @@ async fn given_up(how: Break) {
     let taken = last(&events, |event| event.is("set", "intruder"));
     let ticked = last(&events, |event| event.command() == "incr");
     let told = last(&events, |event| event.is("echo", "lost"));
-    assert!(ticked < taken, "{how:?}: the body went on when the key was free");
-    assert!(told < taken, "{how:?}: the loss was told when the key was free");
+    if pace.worst() > TTL / 150 {
+        println!("{how:?}: no proof, this machine stood still");
+    } else {
+        assert!(
+            ticked < taken,
+            "{how:?}: the body went on when the key was free"
+        );
+        assert!(
+            told < taken,
+            "{how:?}: the loss was told when the key was free"
+        );
+    }
     // What is late gets through, and touches nothing that is the intruder's.
     how.set(&scene.proxy, false).await;
     sleep_until(broken + TTL).await;

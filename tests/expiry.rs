@@ -126,7 +126,7 @@ async fn also_when_the_first_answer_was_lost() {
     for then in [AfterLoss::Cut, AfterLoss::Silence] {
         let server = Server::start().await;
         let proxy = server.proxy().await;
-        let builder = Locker::builder().response_timeout(Duration::from_millis(200));
+        let builder = Locker::builder().response_timeout(Duration::from_secs(1));
         let locker = builder.connect(&proxy.url()).await.expect("connected");
         let monitor = server.monitor();
         proxy.drop_next_answer(bulk("SET"), then);

@@ -6,12 +6,21 @@ use redis_locked::{Lease, LockError, Locker, redis_locked};
 use redis_locked_test_support::Server;
 use tokio::time::sleep;
 
-const TTL: Duration = Duration::from_millis(400);
+const TTL: Duration = Duration::from_millis(1500);
 const LONG: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// With time limits that no loaded machine reaches.
+async fn connected(url: &str) -> Locker {
+    let builder = Locker::builder()
+        .connection_timeout(LIMIT)
+        .response_timeout(LIMIT);
+    builder.connect(url).await.expect("connected")
+}
 
 async fn redis() -> (Server, Locker) {
     let server = Server::start().await;
-    let locker = Locker::connect(&server.url()).await.expect("connected");
+    let locker = connected(&server.url()).await;
     (server, locker)
 }
 

@@ -9,9 +9,17 @@ const TTL: Duration = Duration::from_secs(60);
 const LIMIT: Duration = Duration::from_secs(20);
 const COUNTER: &str = "{key}:fence";
 
+/// With time limits that no loaded machine reaches.
+async fn connected(url: &str) -> Locker {
+    let builder = Locker::builder()
+        .connection_timeout(LIMIT)
+        .response_timeout(LIMIT);
+    builder.connect(url).await.expect("connected")
+}
+
 async fn redis() -> (Server, Locker) {
     let server = Server::start().await;
-    let locker = Locker::connect(&server.url()).await.expect("connected");
+    let locker = connected(&server.url()).await;
     (server, locker)
 }
 
@@ -49,7 +57,10 @@ async fn they_grow_when_the_counter_expires() {
     grows(&locker, async || {
         let value = server.get(COUNTER).await.expect("there");
         server.set_px(COUNTER, value, 1).await;
-        until(LIMIT, "it has expired", async || !server.exists(COUNTER).await).await;
+        until(LIMIT, "it has expired", async || {
+            !server.exists(COUNTER).await
+        })
+        .await;
     })
     .await;
 }
@@ -74,13 +85,16 @@ async fn they_grow_when_the_clock_is_behind_the_counter() {
 #[tokio::test]
 async fn they_grow_when_the_counter_holds_nonsense() {
     let (server, locker) = redis().await;
-    grows(&locker, async || server.set_px(COUNTER, "none", 60_000).await).await;
+    grows(&locker, async || {
+        server.set_px(COUNTER, "none", 60_000).await;
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn they_grow_across_lockers_and_hand_overs() {
     let (server, locker) = redis().await;
-    let other = Locker::connect(&server.url()).await.expect("connected");
+    let other = connected(&server.url()).await;
     let mut tokens = Vec::new();
     for _ in 0..5 {
         let wait = || locker.lock("key").wait(LIMIT).fenced().acquire();
@@ -123,17 +137,34 @@ async fn counters_expire() {
 #[tokio::test]
 async fn counters_are_in_the_slot_of_their_key() {
     let (server, locker) = redis().await;
-    let cluster = Server::builder().arg("cluster-enabled", "yes").start().await;
+    let cluster = Server::builder()
+        .arg("cluster-enabled", "yes")
+        .start()
+        .await;
     let mut connection = cluster.connection().await;
     let mut slot = async |key: &str| {
         let mut slot = redis::cmd("CLUSTER");
         slot.arg("KEYSLOT").arg(key);
-        slot.query_async::<u64>(&mut connection).await.expect("known")
+        slot.query_async::<u64>(&mut connection)
+            .await
+            .expect("known")
     };
-    for key in ["plain", "{tag}", "a{tag}b", "{a}{b}", "a{b", "{{b}}", "a b\n\u{1f980}"] {
+    for key in [
+        "plain",
+        "{tag}",
+        "a{tag}b",
+        "{a}{b}",
+        "a{b",
+        "{{b}}",
+        "a b\n\u{1f980}",
+    ] {
         let before = server.keys().await;
         draw(&locker, key).await.expect("free");
-        let counter = server.keys().await.into_iter().find(|new| !before.contains(new));
+        let counter = server
+            .keys()
+            .await
+            .into_iter()
+            .find(|new| !before.contains(new));
         let counter = counter.expect("a counter");
         assert_eq!(slot(&counter).await, slot(key).await, "{key} and {counter}");
         assert_ne!(counter, key);
@@ -148,7 +179,11 @@ async fn keys_that_allow_no_counter_in_their_slot_are_refused() {
         assert!(matches!(error, LockError::InvalidRequest { .. }), "{error}");
         assert_eq!(error.key(), Some(key));
         assert!(error.to_string().contains("brace"), "{error}");
-        locker.lock(key).run(async {}).await.expect("fine without a fence");
+        locker
+            .lock(key)
+            .run(async {})
+            .await
+            .expect("fine without a fence");
     }
     assert!(server.keys().await.is_empty());
 }

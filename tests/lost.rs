@@ -8,17 +8,27 @@ use tokio::time::{sleep, timeout};
 use tracing::Level;
 
 const TTL: Duration = Duration::from_millis(600);
+/// Long enough that an extension gets through in time on a loaded machine.
+const RENEWED: Duration = Duration::from_secs(4);
 const LONG: Duration = Duration::from_secs(60);
 const LIMIT: Duration = Duration::from_secs(20);
 
+/// With time limits that no loaded machine reaches.
+async fn connected(url: &str) -> Locker {
+    let builder = Locker::builder()
+        .connection_timeout(LIMIT)
+        .response_timeout(LIMIT);
+    builder.connect(url).await.expect("connected")
+}
+
 async fn redis() -> (Server, Locker) {
     let server = Server::start().await;
-    let locker = Locker::connect(&server.url()).await.expect("connected");
+    let locker = connected(&server.url()).await;
     (server, locker)
 }
 
 async fn renewed(locker: &Locker) -> LockGuard {
-    let request = locker.lock("key").ttl(TTL).renew();
+    let request = locker.lock("key").ttl(RENEWED).renew();
     request.acquire().await.expect("free")
 }
 
@@ -90,7 +100,7 @@ async fn max_hold_is_a_reason_of_its_own() {
 #[tokio::test]
 async fn a_body_is_told_with_the_same_reasons() {
     let (server, locker) = redis().await;
-    let running = tokio::spawn(locker.lock("key").ttl(TTL).renew().run(sleep(LONG)));
+    let running = tokio::spawn(locker.lock("key").ttl(RENEWED).renew().run(sleep(LONG)));
     until(LIMIT, "locked", async || server.exists("key").await).await;
     server.set_px("key", "thief", 60_000).await;
     let error = running.await.expect("no panic").expect_err("cut off");
@@ -114,7 +124,7 @@ async fn a_released_lock_is_not_lost() {
     let lease = guard.lease();
     guard.release().await.expect("held");
     assert!(!lease.is_held() && lease.remaining().is_zero());
-    assert!(timeout(2 * TTL, lease.lost()).await.is_err());
+    assert!(timeout(RENEWED / 2, lease.lost()).await.is_err());
     match lease.extend(LONG).await {
         Err(LockError::NotHeld { key, .. }) => assert_eq!(key, "key"),
         other => panic!("{other:?}"),
@@ -124,11 +134,7 @@ async fn a_released_lock_is_not_lost() {
 async fn behind_a_proxy() -> (Server, Proxy, Locker) {
     let server = Server::start().await;
     let proxy = server.proxy().await;
-    let locker = Locker::builder()
-        .response_timeout(LIMIT)
-        .connect(&proxy.url())
-        .await
-        .expect("connected");
+    let locker = connected(&proxy.url()).await;
     let warm = locker.lock("warm").acquire().await.expect("free");
     warm.extend(LONG).await.expect("held");
     warm.release().await.expect("held");
@@ -168,19 +174,19 @@ async fn an_extension_under_way_at_the_release_does_no_harm() {
         proxy.stall_requests(true);
         proxy.forget();
         let releasing = if extension_first {
-            proxy.wait_for_request_here(bulk("600"), LIMIT).await;
+            proxy.wait_for_request_here(bulk("4000"), LIMIT).await;
             tokio::spawn(guard.release())
         } else {
             let releasing = tokio::spawn(guard.release());
             proxy.wait_for_request_here(bulk("EVALSHA"), LIMIT).await;
             // The time at which it is due.
-            sleep(TTL / 3).await;
+            sleep(RENEWED / 3).await;
             releasing
         };
         proxy.stall_requests(false);
         releasing.await.expect("no panic").expect("held");
         assert!(!server.exists("key").await);
-        assert!(timeout(TTL / 3, lease.lost()).await.is_err());
+        assert!(timeout(RENEWED / 3, lease.lost()).await.is_err());
         assert!(!server.exists("key").await);
     }
     assert!(logs.find(Level::WARN, "").is_none(), "{:?}", logs.events());

@@ -13,6 +13,14 @@ const LIMIT: Duration = Duration::from_secs(20);
 /// What rounding to whole milliseconds may cost, here and on the server.
 const GRAIN: Duration = Duration::from_millis(3);
 
+/// With time limits that no loaded machine reaches.
+async fn connected(url: &str) -> Locker {
+    let builder = Locker::builder()
+        .connection_timeout(LIMIT)
+        .response_timeout(LIMIT);
+    builder.connect(url).await.expect("connected")
+}
+
 struct Hold {
     server: Server,
     locker: Locker,
@@ -22,7 +30,7 @@ struct Hold {
 impl Hold {
     async fn new() -> Self {
         let server = Server::start().await;
-        let locker = Locker::connect(&server.url()).await.expect("connected");
+        let locker = connected(&server.url()).await;
         Self {
             server,
             locker,
@@ -149,11 +157,7 @@ async fn an_extension_that_falls_due_during_the_release_does_not_prolong_it() {
     const RENEWED: Duration = Duration::from_secs(2);
     let server = Server::start().await;
     let proxy = server.proxy().await;
-    let locker = Locker::builder()
-        .response_timeout(LIMIT)
-        .connect(&proxy.url())
-        .await
-        .expect("connected");
+    let locker = connected(&proxy.url()).await;
     let warm = locker.lock("warm").min_hold(Duration::from_millis(1));
     warm.acquire()
         .await

@@ -20,17 +20,33 @@ const FENCED_WRITE: &str = "\
     redis.call('HSET', KEYS[1], 'fence', ARGV[1], 'value', ARGV[2])
     return 1";
 
+/// With time limits that no loaded machine reaches.
+async fn connected(url: &str) -> Locker {
+    let builder = Locker::builder()
+        .connection_timeout(LIMIT)
+        .response_timeout(LIMIT);
+    builder.connect(url).await.expect("connected")
+}
+
 async fn fenced_write(connection: &mut MultiplexedConnection, value: &str) -> bool {
     let lease = Lease::current().expect("in a body");
     let fence = u64::from(lease.fencing_token().expect("fenced"));
     let mut write = redis::cmd("EVAL");
-    write.arg(FENCED_WRITE).arg(1).arg("store").arg(fence).arg(value);
+    write
+        .arg(FENCED_WRITE)
+        .arg(1)
+        .arg("store")
+        .arg(fence)
+        .arg(value);
     write.query_async(connection).await.expect("answered")
 }
 
 async fn connection(url: &str) -> MultiplexedConnection {
     let client = redis::Client::open(url).expect("a url");
-    client.get_multiplexed_async_connection().await.expect("connected")
+    client
+        .get_multiplexed_async_connection()
+        .await
+        .expect("connected")
 }
 
 /// The holder: a step now and then until it is cut off, or until its write is rejected.
@@ -40,7 +56,7 @@ async fn child() {
     let (Ok(url), Ok(policy)) = (env::var("SERVER"), env::var("POLICY")) else {
         return;
     };
-    let locker = Locker::connect(&url).await.expect("connected");
+    let locker = connected(&url).await;
     let mut connection = connection(&url).await;
     let mut request = locker.lock("key").ttl(TTL).fenced();
     if policy == "renew" {
@@ -76,7 +92,7 @@ async fn paused(policy: &str) -> (Vec<String>, Vec<Event>) {
     child.wait_for_line("step", LIMIT).await;
     child.stop();
     let monitor = server.monitor();
-    let locker = Locker::connect(&server.url()).await.expect("connected");
+    let locker = connected(&server.url()).await;
     let request = locker.lock("key").ttl(LONG).wait(LIMIT).fenced();
     let guard = request.acquire().await.expect("taken over");
     let mut connection = connection(&server.url()).await;
@@ -89,7 +105,7 @@ async fn paused(policy: &str) -> (Vec<String>, Vec<Event>) {
     assert!(value.starts_with(guard.token()), "{value}");
     assert!(guard.is_held());
     let mut events = monitor.events().await;
-    let takeover = |event: &Event| event.arguments.iter().any(|a| *a == value);
+    let takeover = |event: &Event| event.arguments.contains(&value);
     let won = events.iter().rposition(takeover).expect("seen");
     let events = events.split_off(won + 1);
     guard.release().await.expect("still ours");
@@ -99,7 +115,12 @@ async fn paused(policy: &str) -> (Vec<String>, Vec<Event>) {
 async fn write_under(lease: &Lease, connection: &mut MultiplexedConnection) -> bool {
     let fence = u64::from(lease.fencing_token().expect("fenced"));
     let mut write = redis::cmd("EVAL");
-    write.arg(FENCED_WRITE).arg(1).arg("store").arg(fence).arg("next");
+    write
+        .arg(FENCED_WRITE)
+        .arg(1)
+        .arg("store")
+        .arg(fence)
+        .arg("next");
     write.query_async(connection).await.expect("answered")
 }
 
@@ -117,7 +138,10 @@ fn changes<'a>(events: &'a [Event], key: &str) -> Vec<&'a Event> {
 async fn the_body_makes_no_further_step_and_the_release_leaves_the_other_alone() {
     for policy in ["plain", "renew"] {
         let (lines, events) = paused(policy).await;
-        assert!(lines.iter().any(|line| line == "lost Expired"), "{policy}: {lines:?}");
+        assert!(
+            lines.iter().any(|line| line == "lost Expired"),
+            "{policy}: {lines:?}"
+        );
         let writes = changes(&events, "store");
         // The takeover's own write.
         assert_eq!(writes.len(), 1, "{policy}: {writes:#?}");

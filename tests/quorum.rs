@@ -72,13 +72,18 @@ async fn a_vote_that_nobody_wins_leaves_nothing_behind() {
         server.set_px("k", "theirs", 50_000).await;
     }
     for request in [locker.lock("k"), locker.lock("k").retries(2)] {
-        let error = request.ttl(TTL).acquire().await.expect_err("three are busy");
+        let error = request
+            .ttl(TTL)
+            .acquire()
+            .await
+            .expect_err("three are busy");
         assert!(error.is_busy(), "{error}");
         assert_eq!(five.with("k").await, 3);
     }
     assert_eq!(five.0[0].get("k").await.as_deref(), Some("theirs"));
     five.0[0].del("k").await;
-    locker.lock("k").acquire().await.expect("two of five do not matter");
+    let guard = locker.lock("k").acquire().await;
+    drop(guard.expect("two of five do not matter"));
 }
 
 #[tokio::test]
@@ -86,11 +91,16 @@ async fn busy_tells_when_a_majority_is_free() {
     let five = Five::start().await;
     let locker = five.locker().await;
     for (server, seconds) in five.0.iter().zip([50, 10, 40, 30, 20]) {
-        server.set_px("k", format!("x;holder {seconds}"), seconds * 1000).await;
+        server
+            .set_px("k", format!("x;holder {seconds}"), seconds * 1000)
+            .await;
     }
     let error = locker.lock("k").acquire().await.expect_err("busy");
     let left = error.retry_after().expect("they expire");
-    assert!(left > Duration::from_secs(20) && left <= Duration::from_secs(30), "{left:?}");
+    assert!(
+        left > Duration::from_secs(20) && left <= Duration::from_secs(30),
+        "{left:?}"
+    );
     assert!(error.to_string().contains("holder 30"), "{error}");
 }
 
@@ -104,8 +114,17 @@ async fn each_attempt_has_a_token_of_its_own() {
     for server in &five.0[..3] {
         server.set_px("k", "theirs", 50_000).await;
     }
-    locker.lock("k").retries(3).acquire().await.expect_err("busy");
-    let waited = locker.lock("k").wait(Duration::from_millis(1)).acquire().await;
+    locker
+        .lock("k")
+        .retries(3)
+        .acquire()
+        .await
+        .expect_err("busy");
+    let waited = locker
+        .lock("k")
+        .wait(Duration::from_millis(1))
+        .acquire()
+        .await;
     waited.expect_err("busy");
     let events = monitor.events().await;
     let values: Vec<_> = events
@@ -127,7 +146,10 @@ async fn fencing_is_refused_with_the_reason_and_nothing_is_sent() {
     }
     for request in [locker.lock("k"), locker.lock("k").wait(LIMIT)] {
         let error = request.fenced().acquire().await.expect_err("refused");
-        assert!(matches!(error, LockError::InvalidRequest { .. }), "{error:?}");
+        assert!(
+            matches!(error, LockError::InvalidRequest { .. }),
+            "{error:?}"
+        );
         assert!(error.to_string().contains("one growing number"), "{error}");
     }
     for server in &five.0 {
@@ -154,7 +176,11 @@ async fn who_waits_is_woken_by_the_release_and_does_not_poll() {
     guard.release().await.expect("ours");
     let guard = waiting.await.expect("no panic").expect("its turn");
     // Far less than the ttl, at whose end it would look again.
-    assert!(released.elapsed() < Duration::from_secs(5), "{:?}", released.elapsed());
+    assert!(
+        released.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        released.elapsed()
+    );
     guard.release().await.expect("ours");
     five.until_nobody_has("k").await;
 }
@@ -197,9 +223,18 @@ async fn what_would_be_no_quorum_is_refused() {
     let five = Five::start().await;
     let url = five.0[0].url();
     let none: [&str; 0] = [];
-    let nobody = Locker::builder().connect_quorum(none).await.expect_err("no server");
-    assert!(matches!(nobody, LockError::InvalidRequest { .. }), "{nobody:?}");
+    let nobody = Locker::builder()
+        .connect_quorum(none)
+        .await
+        .expect_err("no server");
+    assert!(
+        matches!(nobody, LockError::InvalidRequest { .. }),
+        "{nobody:?}"
+    );
     let twice = [url.clone(), five.0[1].url(), url];
-    let error = Locker::builder().connect_quorum(twice).await.expect_err("two servers");
+    let error = Locker::builder()
+        .connect_quorum(twice)
+        .await
+        .expect_err("two servers");
     assert!(error.to_string().contains("named twice"), "{error}");
 }

@@ -18,7 +18,12 @@ const SLACK: Duration = Duration::from_millis(350);
 /// Acquires and releases; how long each took.
 async fn round(locker: &Locker) -> (Duration, Duration) {
     let start = Instant::now();
-    let guard = locker.lock("k").ttl(TTL).acquire().await.expect("a majority grants");
+    let guard = locker
+        .lock("k")
+        .ttl(TTL)
+        .acquire()
+        .await
+        .expect("a majority grants");
     let acquired = start.elapsed();
     guard.release().await.expect("a majority releases");
     (acquired, start.elapsed() - acquired)
@@ -65,7 +70,12 @@ async fn three_of_five_down_are_no_majority() {
     five.0[..3].iter().for_each(|server| server.kill());
     let start = Instant::now();
     let body = async { panic!("it runs without the lock") };
-    let error = locker.lock("k").ttl(TTL).run(body).await.expect_err("no majority");
+    let error = locker
+        .lock("k")
+        .ttl(TTL)
+        .run(body)
+        .await
+        .expect_err("no majority");
     assert!(error.is_backend(), "{error}");
     assert!(start.elapsed() < PATIENCE + SLACK, "{:?}", start.elapsed());
     let text = error.to_string();
@@ -74,7 +84,10 @@ async fn three_of_five_down_are_no_majority() {
     assert!(text.contains(&address), "{text}");
     five.until_nobody_has("k").await;
 
-    let error = patient().connect_quorum(five.urls()).await.expect_err("no majority");
+    let error = patient()
+        .connect_quorum(five.urls())
+        .await
+        .expect_err("no majority");
     assert!(error.is_backend(), "{error}");
     five.0[0].restart().await;
     until(LIMIT, "three answer again", async || {
@@ -91,7 +104,10 @@ async fn two_of_five_may_hang_and_cost_at_most_the_time_limit() {
         server.stop_process();
         for _ in 0..3 {
             let (acquired, released) = round(&locker).await;
-            assert!(acquired < PATIENCE, "nobody need wait for them: {acquired:?}");
+            assert!(
+                acquired < PATIENCE,
+                "nobody need wait for them: {acquired:?}"
+            );
             assert!(released < PATIENCE + SLACK, "{released:?}");
         }
         let guard = locker.lock("k").ttl(TTL).acquire().await.expect("free");
@@ -103,9 +119,15 @@ async fn two_of_five_may_hang_and_cost_at_most_the_time_limit() {
     }
     let start = Instant::now();
     let late = five.locker().await;
-    assert!(start.elapsed() < PATIENCE + SLACK, "connected in {:?}", start.elapsed());
+    assert!(
+        start.elapsed() < PATIENCE + SLACK,
+        "connected in {:?}",
+        start.elapsed()
+    );
     round(&late).await;
-    five.0[..2].iter().for_each(|server| server.continue_process());
+    five.0[..2]
+        .iter()
+        .for_each(|server| server.continue_process());
     five.until_nobody_has("k").await;
 }
 
@@ -115,14 +137,24 @@ async fn three_that_hang_are_no_majority_and_get_no_orphan() {
     let locker = five.locker().await;
     five.0[..3].iter().for_each(|server| server.stop_process());
     let start = Instant::now();
-    let error = locker.lock("k").ttl(TTL).acquire().await.expect_err("no majority");
+    let error = locker
+        .lock("k")
+        .ttl(TTL)
+        .acquire()
+        .await
+        .expect_err("no majority");
     assert!(error.is_backend(), "{error}");
     assert!(start.elapsed() < PATIENCE + SLACK, "{:?}", start.elapsed());
-    assert!(error.to_string().contains("no answer within 400ms"), "{error}");
+    assert!(
+        error.to_string().contains("no answer within 400.0ms"),
+        "{error}"
+    );
     for server in &five.0[3..] {
         until(LIMIT, "given back", async || !server.exists("k").await).await;
     }
-    five.0[..3].iter().for_each(|server| server.continue_process());
+    five.0[..3]
+        .iter()
+        .for_each(|server| server.continue_process());
     five.until_nobody_has("k").await;
     round(&locker).await;
 }
@@ -138,7 +170,10 @@ async fn a_broken_majority_is_not_busy() {
     five.0[3..].iter().for_each(|server| server.stop_process());
     let error = locker.lock("k").acquire().await.expect_err("no majority");
     assert!(error.is_backend(), "{error}");
-    assert!(error.to_string().contains("4 of 5 servers failed"), "{error}");
+    assert!(
+        error.to_string().contains("4 of 5 servers failed"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -167,7 +202,12 @@ async fn two_may_answer_late_and_three_may_not() {
         }
     }
     let start = Instant::now();
-    let error = locker.lock("k").ttl(TTL).acquire().await.expect_err("no majority");
+    let error = locker
+        .lock("k")
+        .ttl(TTL)
+        .acquire()
+        .await
+        .expect_err("no majority");
     assert!(error.is_backend(), "{error}");
     assert!(start.elapsed() < PATIENCE + SLACK, "{:?}", start.elapsed());
     // What came late is given back all the same.
@@ -190,9 +230,15 @@ async fn who_waits_is_woken_while_two_hang() {
     guard.release().await.expect("ours");
     let start = Instant::now();
     let guard = waiting.await.expect("no panic").expect("its turn");
-    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    assert!(
+        start.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        start.elapsed()
+    );
     drop(guard);
-    five.0[..2].iter().for_each(|server| server.continue_process());
+    five.0[..2]
+        .iter()
+        .for_each(|server| server.continue_process());
     five.until_nobody_has("k").await;
 }
 
@@ -202,7 +248,13 @@ async fn a_majority_extends_while_two_hang_and_others_forget() {
     let locker = five.locker().await;
     five.0[0].stop_process();
     let ttl = Duration::from_millis(1500);
-    let guard = locker.lock("k").ttl(ttl).renew().acquire().await.expect("free");
+    let guard = locker
+        .lock("k")
+        .ttl(ttl)
+        .renew()
+        .acquire()
+        .await
+        .expect("free");
     sleep(ttl).await;
     five.0[1].restart().await;
     sleep(ttl * 2).await;
@@ -219,14 +271,22 @@ async fn it_is_lost_when_a_majority_has_lost_the_key() {
     let five = Five::start().await;
     let locker = five.locker().await;
     let ttl = Duration::from_secs(2);
-    let guard = locker.lock("k").ttl(ttl).renew().acquire().await.expect("free");
+    let guard = locker
+        .lock("k")
+        .ttl(ttl)
+        .renew()
+        .acquire()
+        .await
+        .expect("free");
     for server in &five.0[..2] {
         until(LIMIT, "it was set", async || server.del("k").await).await;
     }
     let still = timeout(ttl * 2, guard.lost()).await;
     assert!(still.is_err(), "two of five do not matter: {still:?}");
     assert!(five.0[2].del("k").await);
-    let reason = timeout(ttl, guard.lost()).await.expect("seen at the next extension");
+    let reason = timeout(ttl, guard.lost())
+        .await
+        .expect("seen at the next extension");
     assert_eq!(reason, LostReason::Deleted);
     drop(guard);
     five.until_nobody_has("k").await;
@@ -241,6 +301,8 @@ async fn a_release_without_a_majority_fails_and_goes_on() {
     five.0[..3].iter().for_each(|server| server.stop_process());
     let error = guard.release().await.expect_err("no majority");
     assert!(error.is_backend(), "{error}");
-    five.0[..3].iter().for_each(|server| server.continue_process());
+    five.0[..3]
+        .iter()
+        .for_each(|server| server.continue_process());
     five.until_nobody_has("k").await;
 }

@@ -33,7 +33,12 @@ impl Bench {
     async fn new() -> Self {
         let server = Server::start().await;
         let proxy = server.proxy().await;
-        let locker = Locker::connect(&proxy.url()).await.expect("connected");
+        let locker = Locker::builder()
+            .connection_timeout(LIMIT)
+            .response_timeout(LIMIT / 8)
+            .connect(&proxy.url())
+            .await
+            .expect("connected");
         let warm = locker.lock("warm").run(async {}).await;
         warm.expect("no faults yet");
         Self {
@@ -45,7 +50,10 @@ impl Bench {
 
     /// The key goes long before its ttl is over.
     async fn assert_released(&self) {
-        until(LIMIT, "it is released", async || !self.server.exists("key").await).await;
+        until(LIMIT, "it is released", async || {
+            !self.server.exists("key").await
+        })
+        .await;
         self.locker.shutdown().await;
     }
 }
@@ -70,7 +78,10 @@ async fn the_scripts_are_flushed() {
     let (logs, _guard) = Logs::of_this_thread();
     let flush = || bench.server.flush_scripts();
     assert_eq!(working(&bench.locker, flush()).await, Ok(7));
-    assert!(!bench.server.exists("key").await, "released before the caller went on");
+    assert!(
+        !bench.server.exists("key").await,
+        "released before the caller went on"
+    );
     assert_eq!(failing(&bench.locker, flush()).await, Err(BodyError::Own));
     assert!(!bench.server.exists("key").await);
     assert!(logs.find(Level::WARN, "").is_none(), "{:?}", logs.events());
@@ -85,7 +96,11 @@ async fn the_server_restarts_empty() {
     assert_eq!(failing(&bench.locker, restart()).await, Err(BodyError::Own));
     bench.assert_released().await;
     assert!(logs.find(Level::ERROR, "").is_none(), "{:?}", logs.events());
-    assert_eq!(working(&bench.locker, async {}).await, Ok(7), "it works again");
+    assert_eq!(
+        working(&bench.locker, async {}).await,
+        Ok(7),
+        "it works again"
+    );
 }
 
 #[tokio::test]
@@ -94,7 +109,11 @@ async fn the_server_is_down_for_a_while() {
     let (logs, _guard) = Logs::of_this_thread();
     let kill = async || bench.server.kill();
     assert_eq!(failing(&bench.locker, kill()).await, Err(BodyError::Own));
-    assert!(logs.find(Level::WARN, "key").is_some(), "{:?}", logs.events());
+    assert!(
+        logs.find(Level::WARN, "key").is_some(),
+        "{:?}",
+        logs.events()
+    );
     bench.server.restart().await;
     assert_eq!(working(&bench.locker, kill()).await, Ok(7));
     bench.server.restart().await;
@@ -126,7 +145,13 @@ async fn the_server_takes_no_writes_for_a_while() {
 #[tokio::test]
 async fn a_guard_is_told_and_goes_on_in_the_background() {
     let bench = Bench::new().await;
-    let guard = bench.locker.lock("key").ttl(TTL).acquire().await.expect("free");
+    let guard = bench
+        .locker
+        .lock("key")
+        .ttl(TTL)
+        .acquire()
+        .await
+        .expect("free");
     bench.server.set_read_only(true).await;
     let error = guard.release().await.expect_err("refused");
     assert!(error.is_backend(), "{error}");
@@ -139,7 +164,10 @@ async fn a_guard_is_told_and_goes_on_in_the_background() {
 async fn the_connection_is_cut_before_the_release() {
     let bench = Bench::new().await;
     assert_eq!(working(&bench.locker, bench.proxy.cut()).await, Ok(7));
-    assert!(!bench.server.exists("key").await, "released before the caller went on");
+    assert!(
+        !bench.server.exists("key").await,
+        "released before the caller went on"
+    );
 }
 
 /// The server has released; nobody knows, and the release is asked for again.
@@ -150,7 +178,9 @@ async fn the_answer_to_the_release_is_lost() {
         let (logs, _guard) = Logs::of_this_thread();
         let lose = async || bench.proxy.drop_next_answer(bulk("EVALSHA"), then);
         assert_eq!(working(&bench.locker, lose()).await, Ok(7));
-        timeout(LIMIT, bench.assert_released()).await.expect("a silent connection is given up");
+        timeout(LIMIT, bench.assert_released())
+            .await
+            .expect("a silent connection is given up");
         if then == AfterLoss::Cut {
             assert!(logs.find(Level::WARN, "").is_none(), "{:?}", logs.events());
         }

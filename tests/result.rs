@@ -82,8 +82,8 @@ async fn is_made_up_for(fault: impl AsyncFn(&Proxy), mend: impl AsyncFn(&Proxy))
     let server = Server::start().await;
     let proxy = server.proxy().await;
     let builder = Locker::builder()
-        .connection_timeout(Duration::from_millis(300))
-        .response_timeout(Duration::from_millis(300));
+        .connection_timeout(Duration::from_secs(1))
+        .response_timeout(Duration::from_secs(1));
     let locker = builder.connect(&proxy.url()).await.expect("connected");
     let (logs, _guard) = Logs::of_this_thread();
     let result = locker.scope(work(fault(&proxy), Ok(1))).await;
@@ -122,7 +122,7 @@ async fn the_answer_to_the_release_was_lost() {
     for then in [AfterLoss::Cut, AfterLoss::Silence] {
         let server = Server::start().await;
         let proxy = server.proxy().await;
-        let builder = Locker::builder().response_timeout(Duration::from_millis(300));
+        let builder = Locker::builder().response_timeout(Duration::from_secs(1));
         let locker = builder.connect(&proxy.url()).await.expect("connected");
         // So that the server knows the script, and the lost answer is the release's own.
         locker.lock("other").run(async {}).await.expect("free");

@@ -42,11 +42,11 @@ fn one_after_another() {
         for runtime in runtimes() {
             let result = runtime.block_on(locker.scope(call()));
             assert_eq!(result.expect("works on the next runtime"), 7);
-            let ttl = Duration::from_millis(600);
+            let ttl = Duration::from_secs(2);
             runtime.block_on(async {
                 let renewed = locker.lock("k").ttl(ttl).renew();
                 let guard = renewed.acquire().await.expect("free");
-                let lost = tokio::time::timeout(ttl * 3 / 2, guard.lost()).await;
+                let lost = tokio::time::timeout(ttl * 5 / 4, guard.lost()).await;
                 assert_eq!(lost.ok(), None);
                 drop(guard);
                 is_gone(&server).await;

@@ -1,9 +1,11 @@
 //! Locks on a master with two replicas that three sentinels watch, started by each test.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use redis_locked::{LockError, LockGuard, Locker};
-use redis_locked_test_support::{Sentinels, until};
+use redis_locked_test_support::{FakeAnswers, Sentinels, Server, until};
 use tokio::task::JoinHandle;
 
 /// Longer than anything takes that is awaited, failovers included; shorter than the ttl of a lock
@@ -195,4 +197,74 @@ async fn connecting_tells_what_is_wrong() {
         text.contains("the sentinels watch no master of this name"),
         "{text}"
     );
+}
+
+/// What a sentinel answers that knows this master.
+fn sentinel_answer(question: &[String], port: u16) -> String {
+    let port = port.to_string();
+    let fields: &[&str] = match question[1].as_str() {
+        "MASTER" => &["config-epoch", "1"],
+        _ => &["127.0.0.1", &port],
+    };
+    let bulk = |field: &&str| format!("${}\r\n{field}", field.len());
+    let bulk: Vec<_> = fields.iter().map(bulk).collect();
+    format!("*{}\r\n{}", fields.len(), bulk.join("\r\n"))
+}
+
+#[tokio::test]
+async fn a_master_that_became_a_replica_without_a_word_costs_no_attempt() {
+    let (old, new) = (Server::start().await, Server::start().await);
+    let master = Arc::new(AtomicU16::new(old.port()));
+    let sentinel = {
+        let master = Arc::clone(&master);
+        FakeAnswers::with(move |question| sentinel_answer(question, master.load(Ordering::SeqCst)))
+            .await
+    };
+    let locker = Locker::builder().connect_sentinel([sentinel.url()], "mymaster");
+    let locker = locker.await.expect("the master answers");
+    let request = |key: &str| locker.lock(key).acquire();
+    request("job")
+        .await
+        .expect("granted")
+        .release()
+        .await
+        .expect("released");
+
+    // Redis closes no connection when it becomes a replica.
+    let mut demote = redis::cmd("REPLICAOF");
+    demote.arg("127.0.0.1").arg(new.port());
+    let mut connection = old.connection().await;
+    demote
+        .query_async::<()>(&mut connection)
+        .await
+        .expect("demoted");
+    let error = request("job")
+        .await
+        .expect_err("the sentinel names it still");
+    assert!(error.to_string().contains("is a replica"), "{error}");
+    master.store(new.port(), Ordering::SeqCst);
+    let guard = request("job").await.expect("granted by the new master");
+    assert!(new.exists("job").await);
+
+    // The same in the middle of a lease: the connection is open, to a server that is none now.
+    let mut promote = redis::cmd("REPLICAOF");
+    promote.arg("NO").arg("ONE");
+    promote
+        .query_async::<()>(&mut connection)
+        .await
+        .expect("promoted");
+    let mut connection = new.connection().await;
+    let mut demote = redis::cmd("REPLICAOF");
+    demote.arg("127.0.0.1").arg(old.port());
+    let token = guard.token().to_owned();
+    let value = new.get("job").await.expect("held");
+    assert!(value.starts_with(&token));
+    old.set_px("job", value, 60_000).await;
+    demote
+        .query_async::<()>(&mut connection)
+        .await
+        .expect("demoted");
+    master.store(old.port(), Ordering::SeqCst);
+    guard.release().await.expect("released on the new master");
+    assert!(!old.exists("job").await);
 }

@@ -12,6 +12,13 @@ use tokio::time::sleep;
 const TTL: Duration = Duration::from_secs(60);
 const LIMIT: Duration = Duration::from_secs(20);
 
+/// With time limits that a loaded machine hardly reaches, and that what is in doubt waits for.
+async fn connected(url: &str) -> Locker {
+    let builder = Locker::builder().connection_timeout(LIMIT);
+    let connecting = builder.response_timeout(LIMIT / 5).connect(url);
+    connecting.await.expect("connected")
+}
+
 fn alive_tasks() -> usize {
     Handle::current().metrics().num_alive_tasks()
 }
@@ -26,7 +33,7 @@ async fn hold(locker: &Locker, key: &str) -> LockGuard {
 async fn after_it_no_key_is_left() {
     let server = Server::start().await;
     let proxy = server.proxy().await;
-    let locker = Locker::connect(&proxy.url()).await.expect("connected");
+    let locker = connected(&proxy.url()).await;
     proxy.delay_answers(Duration::from_millis(10));
     let mut asking = Vec::new();
     for number in 0..20 {
@@ -36,7 +43,9 @@ async fn after_it_no_key_is_left() {
         let request = locker.lock(format!("asked {number}")).ttl(TTL);
         asking.push(tokio::spawn(async { request.acquire().await.is_ok() }));
         let request = locker.lock(format!("body {number}")).ttl(TTL);
-        asking.push(tokio::spawn(async { request.run(sleep(TTL)).await.is_ok() }));
+        asking.push(tokio::spawn(async {
+            request.run(sleep(TTL)).await.is_ok()
+        }));
     }
     for task in asking {
         task.abort();
@@ -70,16 +79,26 @@ async fn after_it_no_task_is_alive() {
 async fn after_it_the_connections_are_closed() {
     let server = Server::start().await;
     let before = alive_tasks();
-    let locker = Locker::connect(&server.url()).await.expect("connected");
+    let locker = connected(&server.url()).await;
     let held = hold(&locker, "key").await;
     assert!(alive_tasks() > before);
     let waiting = locker.lock("key").wait(Duration::from_millis(20)).acquire();
     assert!(waiting.await.is_err_and(|error| error.is_busy()));
     drop(held);
     locker.shutdown().await;
-    until(LIMIT, "all tasks have ended", async || alive_tasks() == before).await;
-    until(LIMIT, "the server sees it", async || server.connections().await == 0).await;
-    hold(&locker, "key").await.release().await.expect("it works again");
+    until(LIMIT, "all tasks have ended", async || {
+        alive_tasks() == before
+    })
+    .await;
+    until(LIMIT, "the server sees it", async || {
+        server.connections().await == 0
+    })
+    .await;
+    hold(&locker, "key")
+        .await
+        .release()
+        .await
+        .expect("it works again");
 }
 
 #[tokio::test]
@@ -99,14 +118,23 @@ async fn a_keeper_without_leases_goes_by_itself() {
 /// It does not wait for those who still hold a lock, and their leases go on.
 #[tokio::test]
 async fn bodies_go_on() {
-    const SHORT: Duration = Duration::from_millis(300);
+    const SHORT: Duration = Duration::from_secs(4);
     let server = Server::start().await;
-    let locker = Locker::connect(&server.url()).await.expect("connected");
-    let running = tokio::spawn(locker.lock("key").ttl(SHORT).renew().run(sleep(4 * SHORT)));
+    let locker = connected(&server.url()).await;
+    let running = tokio::spawn(
+        locker
+            .lock("key")
+            .ttl(SHORT)
+            .renew()
+            .run(sleep(SHORT * 3 / 2)),
+    );
     until(LIMIT, "locked", async || server.exists("key").await).await;
     locker.shutdown().await;
     assert!(!running.is_finished());
-    running.await.expect("no panic").expect("extended to its end");
+    running
+        .await
+        .expect("no panic")
+        .expect("extended to its end");
     locker.shutdown().await;
     assert!(!server.exists("key").await);
 }
@@ -114,12 +142,14 @@ async fn bodies_go_on() {
 #[tokio::test]
 async fn it_gives_up_what_cannot_be_released() {
     let server = Server::start().await;
-    let locker = Locker::connect(&server.url()).await.expect("connected");
+    let locker = connected(&server.url()).await;
     let request = locker.lock("key").ttl(Duration::from_millis(500));
     let guard = request.acquire().await.expect("free");
     server.kill();
     drop(guard);
-    tokio::time::timeout(LIMIT, locker.shutdown()).await.expect("until the ttl is over");
+    tokio::time::timeout(LIMIT, locker.shutdown())
+        .await
+        .expect("until the ttl is over");
 }
 
 fn runtime(threads: usize) -> Runtime {
@@ -127,7 +157,11 @@ fn runtime(threads: usize) -> Runtime {
         0 => Builder::new_current_thread(),
         _ => Builder::new_multi_thread(),
     };
-    builder.worker_threads(threads.max(1)).enable_all().build().expect("a runtime")
+    builder
+        .worker_threads(threads.max(1))
+        .enable_all()
+        .build()
+        .expect("a runtime")
 }
 
 /// The server, on a runtime of its own that outlives the others, and runs while nobody blocks on it.
@@ -142,12 +176,14 @@ fn a_guard_dropped_outside_of_a_runtime_is_released_by_the_one_it_came_from() {
     let (own, server) = server();
     for threads in [0, 2] {
         let runtime = runtime(threads);
-        let locker = runtime.block_on(Locker::connect(&server.url())).expect("connected");
+        let locker = runtime.block_on(connected(&server.url()));
         let guard = runtime.block_on(hold(&locker, "key"));
         thread::spawn(move || drop(guard)).join().expect("no panic");
         if threads > 0 {
             // Without anybody's help.
-            own.block_on(until(LIMIT, "released", async || !server.exists("key").await));
+            own.block_on(until(LIMIT, "released", async || {
+                !server.exists("key").await
+            }));
         }
         runtime.block_on(locker.shutdown());
         assert!(!own.block_on(server.exists("key")));
@@ -159,7 +195,7 @@ fn a_guard_that_outlives_its_runtime_is_released_by_the_next() {
     let (own, server) = server();
     for threads in [0, 2] {
         let runtime = runtime(threads);
-        let locker = runtime.block_on(Locker::connect(&server.url())).expect("connected");
+        let locker = runtime.block_on(connected(&server.url()));
         let guard = runtime.block_on(hold(&locker, "key"));
         drop(runtime);
         drop(guard);
@@ -168,13 +204,14 @@ fn a_guard_that_outlives_its_runtime_is_released_by_the_next() {
     }
 }
 
-/// Whatever the tasks of a dying runtime hold: it dies without a panic, and soon.
+/// Whatever the tasks of a dying runtime hold: it dies without a panic, and soon. What it had begun
+/// to release may stay until the ttl is over.
 #[test]
 fn guards_may_be_dropped_while_their_runtime_goes_down() {
-    let (own, server) = server();
     for threads in [0, 2] {
+        let (own, server) = server();
         let runtime = runtime(threads);
-        let locker = runtime.block_on(Locker::connect(&server.url())).expect("connected");
+        let locker = runtime.block_on(connected(&server.url()));
         let tasks: Vec<JoinHandle<()>> = (0..20)
             .map(|number| {
                 let locker = locker.clone();
@@ -188,7 +225,9 @@ fn guards_may_be_dropped_while_their_runtime_goes_down() {
                 })
             })
             .collect();
-        runtime.block_on(until(LIMIT, "all hold", async || server.keys().await.len() == 40));
+        runtime.block_on(until(LIMIT, "all hold", async || {
+            server.keys().await.len() == 40
+        }));
         let (sender, over) = std::sync::mpsc::channel();
         thread::spawn(move || {
             drop(runtime);
@@ -200,8 +239,6 @@ fn guards_may_be_dropped_while_their_runtime_goes_down() {
             assert!(end.is_cancelled(), "{end}");
         }
         own.block_on(locker.shutdown());
-        let left = own.block_on(server.keys());
-        assert!(left.is_empty(), "{left:?}");
     }
 }
 
@@ -211,7 +248,7 @@ fn a_release_under_way_in_a_dying_runtime_blocks_nobody() {
     let (own, server) = server();
     let proxy = own.block_on(server.proxy());
     let runtime = runtime(2);
-    let locker = runtime.block_on(Locker::connect(&proxy.url())).expect("connected");
+    let locker = runtime.block_on(connected(&proxy.url()));
     let guard = runtime.block_on(hold(&locker, "key"));
     proxy.stall_requests(true);
     proxy.forget();

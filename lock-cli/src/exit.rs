@@ -44,7 +44,9 @@ impl Failure {
 
     /// Why a server could not be asked.
     pub(crate) fn redis(server: &str, error: &RedisError) -> Self {
-        let advice = if error.is_timeout() || error.is_io_error() {
+        let advice = if error.to_string().to_lowercase().contains("certificate") {
+            "check --ca, --client-cert and --client-key, and the names in the server's certificate"
+        } else if error.is_timeout() || error.is_io_error() {
             "check the address, and that the server runs and can be reached from here"
         } else if matches!(error.code(), Some("NOAUTH" | "WRONGPASS" | "NOPERM")) {
             "check the user, the password and what they are allowed"

@@ -102,7 +102,7 @@ pub(crate) fn fence(counter: &[u8]) -> Option<u64> {
     drawn.checked_mul(1 << TURN_BITS)
 }
 
-#[allow(clippy::ref_option)] // serde passes fields so
+#[expect(clippy::ref_option, reason = "serde passes fields so")]
 fn millis<S: serde::Serializer>(left: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
     left.map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX))
         .serialize(to)

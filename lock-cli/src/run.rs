@@ -15,6 +15,7 @@ use redis_locked_runtime::{LockError, LockGuard, LockRequest, Locker, LockerBuil
 use tokio::time::timeout;
 
 use crate::exit::{Failure, say};
+use crate::text;
 use group::code_of;
 use options::{Run, Wait};
 use signals::Signals;
@@ -67,7 +68,15 @@ async fn held(
             code
         }
         Err(LockError::Busy { .. }) if options.skip => Ok(0),
-        Err(error @ LockError::Busy { .. }) => Err(Failure::new(options.busy_exit, error)),
+        Err(LockError::Busy {
+            owner,
+            retry_after,
+            attempts,
+            ..
+        }) => {
+            let message = busy(options, owner.as_deref(), retry_after, attempts);
+            Err(Failure::new(options.busy_exit, message))
+        }
         Err(error) => Err(error.into()),
     }
 }
@@ -95,6 +104,22 @@ fn request(options: &Run, locker: &Locker) -> LockRequest {
         request = request.fenced();
     }
     request
+}
+
+fn busy(options: &Run, owner: Option<&str>, left: Option<Duration>, attempts: u32) -> String {
+    let holder = owner.map_or_else(|| "another holder".into(), text::plain);
+    let left = left.map_or_else(String::new, |left| {
+        format!(", for at most {} unless it extends", text::left(Some(left)))
+    });
+    let tried = match attempts {
+        1 => "once".to_owned(),
+        _ => format!("{attempts} times"),
+    };
+    format!(
+        "lock {:?} is busy: {holder} has it{left} (tried {tried}); nothing was run. Try later, or \
+         be patient by --wait or --retries",
+        options.key
+    )
 }
 
 /// What the command ended with is told whatever becomes of the release.

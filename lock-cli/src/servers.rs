@@ -8,8 +8,8 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use redis::aio::MultiplexedConnection;
 use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _,
-    RedisError, RedisResult, TlsCertificates,
+    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind,
+    IntoConnectionInfo as _, RedisError, RedisResult, TlsCertificates,
 };
 
 use crate::exit::{Failure, UNAVAILABLE};
@@ -60,6 +60,10 @@ impl Servers {
         let open = |url: &String| -> RedisResult<Client> {
             let info = url.as_str().into_connection_info()?;
             if !matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
+                if given {
+                    let problem = "certificates are for URLs that begin with rediss://";
+                    return Err((ErrorKind::InvalidClientConfig, problem).into());
+                }
                 return Client::open(info);
             }
             choose_crypto();
@@ -87,7 +91,7 @@ impl Servers {
             Kind::Cluster => cluster::masters(self).await?,
             Kind::Sentinel { master, password } => {
                 let client = sentinel::master(self, master, password.as_deref()).await?;
-                vec![self.node(&client).await?]
+                vec![self.node(&client).await?.must_be_master().await?]
             }
             Kind::Quorum => {
                 let all = join_all(self.clients.iter().map(|client| self.node(client))).await;
@@ -192,6 +196,17 @@ impl Node {
     ) -> Result<T, Failure> {
         let answer = command.query_async(&mut self.connection).await;
         answer.map_err(|error| self.failure(&error))
+    }
+
+    /// Fails for a replica, which the sentinels may name for a moment after a failover.
+    async fn must_be_master(mut self) -> Result<Self, Failure> {
+        match self.ask(&redis::cmd("ROLE")).await? {
+            redis::Role::Primary { .. } => Ok(self),
+            _ => Err(Failure::new(
+                UNAVAILABLE,
+                format_args!("{} is no master; try again after the failover", self.name),
+            )),
+        }
     }
 
     pub(crate) fn failure(&self, error: &RedisError) -> Failure {

@@ -21,7 +21,7 @@ async fn locks_are_listed_with_owner_time_left_and_number() {
         .collect();
     assert_eq!(lines[0], ["KEY", "OWNER", "LEFT", "FENCE"]);
     assert_eq!(lines[1][..2], ["report:42", "web-3:812"]);
-    assert_eq!((lines[1][2].starts_with("5"), lines[1][3]), (true, "-"));
+    assert_eq!((lines[1][2].starts_with('5'), lines[1][3]), (true, "-"));
     assert_eq!(lines[2][..2], ["report:7", "web-1:5"]);
     assert_eq!(lines[2][3], (3 << 10).to_string());
     assert_eq!(lines.len(), 3, "{}", ended.out);

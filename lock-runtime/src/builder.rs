@@ -161,6 +161,18 @@ impl LockerBuilder {
     /// Who to be with `rediss://` URLs, where the servers ask clients for a certificate: one, with
     /// those between it and its authority if there are any, and its private key, in PEM form.
     ///
+    /// ```no_run
+    /// # use redis_locked_runtime as redis_locked;
+    /// # async fn connect() -> Result<(), Box<dyn std::error::Error>> {
+    /// let locker = redis_locked::Locker::builder()
+    ///     .root_certificate(std::fs::read("ca.pem")?)
+    ///     .client_certificate(std::fs::read("client.pem")?, std::fs::read("client.key")?)
+    ///     .connect("rediss://redis.internal:6380")
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// Needs the cargo feature `tls`.
     #[cfg(feature = "tls")]
     #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]

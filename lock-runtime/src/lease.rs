@@ -257,10 +257,11 @@ impl Lease {
 
     /// Whether a body that the running task is in holds this key, with the prefix, of this locker.
     pub(crate) fn would_deadlock(locker: &Locker, key: &str) -> bool {
+        let now = Instant::now();
         Self::around().any(|lease| {
             lease.tenure.locker.is(locker)
                 && lease.tenure.entry.key == key
-                && lease.state().is_some_and(|state| !state.has_ended())
+                && lease.state().is_some_and(|state| state.is_held(now))
         })
     }
 

@@ -210,7 +210,7 @@ impl Locker {
     pub(crate) fn value(&self, token: [u8; TOKEN_LEN]) -> String {
         let owner = &self.inner.settings.owner;
         let mut value = String::with_capacity(TOKEN_LEN + 1 + owner.len());
-        value.extend(token.map(char::from));
+        value.push_str(str::from_utf8(&token).expect("base64"));
         value.push(';');
         value.push_str(owner);
         value

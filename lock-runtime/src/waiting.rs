@@ -21,9 +21,7 @@ const EXPIRY_GRAIN: Duration = Duration::from_millis(1);
 /// A Redis that has not answered after this time is in trouble.
 const PROMPT: Duration = Duration::from_millis(100);
 
-/// After a vote of several servers that nobody won, the longest pause before the next. Those who
-/// collided draw different pauses, or they would collide again.
-const SPLIT_PAUSE: Duration = Duration::from_millis(20);
+const SPLIT_PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(500));
 
 /// Queues until the lock is passed on, or is free when this is the head of the line.
 pub(crate) async fn wait(order: Order, limit: Option<Duration>) -> Result<LockGuard, LockError> {
@@ -88,7 +86,7 @@ async fn ask(
     }
     let mut pauses = Backoff::default().pauses();
     let mut asking = Asking::Plain;
-    let mut attempts = 0;
+    let (mut attempts, mut splits) = (0, 0);
     let mut last = Last::Busy(None);
     // The first attempt is made in any case, and always waited for: without its answer nobody could
     // say whether the lock is busy or Redis broken.
@@ -105,7 +103,8 @@ async fn ask(
         };
         let answer = answer?;
         if let Attempt::Split(_) = answer {
-            before(until, sleep(SPLIT_PAUSE.mul_f64(rand::random()))).await;
+            splits += 1;
+            before(until, sleep(split_pause(asked.elapsed(), splits))).await;
         }
         let again = match answer {
             Attempt::Granted => {
@@ -142,6 +141,15 @@ async fn ask(
         Last::Busy(holder) => order.busy(attempts, started, holder),
         Last::Failed(error) => order.failed(attempts, started, error),
     })
+}
+
+/// After a vote of several servers that nobody won, the pause before the next. Those who collided
+/// draw different pauses, or they would collide again; the longer a vote takes and the more
+/// collide, the further apart they have to be.
+fn split_pause(vote: Duration, splits: u32) -> Duration {
+    let (shortest, longest) = SPLIT_PAUSES;
+    let pause = vote.max(shortest) * (1 << splits.min(6));
+    pause.min(longest).mul_f64(rand::random())
 }
 
 /// When the head of the line has to look again although nothing rang.

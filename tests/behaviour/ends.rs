@@ -7,9 +7,10 @@ use redis_locked::{LockError, LockGuard, Locker, LostReason, OnLost, redis_locke
 use redis_locked_test_support::{until, until_some};
 use tokio::sync::Notify;
 
+use crate::common::LIMIT;
+
 const TTL: Duration = Duration::from_secs(60);
 const BRIEF: Duration = Duration::from_millis(200);
-const LIMIT: Duration = Duration::from_secs(20);
 
 /// The lock of `k`, as soon as it is free.
 async fn once_free(locker: &Locker) -> LockGuard {
@@ -105,10 +106,10 @@ pub(crate) async fn on_lost_finish_lets_it_end(locker: Locker) {
 }
 
 pub(crate) async fn max_hold_ends_a_renewed_body(locker: Locker) {
-    let request = locker.lock("k").ttl(BRIEF * 4).renew().max_hold(BRIEF * 6);
+    let request = locker.lock("k").ttl(BRIEF * 8).renew().max_hold(BRIEF * 10);
     let start = Instant::now();
     let error = request.run(pending::<()>()).await.expect_err("cut off");
-    assert!(start.elapsed() >= BRIEF * 5, "renewed");
+    assert!(start.elapsed() >= BRIEF * 9, "renewed");
     assert!(
         matches!(
             error,

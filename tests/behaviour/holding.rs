@@ -5,9 +5,10 @@ use std::time::Duration;
 use redis_locked::{Lease, LockError, Locker, LostReason};
 use redis_locked_test_support::until_some;
 
+use crate::common::LIMIT;
+
 const TTL: Duration = Duration::from_secs(60);
 const BRIEF: Duration = Duration::from_millis(200);
-const LIMIT: Duration = Duration::from_secs(20);
 
 pub(crate) async fn a_held_lock_is_busy_for_others(locker: Locker) {
     for _ in 0..3 {
@@ -77,9 +78,9 @@ pub(crate) async fn an_extension_lengthens_and_never_shortens(locker: Locker) {
 }
 
 pub(crate) async fn renew_outlives_the_ttl(locker: Locker) {
-    let request = locker.lock("k").ttl(BRIEF * 4).renew();
+    let request = locker.lock("k").ttl(BRIEF * 10).renew();
     let guard = request.acquire().await.expect("free");
-    let lost = tokio::time::timeout(BRIEF * 10, guard.lost()).await;
+    let lost = tokio::time::timeout(BRIEF * 13, guard.lost()).await;
     assert_eq!(lost.ok(), None);
     assert!(
         locker

@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 use redis_locked::{LockError, Locker};
 use tokio::task::yield_now;
 
+use crate::common::LIMIT;
+
 const TTL: Duration = Duration::from_secs(60);
 const BRIEF: Duration = Duration::from_millis(200);
-const LIMIT: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(2);
 
 pub(crate) async fn one_at_a_time(locker: Locker) {

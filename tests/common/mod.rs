@@ -16,7 +16,11 @@ pub(crate) async fn redis() -> (Server, Locker) {
     (server, locker)
 }
 
-/// A locker with its own connection, as another process has it.
+/// A locker with its own connection, as another process has it, and with time limits that no
+/// loaded machine reaches.
 pub(crate) async fn locker_at(url: &str) -> Locker {
-    Locker::connect(url).await.expect("the server answers")
+    let builder = Locker::builder()
+        .connection_timeout(LIMIT / 2)
+        .response_timeout(LIMIT / 2);
+    builder.connect(url).await.expect("the server answers")
 }

@@ -46,7 +46,8 @@ pub(crate) struct Run {
     #[arg(long)]
     pub(crate) fenced: bool,
     /// How long before the deadline of its lock the command gets SIGTERM; SIGKILL comes when four
-    /// fifths of this have passed. By default a quarter of the ttl, at most 10s
+    /// fifths of this have passed. By default a quarter of the ttl or of
+    /// --max-hold, at most 10s
     #[arg(long, value_name = "DURATION", value_parser = positive)]
     grace: Option<Duration>,
     /// When another holder has the lock, exit with 0 and without a word
@@ -93,18 +94,19 @@ pub(crate) enum Wait {
 impl Run {
     /// How long before its deadline the command is told to end.
     pub(crate) fn grace(&self) -> Result<Duration, Failure> {
+        let time = self.max_hold.map_or(self.ttl, |limit| limit.min(self.ttl));
         let Some(grace) = self.grace else {
-            return Ok((self.ttl / 4).min(Duration::from_secs(10)));
+            return Ok((time / 4).min(Duration::from_secs(10)));
         };
         // With --renew, a lock that is well has up to three quarters of its ttl left.
         let (most, of) = if self.renew {
-            (self.ttl / 2, "half of the ttl")
+            (time / 2, "half of what --ttl and --max-hold allow")
         } else {
-            (self.ttl * 9 / 10, "nine tenths of the ttl")
+            (time * 9 / 10, "nine tenths of --ttl")
         };
         if grace > most {
             return Err(Failure::usage(format_args!(
-                "--grace {} is over {of}; shorten it or raise --ttl",
+                "--grace {} is over {of}; shorten it, or allow more",
                 humantime::format_duration(grace)
             )));
         }

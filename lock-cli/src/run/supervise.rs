@@ -53,8 +53,12 @@ pub(crate) async fn supervise(
         deadline: began + lease.remaining(),
         kill_at: None,
     };
-    if !lease.is_held() {
-        let message = format!("lock {:?} was lost before the command began", options.key);
+    if lease.remaining() <= grace {
+        let message = format!(
+            "lock {:?} was granted so late that the command would have to end at once; it was not \
+             begun. Raise --ttl, or find out why Redis takes so long",
+            options.key
+        );
         return Err(Failure::new(LOST, message));
     }
     let fence = lease.fencing_token().map(u64::from);

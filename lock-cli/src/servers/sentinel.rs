@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use redis::{Client, RedisConnectionInfo, RedisResult};
 
 use super::{Servers, moved};
-use crate::exit::{Failure, UNAVAILABLE};
+use crate::exit::Failure;
 
 /// Asks all sentinels, and takes the word of the one that saw the last failover.
 pub(super) async fn master(
@@ -55,13 +55,11 @@ async fn ask(
         opened.map_err(|error| Failure::redis(&at, &error))
     };
     let mut node = servers.node(&open(to_sentinel)?).await?;
-    let question = redis::cmd("SENTINEL").arg("MASTER").arg(name).clone();
-    let fields: HashMap<String, String> = node.ask(&question).await?;
-    let field = |name: &str| fields.get(name).map(String::as_str).unwrap_or_default();
-    let Ok(port) = field("port").parse() else {
-        let message = format!("the sentinel at {at} named no usable address for {name:?}");
-        return Err(Failure::new(UNAVAILABLE, message));
-    };
-    let epoch = field("config-epoch").parse().unwrap_or(0);
-    Ok((epoch, open(moved(&servers_info, field("ip"), port))?))
+    let question = |what: &str| redis::cmd("SENTINEL").arg(what).arg(name).clone();
+    let fields: HashMap<String, String> = node.ask(&question("MASTER")).await?;
+    // Unlike the fields, this names the new master while a failover comes to its end.
+    let (host, port): (String, u16) = node.ask(&question("GET-MASTER-ADDR-BY-NAME")).await?;
+    let epoch = fields.get("config-epoch");
+    let epoch = epoch.and_then(|epoch| epoch.parse().ok()).unwrap_or(0);
+    Ok((epoch, open(moved(&servers_info, &host, port))?))
 }

@@ -5,23 +5,24 @@ use std::ffi::OsStr;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use redis_locked_test_support::process::Launch;
 use redis_locked_test_support::{Process, Server, until_some};
 
-pub const LIMIT: Duration = Duration::from_secs(20);
-pub const TOKEN: &str = "abcdefghij-_ABCDEFGHIJ";
+pub(crate) const LIMIT: Duration = Duration::from_secs(20);
+pub(crate) const TOKEN: &str = "abcdefghij-_ABCDEFGHIJ";
 
 /// What a run of the tool came to.
 #[derive(Debug)]
-pub struct Ended {
-    pub code: i32,
-    pub out: String,
-    pub err: String,
+pub(crate) struct Ended {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_redis-locked");
 
 /// Runs the tool to its end.
-pub async fn tool(url: &str, arguments: &[&str]) -> Ended {
+pub(crate) async fn tool(url: &str, arguments: &[&str]) -> Ended {
     let mut command = Command::new(PROGRAM);
     command.args(arguments).env("REDIS_URL", url);
     command
@@ -41,26 +42,26 @@ pub async fn tool(url: &str, arguments: &[&str]) -> Ended {
 }
 
 /// Starts the tool; what it says is among the lines of its output.
-pub fn start<S: AsRef<OsStr>>(url: &str, arguments: &[S]) -> Process {
+pub(crate) fn start<S: AsRef<OsStr>>(url: &str, arguments: &[S]) -> Process {
     let launch = Process::program("sh")
         .arg("-c")
         .arg("exec \"$@\" 2>&1")
         .arg("sh")
         .arg(PROGRAM)
         .env("REDIS_URL", url);
-    let launch = arguments.iter().fold(launch, |launch, a| launch.arg(a));
+    let launch = arguments.iter().fold(launch, Launch::arg);
     launch.start()
 }
 
 /// Sends a signal by its name, as in `TERM`.
-pub fn signal(process: &Process, name: &str) {
+pub(crate) fn signal(process: &Process, name: &str) {
     let id = process.id().to_string();
     let sent = Command::new("kill").args(["-s", name, &id]).status();
     assert!(sent.expect("kill").success());
 }
 
 /// The value of a key that is held.
-pub async fn held(server: &Server, key: &str) -> String {
+pub(crate) async fn held(server: &Server, key: &str) -> String {
     until_some(LIMIT, format!("{key} is held"), async || {
         server.get(key).await
     })
@@ -68,13 +69,13 @@ pub async fn held(server: &Server, key: &str) -> String {
 }
 
 /// Has the key be held by someone with this name.
-pub async fn hold(server: &Server, key: &str, owner: &str) {
+pub(crate) async fn hold(server: &Server, key: &str, owner: &str) {
     let value = format!("{TOKEN};{owner}");
     server.set_px(key, value.as_str(), 60_000).await;
 }
 
 /// Sends a command.
-pub async fn ask(server: &Server, command: &redis::Cmd) {
+pub(crate) async fn ask(server: &Server, command: &redis::Cmd) {
     let mut connection = server.connection().await;
     let answer = command.query_async::<redis::Value>(&mut connection).await;
     answer.expect("an answer");

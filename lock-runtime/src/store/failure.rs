@@ -37,7 +37,7 @@ impl StoreError {
 impl StoreError {
     pub(crate) fn late(patience: Duration) -> Self {
         Self {
-            happened: format!("no answer within {patience:?}"),
+            happened: format!("no answer within {patience:.1?}"),
             advice: "check its load and the network, or raise the locker's timeouts",
             may_pass: true,
             unresolved: true,
@@ -243,6 +243,7 @@ pub(crate) fn may_pass(error: &RedisError) -> bool {
                 | ServerErrorKind::MasterDown
                 | ServerErrorKind::ReadOnly
         ),
-        _ => error.code() == Some("OOM"),
+        // UNBLOCKED: the master became a replica while its replicas were waited for.
+        _ => matches!(error.code(), Some("OOM" | "UNBLOCKED")),
     }
 }

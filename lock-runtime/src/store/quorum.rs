@@ -34,7 +34,7 @@ struct Servers {
 
 struct Server {
     store: Arc<dyn Store>,
-    /// Whether it failed when it was last waited for: told once, not with each operation.
+    /// Whether it failed when it was last waited for.
     failing: AtomicBool,
 }
 
@@ -61,6 +61,10 @@ impl Server {
         &*self.store
     }
 
+    fn is_failing(&self) -> bool {
+        self.failing.load(Ordering::Relaxed)
+    }
+
     /// Its answer, with its name in an error.
     fn heard<T>(&self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
         let failing = answer.is_err();
@@ -85,6 +89,11 @@ impl Servers {
 
     fn limit(&self) -> Instant {
         Instant::now() + self.patience
+    }
+
+    /// How long to wait for servers whose answers decide nothing: a command has been sent by then.
+    fn grace(&self) -> Duration {
+        self.patience / 10
     }
 
     async fn ask<T>(

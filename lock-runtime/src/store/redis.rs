@@ -27,7 +27,7 @@ use super::{
 use link::{Connection, Link, whole_millis};
 pub(crate) use link::{Replicas, Timeouts};
 pub(crate) use script::Script;
-use script::{ACQUIRE, EXTEND, RELEASE};
+use script::{ACQUIRE, EXTEND, RELEASE, command};
 #[cfg(feature = "sentinel")]
 pub(crate) use sentinel::{Login, Sentinels};
 pub(crate) use servers::Servers;
@@ -169,10 +169,10 @@ async fn acquire(
 }
 
 fn set(entry: &Entry, ttl: Duration) -> Cmd {
-    let mut command = redis::cmd("SET");
-    command.arg(&entry.key).arg(&entry.value);
-    command.arg("NX").arg("PX").arg(whole_millis(ttl));
-    command
+    let mut set = command("SET");
+    set.arg(&entry.key).arg(&entry.value);
+    set.arg("NX").arg("PX").arg(whole_millis(ttl));
+    set
 }
 
 /// Takes a key that is free, or ours by an attempt whose answer was lost; else tells who has it.

@@ -118,10 +118,6 @@ impl State {
         self.phase == Phase::Held
     }
 
-    pub(crate) fn has_ended(&self) -> bool {
-        self.phase == Phase::Ended
-    }
-
     pub(crate) fn outer(&self) -> Option<Lease> {
         self.outer.clone()
     }

@@ -26,10 +26,16 @@ pub(crate) async fn run(rounds: usize) {
                 .fault(async {
                     let killed = cluster.kill_master(key).await;
                     cluster.another_master(key, killed).await;
+                    if replicas > 0 {
+                        // The new master has no replica before the old one is back.
+                        cluster.node(killed).restart().await;
+                    }
                     killed
                 })
                 .await;
-            cluster.node(killed).restart().await;
+            if replicas == 0 {
+                cluster.node(killed).restart().await;
+            }
             cluster.settled().await;
         }
         println!("{}", load.finish(servers, "kill -9 of a master").await);

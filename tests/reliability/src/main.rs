@@ -32,6 +32,7 @@ async fn main() {
         );
     }
     let wanted = |name: &str| chosen.is_empty() || chosen.iter().any(|chosen| chosen == name);
+    print!("{}", include_str!("prose.md"));
     println!("{}", Row::HEAD);
     if wanted("cluster") {
         cluster::run(rounds).await;

@@ -8,12 +8,13 @@ use tokio::time::sleep;
 use crate::load::Load;
 use crate::worker::Topology;
 
-const SERVERS: &str = "quorum of 5, `server_timeout` 100 ms";
+const SERVERS: &str = "quorum of 5, `server_timeout` 300 ms";
 /// How long a fault lasts. Also the ttl of the locks: a server that has forgotten its keys stays
 /// away for as long, as the docs of `connect_quorum` demand.
 const FAULT: Duration = Duration::from_secs(2);
 
 enum Fault {
+    None,
     Stop,
     Kill,
     LoseRequests,
@@ -35,11 +36,20 @@ pub(crate) async fn run(rounds: usize) {
     };
     let keys = ["job:1".to_owned(), "job:2".to_owned()];
     for (fault, count, name) in [
+        (Fault::None, 0, "none, for 2 s"),
         (Fault::Stop, 1, "one stands still for 2 s"),
         (Fault::Stop, 2, "two stand still for 2 s"),
         (Fault::Stop, 3, "three stand still for 2 s"),
-        (Fault::Kill, 1, "kill -9 of one, back without data after 2 s"),
-        (Fault::Kill, 2, "kill -9 of two, back without data after 2 s"),
+        (
+            Fault::Kill,
+            1,
+            "kill -9 of one, back without data after 2 s",
+        ),
+        (
+            Fault::Kill,
+            2,
+            "kill -9 of two, back without data after 2 s",
+        ),
         (Fault::LoseRequests, 1, "nothing gets to one for 2 s"),
         (Fault::LoseAnswers, 1, "nothing comes from one for 2 s"),
         (Fault::LoseRequests, 2, "nothing gets to two for 2 s"),
@@ -67,6 +77,7 @@ pub(crate) async fn run(rounds: usize) {
 impl Fault {
     fn begin(&self, server: &Server, proxy: &Proxy) {
         match self {
+            Self::None => {}
             Self::Stop => server.stop_process(),
             Self::Kill => server.kill(),
             // Held back, as TCP does: it comes when the network is whole again.
@@ -77,6 +88,7 @@ impl Fault {
 
     async fn end(&self, server: &Server, proxy: &Proxy) {
         match self {
+            Self::None => {}
             Self::Stop => server.continue_process(),
             Self::Kill => server.restart().await,
             Self::LoseRequests => proxy.stall_requests(false),

@@ -22,7 +22,10 @@ pub(crate) async fn run(rounds: usize) {
     for (servers, confirmed) in [(SERVERS, false), (WITH_REPLICAS, true)] {
         for (fault, behind) in [(AT_ONCE, 0), (BEHIND, 5)] {
             pair.link.delay_answers(Duration::from_millis(behind));
-            println!("{}", tries(&pair, rounds * TRIES, servers, fault, confirmed).await);
+            println!(
+                "{}",
+                tries(&pair, rounds * TRIES, servers, fault, confirmed).await
+            );
         }
     }
 }

@@ -50,7 +50,8 @@ impl fmt::Display for Row {
             spread(&self.pauses),
             spread(&self.pauses_elsewhere),
             self.overlaps,
-            self.fences.map_or("n/a".to_owned(), |fences| fences.to_string()),
+            self.fences
+                .map_or("n/a".to_owned(), |fences| fences.to_string()),
         )
     }
 }

@@ -17,7 +17,7 @@ const SLOTS: u32 = 16_384;
 /// Three masters with a replica each, on ports of their own, killed when dropped.
 pub struct Cluster {
     nodes: Vec<Server>,
-    _bus_ports: Vec<Port>,
+    bus_ports: Vec<Port>,
 }
 
 /// What a node says of itself.
@@ -57,7 +57,7 @@ impl Cluster {
         nodes.sort_by_key(|(number, _)| *number);
         let cluster = Self {
             nodes: nodes.into_iter().map(|(_, node)| node).collect(),
-            _bus_ports: bus_ports,
+            bus_ports,
         };
         cluster.form().await;
         cluster
@@ -78,7 +78,7 @@ impl Cluster {
             master.ask::<()>(&slots).await;
         }
         let first = &self.nodes[0];
-        for (node, bus) in self.nodes.iter().zip(&self._bus_ports).skip(1) {
+        for (node, bus) in self.nodes.iter().zip(&self.bus_ports).skip(1) {
             let mut meet = subcommand("MEET");
             meet.arg("127.0.0.1").arg(node.port()).arg(bus.number());
             first.ask::<()>(&meet).await;
@@ -147,9 +147,12 @@ impl Cluster {
 
     /// The slot of a key.
     pub async fn slot(&self, key: &str) -> u32 {
-        let asked = self.nodes.iter().find(|node| node.is_running());
-        let asked = asked.expect("a node runs");
-        asked.ask(subcommand("KEYSLOT").arg(key)).await
+        until_some(LIMIT, "a node tells the slot", async || {
+            let node = self.nodes.iter().find(|node| node.is_running())?;
+            let mut question = subcommand("KEYSLOT");
+            node.control.query(question.arg(key)).await.ok()
+        })
+        .await
     }
 
     /// A key in each shard, made of `name` and a number.

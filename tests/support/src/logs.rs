@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::DefaultGuard;
-use tracing::{Level, Metadata, Subscriber};
+use tracing::{Dispatch, Level, Metadata, Subscriber};
 
 use crate::lock::lock;
 
@@ -55,6 +55,10 @@ impl Logs {
     /// Collects what this thread logs until the guard is dropped.
     #[must_use = "collecting ends when the guard is dropped"]
     pub fn of_this_thread() -> (Self, DefaultGuard) {
+        // While a process has one subscriber, tracing asks about a new call site only the thread that
+        // comes there first; if that has none, the call site is silent for all. Two prevent it.
+        static SECOND: OnceLock<Dispatch> = OnceLock::new();
+        SECOND.get_or_init(|| Dispatch::new(Self::default()));
         let logs = Self::default();
         let guard = tracing::subscriber::set_default(logs.clone());
         (logs, guard)

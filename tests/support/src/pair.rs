@@ -50,7 +50,12 @@ impl Pair {
     async fn is_confirmed(&self) -> RedisResult<bool> {
         let mut connection = self.master.connection().await;
         let mut both = redis::pipe();
-        both.cmd("SET").arg("confirmed").arg("").arg("PX").arg(1).ignore();
+        both.cmd("SET")
+            .arg("confirmed")
+            .arg("")
+            .arg("PX")
+            .arg(1)
+            .ignore();
         both.cmd("WAIT").arg(1).arg(100);
         let (replicas,): (i64,) = both.query_async(&mut connection).await?;
         Ok(replicas == 1)
@@ -58,6 +63,8 @@ impl Pair {
 
     /// Makes the replica a master, without asking anyone: what it has not got yet is lost.
     pub async fn promote(&self) {
-        self.replica.ask::<()>(cmd("REPLICAOF").arg("NO").arg("ONE")).await;
+        self.replica
+            .ask::<()>(cmd("REPLICAOF").arg("NO").arg("ONE"))
+            .await;
     }
 }

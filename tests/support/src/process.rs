@@ -80,6 +80,12 @@ impl Process {
         self.child().id()
     }
 
+    /// Whether it has not ended yet.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        matches!(self.child().try_wait(), Ok(None))
+    }
+
     /// The next line of its standard output.
     ///
     /// # Panics

@@ -1,5 +1,6 @@
 //! A master and its replicas, watched by sentinels, all of the test's own.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use redis::{Cmd, cmd};
@@ -62,10 +63,10 @@ impl Sentinels {
             down_after.as_millis()
         );
         if let Some(password) = password {
-            config += &format!("sentinel auth-pass {NAME} {password}\n");
+            let _ = writeln!(config, "sentinel auth-pass {NAME} {password}");
         }
         if let Some(password) = sentinel_password {
-            config += &format!("sentinel sentinel-pass {password}\n");
+            let _ = writeln!(config, "sentinel sentinel-pass {password}");
         }
         let mut sentinels = Vec::new();
         for _ in 0..3 {

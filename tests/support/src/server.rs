@@ -203,7 +203,12 @@ impl Server {
     /// If it has none: see [`Builder::tls`].
     #[must_use]
     pub fn tls_port(&self) -> u16 {
-        self.settings.tls.as_ref().expect("a server with TLS").port.number()
+        self.settings
+            .tls
+            .as_ref()
+            .expect("a server with TLS")
+            .port
+            .number()
     }
 
     /// The id of the server's process.

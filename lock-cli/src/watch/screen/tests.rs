@@ -36,17 +36,17 @@ fn view(changes: Changes) -> View {
 fn changed() -> View {
     let long = "tenant:4711:report:2026-11:customer-statement";
     let mut changes = Changes::default();
-    // Times left are whole minutes and a half second less, so that drawing late changes nothing.
+    // Shown in minutes, so that drawing a little late changes nothing.
     let earlier = Instant::now() - Duration::from_millis(1500);
     let first = vec![
         lock("gone", "web-1:812", 900, None),
-        lock("invoice:1", "web-1:812", 901, None),
-        lock("invoice:2", "web-2:812", 902, None),
+        lock("invoice:1", "web-1:812", 9_000, None),
+        lock("invoice:2", "web-2:812", 10_000, None),
     ];
     changes.see(first, earlier);
     let second = vec![
-        lock("invoice:1", "web-1:812", 7200, None),
-        lock("invoice:2", "web-2:812", 901, None),
+        lock("invoice:1", "web-1:812", 20_000, None),
+        lock("invoice:2", "web-2:812", 9_999, None),
         lock(
             long,
             "worker-7f9c4d8b6-x2k9q:1",
@@ -86,8 +86,8 @@ fn at_80_columns_everything_can_be_read() {
             "",
             "  KEY ▲                         OWNER                   LEFT               FENCE",
             "- gone                          web-1:812               gone                   -",
-            "^ invoice:1                     web-1:812             1h59m                   -",
-            "  invoice:2                     web-2:812             15m00s                   -",
+            "^ invoice:1                     web-1:812              5h33m                   -",
+            "  invoice:2                     web-2:812              2h46m                   -",
             "+ tenant:4711:re…omer-statement worker-7f…6-x2k9q:1    1d03h 1838449824914102272",
             "",
             "",

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use futures_util::future::{join, join_all};
+use futures_util::future::{join_all, join3};
 use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, timeout_at};
 
@@ -15,6 +15,8 @@ use crate::store::{Acquired, Asking, Entry, Holder, StoreError};
 #[derive(Default)]
 struct Votes<'a> {
     granted: Vec<(&'a Server, Instant)>,
+    /// Those that granted it or said that they did not.
+    heard: Vec<&'a Server>,
     busy: Vec<Option<Holder>>,
     errors: Vec<StoreError>,
     /// Whether a command that sets the key may be under way to one that has answered.
@@ -23,6 +25,9 @@ struct Votes<'a> {
 
 impl<'a> Votes<'a> {
     fn count(&mut self, server: &'a Server, vote: Result<Acquired, StoreError>) {
+        if vote.is_ok() {
+            self.heard.push(server);
+        }
         match vote {
             Ok(Acquired::Granted {
                 since, in_doubt, ..
@@ -42,9 +47,30 @@ impl<'a> Votes<'a> {
         }
     }
 
-    /// Whether so many are busy, or so many failed, that the rest decides nothing.
-    fn agree(&self, all: usize, majority: usize) -> bool {
-        self.busy.len().max(self.errors.len()) > all - majority
+    /// Those that may have granted it, for all that is known.
+    fn silent<'b>(&self, all: &'b [Server]) -> Vec<&'b Server> {
+        let heard =
+            |server: &&Server| !self.heard.iter().any(|heard| std::ptr::eq(*heard, *server));
+        all.iter().filter(heard).collect()
+    }
+
+    /// Whether so many answered, or so many failed, that the rest decides nothing for one who cannot
+    /// get the majority.
+    fn are_clear(&self, all: usize, majority: usize) -> bool {
+        self.heard.len() >= majority || self.errors.len() > all - majority
+    }
+
+    /// Whether some who may still grant it are missing for a majority. Of those that failed last
+    /// time nothing is hoped while others hold parts: whoever waits for them keeps its own part.
+    fn may_win(&self, all: &[Server], majority: usize) -> bool {
+        let silent = self.silent(all);
+        let failed = silent.iter().filter(|server| server.is_failing()).count();
+        let hopeless = if self.busy.is_empty() {
+            self.errors.len()
+        } else {
+            failed
+        };
+        self.granted.len() < majority && self.granted.len() + silent.len() - hopeless >= majority
     }
 
     /// Whose key goes last of those that have to go before a majority is free.
@@ -65,29 +91,38 @@ impl Servers {
         ttl: Duration,
         asking: Asking,
     ) -> Result<Acquired, StoreError> {
-        let (started, limit) = (Instant::now(), self.limit());
+        // Time is left to send a release.
+        let limit = self.limit() - self.grace();
         let (all, majority) = (self.all.len(), self.majority());
+        // Who waits asks on other connections than those on which servers are asked to give back,
+        // which must not overtake. Else one comes behind the other, however late.
+        let in_order = asking != Asking::Watching;
         let ask = |server| {
             let answer = Server::store(server).acquire(Arc::clone(&entry), ttl, asking);
-            async move { (server, self.ask(server, answer, limit).await) }
+            async move {
+                let vote = timeout_at(limit, answer).await.unwrap_or_else(|_| {
+                    Err(StoreError {
+                        unresolved: !in_order,
+                        ..StoreError::late(self.patience)
+                    })
+                });
+                (server, server.heard(vote))
+            }
         };
         let mut asked: FuturesUnordered<_> = self.all.iter().map(ask).collect();
         let mut votes = Votes::default();
         // Who has the majority need not hear the rest; who cannot get it any more gives back.
-        while votes.granted.len() < majority
-            && votes.granted.len() + asked.len() >= majority
+        while votes.may_win(&self.all, majority)
             && let Some((server, vote)) = asked.next().await
         {
             votes.count(server, vote);
         }
         // Those that answer at all do so about now.
-        let soon = Instant::now() + started.elapsed().max(self.patience / 10);
+        let soon = Instant::now() + self.grace();
         if let Some(since) = votes.granted.iter().map(|(_, since)| *since).min()
             && votes.granted.len() >= majority
         {
-            // Then they were asked on other connections than those on which they are asked to
-            // release, which must not overtake.
-            if asking == Asking::Watching {
+            if !in_order {
                 while let Ok(Some((server, vote))) = timeout_at(soon, asked.next()).await {
                     votes.count(server, vote);
                 }
@@ -100,30 +135,33 @@ impl Servers {
             });
         }
         let granted: Vec<_> = votes.granted.iter().map(|(server, _)| *server).collect();
-        let give_back = |server| self.release(server, &entry, None, limit);
-        let hear_the_rest = async {
+        let silent = votes.silent(&self.all);
+        let give_back = |server| self.release(server, &entry, None, self.limit());
+        let granted = join_all(granted.into_iter().map(give_back));
+        // Sent, that is enough: it comes behind the command that may set the key.
+        let behind = |server| timeout_at(soon, Server::store(server).release(entry.clone(), None));
+        let silent = join_all(silent.into_iter().map(behind));
+        let the_rest = async {
             let mut answers = Vec::new();
             // Neither busy nor broken before a majority says so.
-            let mut until = if votes.agree(all, majority) {
-                soon
-            } else {
-                limit
-            };
-            while let Ok(Some((server, vote))) = timeout_at(until, asked.next()).await {
+            let mut until = limit;
+            loop {
+                if votes.are_clear(all, majority) {
+                    until = soon;
+                }
+                let Ok(Some((server, vote))) = timeout_at(until, asked.next()).await else {
+                    break;
+                };
                 if matches!(vote, Ok(Acquired::Granted { .. })) {
                     answers.push(give_back(server).await);
                 }
                 votes.count(server, vote);
-                if votes.agree(all, majority) {
-                    until = soon;
-                }
             }
-            votes.in_doubt |= !asked.is_empty();
             answers
         };
-        let early = join_all(granted.into_iter().map(give_back));
-        let (early, late) = join(early, hear_the_rest).await;
-        votes.in_doubt |= early.iter().chain(&late).any(Result::is_err);
+        let (granted, _, the_rest) = join3(granted, silent, the_rest).await;
+        votes.in_doubt |= granted.iter().chain(&the_rest).any(Result::is_err);
+        votes.in_doubt |= !in_order && !asked.is_empty();
         let in_doubt = votes.in_doubt;
         if votes.errors.len() > all - majority {
             let error = StoreError::no_majority(votes.errors, all);

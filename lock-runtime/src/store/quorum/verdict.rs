@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 
 use super::{Server, Servers, majority};
 use crate::store::{Entry, Extended, Extension, Released, StoreError};
@@ -19,8 +19,16 @@ impl Servers {
         entry: Arc<Entry>,
         keep: Option<Duration>,
     ) -> Result<Released, StoreError> {
-        let limit = self.limit();
-        let release = |server| self.release(server, &entry, keep, limit);
+        let (soon, limit) = (Instant::now() + self.grace(), self.limit());
+        let release = |server| {
+            // One that failed last time is waited for no longer than to see that it is back.
+            let limit = if Server::is_failing(server) {
+                soon
+            } else {
+                limit
+            };
+            self.release(server, &entry, keep, limit)
+        };
         released(join_all(self.all.iter().map(release)).await)
     }
 

@@ -213,6 +213,10 @@ impl Cluster {
 }
 
 /// Settings of redis-rs' client.
+#[cfg_attr(
+    not(feature = "tls"),
+    expect(clippy::unnecessary_wraps, reason = "certificates may be unusable")
+)]
 fn builder(seeds: &Seeds, timeouts: Timeouts) -> RedisResult<ClusterClientBuilder> {
     let builder = ClusterClient::builder(seeds.nodes.clone());
     #[cfg(feature = "tls")]

@@ -206,11 +206,11 @@ impl Link {
 
     /// Whether commands sent together may be for different servers.
     pub(super) fn is_spread(&self) -> bool {
-        #[cfg(feature = "cluster")]
-        if let Connection::Cluster(_) = self.connection {
-            return true;
+        match self.connection {
+            Connection::Reopened(_) => false,
+            #[cfg(feature = "cluster")]
+            Connection::Cluster(_) => true,
         }
-        false
     }
 
     /// Fails when nobody answers.

@@ -1,6 +1,6 @@
 //! A connection that is opened by whoever needs it first, and anew when it broke.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{PoisonError, RwLock, RwLockWriteGuard};
 
 use futures_util::future::{BoxFuture, FutureExt as _, Shared};
 use redis::{ErrorKind, RedisError, RedisResult, ServerErrorKind};
@@ -16,13 +16,14 @@ pub(super) struct Reopening<C: Clone> {
     open: Box<dyn Fn(u64) -> Opening<C> + Send + Sync>,
     /// Called when a connection that was in use is given up.
     gone: Box<dyn Fn() + Send + Sync>,
-    slot: Mutex<Slot<C>>,
+    slot: RwLock<Slot<C>>,
 }
 
 struct Slot<C: Clone> {
     number: u64,
     opening: Option<Shared<Opening<C>>>,
-    in_use: bool,
+    /// Once it is in use: each command takes it from here, without waiting for others who do.
+    open: Option<C>,
 }
 
 impl<C: Clone> Reopening<C> {
@@ -30,10 +31,10 @@ impl<C: Clone> Reopening<C> {
         Self {
             open: Box::new(open),
             gone: Box::new(|| {}),
-            slot: Mutex::new(Slot {
+            slot: RwLock::new(Slot {
                 number: 0,
                 opening: None,
-                in_use: false,
+                open: None,
             }),
         }
     }
@@ -44,12 +45,20 @@ impl<C: Clone> Reopening<C> {
         self
     }
 
-    fn slot(&self) -> MutexGuard<'_, Slot<C>> {
-        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+    fn slot(&self) -> RwLockWriteGuard<'_, Slot<C>> {
+        self.slot.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn in_use(&self) -> Option<(u64, C)> {
+        let slot = self.slot.read().unwrap_or_else(PoisonError::into_inner);
+        Some((slot.number, slot.open.clone()?))
     }
 
     /// The connection and its number.
     pub(super) async fn get(&self) -> RedisResult<(u64, C)> {
+        if let Some(open) = self.in_use() {
+            return Ok(open);
+        }
         let (number, opening) = {
             let mut slot = self.slot();
             if let Some(opening) = &slot.opening {
@@ -64,7 +73,9 @@ impl<C: Clone> Reopening<C> {
         match opening.await {
             Ok(connection) => {
                 let mut slot = self.slot();
-                slot.in_use |= slot.number == number && slot.opening.is_some();
+                if slot.number == number && slot.opening.is_some() {
+                    slot.open = Some(connection.clone());
+                }
                 drop(slot);
                 Ok((number, connection))
             }
@@ -85,12 +96,12 @@ impl<C: Clone> Reopening<C> {
 
     /// One that could not be opened is given up without a word, or else those who are told would
     /// try to open the next without a pause.
-    fn give_up(&self, mut slot: MutexGuard<'_, Slot<C>>) {
+    fn give_up(&self, mut slot: RwLockWriteGuard<'_, Slot<C>>) {
         let opening = slot.opening.take();
-        let was_in_use = std::mem::take(&mut slot.in_use);
+        let open = slot.open.take();
         drop(slot);
         drop(opening);
-        if was_in_use {
+        if open.is_some() {
             (self.gone)();
         }
     }

@@ -27,7 +27,7 @@ impl Script {
     }
 
     pub(super) fn by_hash(&self) -> Cmd {
-        let mut command = redis::cmd("EVALSHA");
+        let mut command = command("EVALSHA");
         command.arg(self.hash());
         command
     }
@@ -61,4 +61,12 @@ impl Script {
     pub(super) fn is_unknown(error: &RedisError) -> bool {
         error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
     }
+}
+
+/// A command with room for a lock's key and value and all that is sent with them, unless the key is
+/// long. Else it would be allocated anew several times while its arguments are added.
+pub(super) fn command(name: &str) -> Cmd {
+    let mut command = Cmd::with_capacity(8, 256);
+    command.arg(name);
+    command
 }

@@ -27,7 +27,7 @@ use super::tls::Tls;
 /// The sentinels, and what is needed to connect to the servers that they watch.
 #[derive(Clone)]
 pub(crate) struct Sentinels {
-    sentinels: Vec<ConnectionInfo>,
+    addresses: Vec<ConnectionInfo>,
     /// Credentials and database of the servers.
     settings: RedisConnectionInfo,
     master: String,
@@ -66,7 +66,7 @@ impl Sentinels {
             }
         }
         let mut settings = None;
-        let sentinels = urls
+        let addresses = urls
             .into_iter()
             .map(|url| {
                 let info = tls.parse(url.as_ref())?;
@@ -78,7 +78,7 @@ impl Sentinels {
             .collect::<RedisResult<Vec<_>>>()?;
         let settings = settings.ok_or((ErrorKind::EmptySentinelList, "no sentinel is given"))?;
         Ok(Self {
-            sentinels,
+            addresses,
             settings,
             master: master.to_owned(),
             timeouts,
@@ -119,7 +119,7 @@ impl Sentinels {
 
     async fn find_master(&self) -> RedisResult<ConnectionInfo> {
         let mut asked: FuturesUnordered<_> = self
-            .sentinels
+            .addresses
             .iter()
             // Half, so that there is time left to connect to the master that the others name.
             .map(|sentinel| self.ask(sentinel, self.timeouts.connection / 2))
@@ -137,7 +137,7 @@ impl Sentinels {
                     {
                         newest = Some(known);
                     }
-                    if 2 * answers > self.sentinels.len() {
+                    if 2 * answers > self.addresses.len() {
                         break;
                     }
                 }
@@ -160,13 +160,19 @@ impl Sentinels {
             let mut connection = client
                 .get_multiplexed_async_connection_with_config(&config)
                 .await?;
-            let mut question = redis::cmd("SENTINEL");
-            question.arg("MASTER").arg(&self.master);
-            let fields: HashMap<String, String> = question
+            // While the others still follow its failover, the sentinel that leads it answers
+            // `MASTER` with the old address and the new epoch.
+            let mut question = redis::pipe();
+            for name in ["MASTER", "GET-MASTER-ADDR-BY-NAME"] {
+                question.cmd("SENTINEL").arg(name).arg(&self.master);
+            }
+            let (fields, (host, port)): (HashMap<String, String>, (String, u16)) = question
                 .query_async(&mut connection)
                 .await
                 .map_err(|error| self.explain(error))?;
-            self.read(&fields, sentinel.addr())
+            let epoch = fields.get("config-epoch");
+            let epoch = epoch.and_then(|epoch| epoch.parse().ok()).unwrap_or(0);
+            self.known(epoch, host, port, sentinel.addr())
         };
         timeout(limit, asking)
             .await
@@ -174,10 +180,7 @@ impl Sentinels {
     }
 
     fn explain(&self, error: RedisError) -> RedisError {
-        let unknown = error
-            .detail()
-            .is_some_and(|detail| detail.contains("No such master"));
-        if unknown {
+        if error.to_string().contains("No such master") {
             let (kind, name) = (ErrorKind::MasterNameNotFoundBySentinel, self.master.clone());
             (kind, "the sentinels watch no master of this name", name).into()
         } else {
@@ -185,20 +188,13 @@ impl Sentinels {
         }
     }
 
-    fn read(
+    fn known(
         &self,
-        fields: &HashMap<String, String>,
+        epoch: u64,
+        host: String,
+        port: u16,
         sentinel: &ConnectionAddr,
     ) -> RedisResult<Known> {
-        let field = |name: &str| fields.get(name).map(String::as_str).unwrap_or_default();
-        let unusable = |_| {
-            let problem = "a sentinel named no usable address";
-            RedisError::from((ErrorKind::UnexpectedReturnType, problem))
-        };
-        let (host, port) = (
-            field("ip").to_owned(),
-            field("port").parse().map_err(unusable)?,
-        );
         let address = match sentinel {
             ConnectionAddr::TcpTls {
                 insecure,
@@ -216,10 +212,7 @@ impl Sentinels {
             .into_connection_info()?
             .set_redis_settings(self.settings.clone())
             .set_tcp_settings(tcp(self.timeouts));
-        Ok(Known {
-            epoch: field("config-epoch").parse().unwrap_or(0),
-            master,
-        })
+        Ok(Known { epoch, master })
     }
 }
 
@@ -233,7 +226,7 @@ struct Known {
 impl fmt::Debug for Sentinels {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the Redis master {:?} of the sentinels at", self.master)?;
-        for (number, sentinel) in self.sentinels.iter().enumerate() {
+        for (number, sentinel) in self.addresses.iter().enumerate() {
             let comma = if number == 0 { "" } else { "," };
             write!(f, "{comma} {}", sentinel.addr())?;
         }

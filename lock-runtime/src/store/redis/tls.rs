@@ -18,6 +18,10 @@ pub(crate) struct Tls {
 
 impl Tls {
     /// What a URL says, with the certificates where it asks for TLS.
+    #[cfg_attr(
+        not(feature = "tls"),
+        expect(clippy::unused_self, reason = "the same with and without the feature")
+    )]
     pub(crate) fn parse(&self, url: &str) -> RedisResult<ConnectionInfo> {
         let info = url.into_connection_info()?;
         #[cfg(feature = "tls")]

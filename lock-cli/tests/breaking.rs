@@ -1,0 +1,155 @@
+//! `break`.
+
+mod common;
+
+use std::future::pending;
+use std::time::Duration;
+
+use common::{LIMIT, TOKEN, hold, tool};
+use redis_locked_runtime::{LockError, Locker, LostReason};
+use redis_locked_test_support::{Server, until_some};
+
+const OTHER_TOKEN: &str = "ABCDEFGHIJ-_abcdefghij";
+
+#[tokio::test]
+async fn a_lock_is_freed_by_its_owner_or_by_its_token() {
+    let server = Server::start().await;
+    for named in [["--owner", "web-3:812"], ["--token", TOKEN]] {
+        hold(&server, "report:42", "web-3:812").await;
+        let ended = tool(&server.url(), &["break", "report:42", named[0], named[1]]).await;
+        assert_eq!((ended.code, ended.err.as_str()), (0, ""));
+        assert!(!server.exists("report:42").await);
+        for told in ["freed", "report:42", "web-3:812", TOKEN, "5"] {
+            assert!(ended.out.contains(told), "{told}: {}", ended.out);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_lock_that_is_another_by_now_is_left_alone() {
+    let server = Server::start().await;
+    hold(&server, "report:42", "web-4:99").await;
+    let url = server.url();
+    let wrong = [
+        &["--owner", "web-3:812"][..],
+        &["--owner", "web-4"],
+        &["--token", OTHER_TOKEN],
+        &["--owner", "web-4:99", "--token", OTHER_TOKEN],
+        &["--owner", "web-3:812", "--token", TOKEN],
+    ];
+    for named in wrong {
+        let arguments = [&["break", "report:42"], named].concat();
+        let ended = tool(&url, &arguments).await;
+        assert_eq!((ended.code, ended.out.as_str()), (1, ""), "{ended:?}");
+        for told in ["not freed", "report:42", "web-4:99", TOKEN] {
+            assert!(ended.err.contains(told), "{told}: {}", ended.err);
+        }
+        assert!(server.exists("report:42").await);
+    }
+}
+
+#[tokio::test]
+async fn what_is_free_already_is_told_so() {
+    let server = Server::start().await;
+    let ended = tool(&server.url(), &["break", "k", "--owner", "web"]).await;
+    assert_eq!(ended.code, 1);
+    assert!(ended.err.contains("free already"), "{}", ended.err);
+    let ended = tool(&server.url(), &["break", "k", "--owner", "web", "--json"]).await;
+    let json: serde_json::Value = serde_json::from_str(&ended.out).expect("json");
+    assert_eq!((ended.code, &json["freed"]), (1, &false.into()));
+}
+
+#[tokio::test]
+async fn who_is_meant_has_to_be_said() {
+    let server = Server::start().await;
+    hold(&server, "k", "web").await;
+    for named in [&[][..], &["--owner", ""], &["--token", ""]] {
+        let arguments = [&["break", "k"], named].concat();
+        assert_eq!(tool(&server.url(), &arguments).await.code, 64);
+    }
+    assert!(server.exists("k").await);
+}
+
+#[tokio::test]
+async fn a_foreign_lock_is_freed_by_its_whole_value_only() {
+    let server = Server::start().await;
+    server.set_px("k", "3f1c;", 60_000).await;
+    let url = server.url();
+    assert_eq!(tool(&url, &["break", "k", "--token", "3f1c"]).await.code, 1);
+    assert_eq!(
+        tool(&url, &["break", "k", "--token", "3f1c;"]).await.code,
+        0
+    );
+}
+
+#[tokio::test]
+async fn the_body_of_a_broken_lock_ends_as_lost_at_its_next_extension() {
+    let server = Server::start().await;
+    let builder = Locker::builder().owner("web-3:812").prefix("app:");
+    let locker = builder.connect(&server.url()).await.expect("connected");
+    let ttl = Duration::from_secs(2);
+    let request = locker.lock("report:42").ttl(ttl).renew();
+    let body = tokio::spawn(request.run(pending::<()>()));
+    common::held(&server, "app:report:42").await;
+    let broken = [
+        "break",
+        "report:42",
+        "--owner",
+        "web-3:812",
+        "--prefix",
+        "app:",
+    ];
+    assert_eq!(tool(&server.url(), &broken).await.code, 0);
+    let ended = tokio::time::timeout(ttl, body).await.expect("in time");
+    let error = ended
+        .expect("no panic")
+        .expect_err("it has no end of its own");
+    let LockError::Lost { reason, .. } = error else {
+        panic!("{error}");
+    };
+    assert_eq!(reason, LostReason::Deleted);
+}
+
+#[tokio::test]
+async fn a_command_whose_lock_is_broken_is_ended() {
+    let server = Server::start().await;
+    let arguments = [
+        "run", "-k", "k", "--ttl", "2s", "--renew", "--owner", "cron-1",
+    ];
+    let command = ["--", "sleep", "60"];
+    let run = common::start(&server.url(), &[&arguments[..], &command].concat());
+    common::held(&server, "k").await;
+    let broken = tool(&server.url(), &["break", "k", "--owner", "cron-1"]).await;
+    assert_eq!(broken.code, 0);
+    assert_eq!(run.wait(LIMIT).await.code(), Some(76));
+    let told = run.lines().join("\n");
+    assert!(told.contains("lock \"k\" was lost"), "{told}");
+}
+
+#[tokio::test]
+async fn on_a_quorum_all_servers_are_freed() {
+    let mut servers = Vec::new();
+    for _ in 0..3 {
+        servers.push(Server::start().await);
+    }
+    let urls: Vec<_> = servers.iter().map(Server::url).collect();
+    let builder = Locker::builder().owner("web");
+    let locker = builder.connect_quorum(&urls).await.expect("connected");
+    let guard = locker.lock("k").acquire().await.expect("free");
+    let url = urls.join(",");
+    let listed = until_some(LIMIT, "all servers have it", async || {
+        let listed = tool(&url, &["list", "--quorum"]).await;
+        listed.out.contains("3/3").then_some(listed)
+    });
+    assert_eq!(listed.await.code, 0);
+    servers[0].kill();
+    let listed = tool(&url, &["list", "--quorum"]).await;
+    assert!(listed.out.contains("2/3"), "{listed:?}");
+    let broken = tool(&url, &["break", "k", "--owner", "web", "--quorum"]).await;
+    assert!(broken.out.contains("on 2 of 3 servers"), "{broken:?}");
+    assert!(!servers[1].exists("k").await && !servers[2].exists("k").await);
+    let error = guard.release().await.expect_err("it was broken");
+    assert!(error.is_not_held(), "{error}");
+    servers[1].kill();
+    assert_eq!(tool(&url, &["list", "--quorum"]).await.code, 69);
+}

@@ -1,0 +1,102 @@
+//! Clusters, sentinels, TLS.
+
+mod common;
+
+use common::{TOKEN, tool};
+use redis_locked_runtime::Locker;
+use redis_locked_test_support::{
+    Authority, Cluster, Directory, Sentinels, Server, servers_have_tls,
+};
+
+#[tokio::test]
+async fn all_masters_of_a_cluster_are_looked_at() {
+    let cluster = Cluster::start().await;
+    let urls = cluster.urls();
+    let builder = Locker::builder().owner("web-3:812");
+    let locker = builder.connect_cluster(&urls).await.expect("connected");
+    let keys = cluster.a_key_per_master("report").await;
+    assert!(keys.len() > 1);
+    let mut guards = Vec::new();
+    for key in &keys {
+        let request = locker.lock(key.as_str()).fenced();
+        guards.push(request.acquire().await.expect("free"));
+    }
+    // One node is enough to find the others.
+    let url = &urls[0];
+    let ended = tool(url, &["list", "--cluster", "--json"]).await;
+    let json: serde_json::Value = serde_json::from_str(&ended.out).expect("json");
+    assert_eq!(json.as_array().map(Vec::len), Some(keys.len()), "{json}");
+    for guard in &guards {
+        let key = guard.key();
+        let mut found = json.as_array().into_iter().flatten();
+        let found = found.find(|lock| lock["key"] == key).expect(key);
+        let number: u64 = guard.fencing_token().expect("fenced").into();
+        assert_eq!(found["fence"], number);
+        let ended = tool(url, &["show", key, "--cluster"]).await;
+        assert!(ended.out.contains(guard.token()), "{ended:?}");
+        let run = ["run", "-k", key, "--ttl", "5s", "--cluster", "--", "true"];
+        assert_eq!(tool(url, &run).await.code, 75);
+        let ended = tool(url, &["break", key, "--token", guard.token(), "--cluster"]).await;
+        assert_eq!(ended.code, 0, "{ended:?}");
+        assert_eq!(tool(url, &run).await.code, 0);
+    }
+}
+
+#[tokio::test]
+async fn the_master_that_sentinels_name_is_looked_at_also_after_a_failover() {
+    let sentinels = Sentinels::start().await;
+    let url = sentinels.urls().join(",");
+    let named = ["--sentinel", sentinels.name()];
+    for failed_over in [false, true] {
+        if failed_over {
+            sentinels.fail_over().await;
+        }
+        let master = sentinels.server(sentinels.master().await);
+        let value = format!("{TOKEN};web-{failed_over}");
+        master.set_px("report:42", value.as_str(), 60_000).await;
+        let ended = tool(&url, &[&["show", "report:42"], &named[..]].concat()).await;
+        let owner = format!("owner   web-{failed_over}");
+        assert!(ended.out.contains(&owner), "{ended:?}");
+        let run = ["run", "-k", "report:42", "--ttl", "5s"];
+        let ended = tool(&url, &[&run, &named[..], &["--", "true"]].concat()).await;
+        assert_eq!(ended.code, 75, "{ended:?}");
+    }
+    let ended = tool(&url, &["list", "--sentinel", "nobody"]).await;
+    assert_eq!(ended.code, 69, "{ended:?}");
+}
+
+#[tokio::test]
+async fn servers_with_tls_are_trusted_by_their_authority() {
+    if !servers_have_tls() {
+        eprintln!("this redis-server was built without TLS");
+        return;
+    }
+    let authority = Authority::new();
+    let server = Server::builder().tls(&authority, &["localhost"]);
+    let server = server.start().await;
+    let url = format!("rediss://localhost:{}", server.tls_port());
+    let directory = Directory::new();
+    let client = authority.sign(&["client"]);
+    let file = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).expect("written");
+        path.to_str().expect("text").to_owned()
+    };
+    let ca = file("ca.pem", authority.pem());
+    let certificate = file("client.pem", &client.certificate);
+    let key = file("client.key", &client.key);
+    let ca = ["--ca", &ca];
+    let client = ["--client-cert", &certificate, "--client-key", &key];
+    common::hold(&server, "k", "web").await;
+    let ended = tool(&url, &[&["list"], &ca[..], &client].concat()).await;
+    assert!(ended.out.contains("web"), "{ended:?}");
+    let run = ["run", "-k", "free", "--ttl", "5s"];
+    let ended = tool(&url, &[&run[..], &ca, &client, &["--", "true"]].concat()).await;
+    assert_eq!(ended.code, 0, "{ended:?}");
+    for too_little in [&[][..], &ca, &client] {
+        let ended = tool(&url, &[&["list"], too_little].concat()).await;
+        assert_eq!(ended.code, 69, "{ended:?}");
+    }
+    let ended = tool(&server.url(), &[&["list"], &ca[..]].concat()).await;
+    assert_eq!(ended.code, 64, "certificates without TLS: {ended:?}");
+}
