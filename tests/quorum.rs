@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use five::{Five, LIMIT};
 use redis_locked::{Backoff, LockError, Locker};
-use redis_locked_test_support::until;
+use redis_locked_test_support::{Server, until};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
@@ -237,4 +237,38 @@ async fn what_would_be_no_quorum_is_refused() {
         .await
         .expect_err("two servers");
     assert!(error.to_string().contains("named twice"), "{error}");
+}
+
+#[tokio::test]
+async fn a_release_without_a_majority_fails_and_goes_on() {
+    let five = Five::start().await;
+    let locker = five.locker().await;
+    let guard = locker.lock("k").ttl(TTL).acquire().await.expect("free");
+    until(LIMIT, "all have it", async || five.with("k").await == 5).await;
+    five.0[..3].iter().for_each(Server::stop_process);
+    let error = guard.release().await.expect_err("no majority");
+    assert!(error.is_backend(), "{error}");
+    five.0[..3].iter().for_each(Server::continue_process);
+    five.until_nobody_has("k").await;
+}
+
+/// A server that had to be sent the script again was dropped each time the others had answered.
+#[tokio::test]
+async fn an_extension_reaches_all_servers() {
+    let five = Five::start().await;
+    let locker = five.locker().await;
+    let ttl = Duration::from_millis(1500);
+    let guard = locker
+        .lock("k")
+        .ttl(ttl)
+        .renew()
+        .acquire()
+        .await
+        .expect("free");
+    for server in &five.0[3..] {
+        server.flush_scripts().await;
+    }
+    sleep(ttl * 2).await;
+    assert_eq!(five.with("k").await, 5);
+    guard.release().await.expect("ours");
 }

@@ -36,7 +36,7 @@ impl Hand {
     /// When the server does not answer.
     pub async fn connect(client: &Client) -> Self {
         let freed = Arc::new(Notify::new());
-        let config = AsyncConnectionConfig::new().set_push_sender({
+        let heard = {
             let freed = Arc::clone(&freed);
             move |push: PushInfo| {
                 if push.kind == PushKind::Invalidate {
@@ -44,7 +44,9 @@ impl Hand {
                 }
                 Ok::<(), ()>(())
             }
-        });
+        };
+        let config = AsyncConnectionConfig::new().set_response_timeout(Some(TTL));
+        let config = config.set_push_sender(heard);
         let info = without_delay(client).get_connection_info().clone();
         let settings = info.redis_settings().clone();
         let info = info.set_redis_settings(settings.set_protocol(ProtocolVersion::RESP3));

@@ -1,7 +1,7 @@
 //! The lock by hand: `SET NX PX`, then `EVALSHA` of the release script, on one connection.
 
 use redis::aio::MultiplexedConnection;
-use redis::{Client, Value};
+use redis::{AsyncConnectionConfig, Client, Value};
 
 use crate::TTL;
 
@@ -28,9 +28,10 @@ impl Raw {
     ///
     /// When the server does not answer.
     pub async fn connect(client: &Client) -> Self {
+        let config = AsyncConnectionConfig::new().set_response_timeout(Some(TTL));
         let client = without_delay(client);
-        let connection = client.get_multiplexed_async_connection().await;
-        let mut connection = connection.expect("connects");
+        let connection = client.get_multiplexed_async_connection_with_config(&config);
+        let mut connection = connection.await.expect("connects");
         let mut load = redis::cmd("SCRIPT");
         load.arg("LOAD").arg(RELEASE);
         let release = load.query_async(&mut connection).await.expect("loads");

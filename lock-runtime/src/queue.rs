@@ -23,7 +23,9 @@ use crate::tenure::Tenure;
 ///
 /// Another process that waits asks within a round trip of the release. Asking later than that lets
 /// it have the lock, whose next release then wakes us; a millisecond is the finest that tokio's
-/// timers do.
+/// timers do. Two processes of 32 tasks on one lock: without a step back, one of them often has two
+/// turns in a row, and the longest wait is 103 ms; with 1 ms it is 53 ms, as with 2 ms; with 5 ms,
+/// 58 ms.
 const STEP_BACK: Duration = Duration::from_millis(1);
 
 #[derive(Default)]
@@ -60,8 +62,8 @@ pub(crate) enum Call {
     Look,
     /// It is the head, and nobody in this process will pass the lock on: ask the store.
     Ask { not_before: Option<Instant> },
-    /// The lock is its own.
-    Take(LockGuard),
+    /// The lock is its own. Boxed, or each that waits would have the room for it.
+    Take(Box<LockGuard>),
 }
 
 impl Line {
@@ -172,7 +174,7 @@ impl Queue {
             line.held = Some(Arc::clone(&guard.tenure));
             (head, next, line.call_head(None))
         };
-        wake(waiter.call(Call::Take(next)));
+        wake(waiter.call(Call::Take(Box::new(next))));
         wake(waker);
         true
     }

@@ -109,3 +109,6 @@ pub(crate) fn lost(name: &'static str, key: &str, reason: LostReason) {
 pub(crate) fn release_failed(name: &'static str) {
     metrics::failed_release(name);
 }
+
+#[cfg(all(test, feature = "metrics"))]
+mod tests;

@@ -182,8 +182,9 @@ impl Tenure {
         if !state.watched {
             return None;
         }
-        let since = state.confirmed + drift(state.ttl) - state.ttl;
-        Some(since + state.ttl / 4)
+        // Of a ttl that is longer than the machine has run, some clocks have no beginning.
+        let at = (state.confirmed + drift(state.ttl)).checked_sub(state.ttl - state.ttl / 4);
+        Some(at.unwrap_or_else(Instant::now))
     }
 
     /// The ttl that an extension by the keeper asks for.

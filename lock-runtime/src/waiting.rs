@@ -24,42 +24,47 @@ const PROMPT: Duration = Duration::from_millis(100);
 const SPLIT_PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(500));
 
 /// Queues until the lock is passed on, or is free when this is the head of the line.
-pub(crate) async fn wait(order: Order, limit: Option<Duration>) -> Result<LockGuard, LockError> {
+///
+/// Not an `async fn`, which would keep the order twice: there are as many of these as callers wait.
+pub(crate) fn wait(
+    order: Order,
+    limit: Option<Duration>,
+) -> impl Future<Output = Result<LockGuard, LockError>> + Send {
     let started = Instant::now();
     // A time that the clock cannot count to is no limit.
     let until = limit.and_then(|limit| started.checked_add(limit));
-    let _waiting = Waiting::new(order.terms.name);
+    let waiting = Waiting::new(order.terms.name);
     let place = Queue::join(order);
-    loop {
-        let holder_until = place.look_at_holder();
-        let look_again = [until, holder_until].into_iter().flatten().min();
-        match before(look_again, poll_fn(|cx| place.poll_called(cx))).await {
-            Some(Call::Take(guard)) => {
-                if let Some(guard) = guard.accept(&place.order) {
-                    return Ok(guard.begun(&place.order, 0, started));
+    async move {
+        let _waiting = &waiting;
+        let not_before = loop {
+            let holder_until = place.look_at_holder();
+            let look_again = [until, holder_until].into_iter().flatten().min();
+            match before(look_again, poll_fn(|cx| place.poll_called(cx))).await {
+                Some(Call::Take(guard)) => match guard.accept(&place.order) {
+                    Some(guard) => return Ok(guard.begun(&place.order, 0, started)),
+                    // Lost on the way: nobody in this process can pass it on any more.
+                    None => break None,
+                },
+                Some(Call::Ask { not_before }) => break not_before,
+                None if is_over(until) => {
+                    if holder_until.is_none()
+                        && let Some(error) = place.trouble()
+                    {
+                        return Err(place.order.failed(0, started, error));
+                    }
+                    let ours = holder_until.map(|until| Holder {
+                        owner: Some(place.order.locker.owner().to_owned()),
+                        left: Some(until.saturating_duration_since(Instant::now())),
+                        rings: true,
+                    });
+                    return Err(place.order.busy(0, started, ours));
                 }
-                // Lost on the way: nobody in this process can pass it on any more.
-                return Box::pin(ask(&place, started, until, None)).await;
+                Some(Call::Look) | None => {}
             }
-            // Boxed, since only the head of a line needs the room.
-            Some(Call::Ask { not_before }) => {
-                return Box::pin(ask(&place, started, until, not_before)).await;
-            }
-            None if is_over(until) => {
-                if holder_until.is_none()
-                    && let Some(error) = place.trouble()
-                {
-                    return Err(place.order.failed(0, started, error));
-                }
-                let ours = holder_until.map(|until| Holder {
-                    owner: Some(place.order.locker.owner().to_owned()),
-                    left: Some(until.saturating_duration_since(Instant::now())),
-                    rings: true,
-                });
-                return Err(place.order.busy(0, started, ours));
-            }
-            Some(Call::Look) | None => {}
-        }
+        };
+        // Boxed, since only the head of a line needs the room.
+        Box::pin(ask(&place, started, until, not_before)).await
     }
 }
 
@@ -172,7 +177,7 @@ fn look_again(
 async fn passed_on(place: &Place, alert: &Alert, until: Option<Instant>) -> Option<LockGuard> {
     let mut rung = pin!(alert.rung());
     let called = poll_fn(|cx| match place.poll_called(cx) {
-        Poll::Ready(Call::Take(guard)) => Poll::Ready(Some(guard)),
+        Poll::Ready(Call::Take(guard)) => Poll::Ready(Some(*guard)),
         Poll::Ready(Call::Ask { .. } | Call::Look) => Poll::Ready(None),
         Poll::Pending => rung.as_mut().poll(cx).map(|()| None),
     });

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use redis_locked::{Locker, LockerBuilder};
 use redis_locked_test_support::{Server, until};
-use tokio::join;
 
 /// Longer than anything takes that is awaited, and shorter than the ttl of a lock.
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
@@ -13,17 +12,19 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 /// works, also on a machine that runs too many tests at once.
 pub(crate) const PATIENCE: Duration = Duration::from_millis(400);
 
-pub(crate) struct Five(pub(crate) [Server; 5]);
+pub(crate) struct Five(pub(crate) Vec<Server>);
 
 impl Five {
     pub(crate) async fn start() -> Self {
-        let start = Server::start;
-        let (a, b, c, d, e) = join!(start(), start(), start(), start(), start());
-        Self([a, b, c, d, e])
+        let mut servers = Vec::new();
+        for _ in 0..5 {
+            servers.push(Server::start().await);
+        }
+        Self(servers)
     }
 
-    pub(crate) fn urls(&self) -> [String; 5] {
-        self.0.each_ref().map(Server::url)
+    pub(crate) fn urls(&self) -> Vec<String> {
+        self.0.iter().map(Server::url).collect()
     }
 
     /// A locker with connections of its own, as another process has them.
@@ -50,7 +51,7 @@ pub(crate) fn patient() -> LockerBuilder {
     Locker::builder().server_timeout(PATIENCE)
 }
 
-pub(crate) async fn locker_at(urls: [String; 5]) -> Locker {
+pub(crate) async fn locker_at(urls: Vec<String>) -> Locker {
     let connected = patient().connect_quorum(urls).await;
     connected.expect("a majority answers")
 }

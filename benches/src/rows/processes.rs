@@ -119,9 +119,8 @@ pub(super) async fn many(plan: &Plan) -> Vec<Line> {
     let counts = [(10, 1), (50, 1), (100, 1), (100, 10)];
     let counts = if plan.quick { &counts[..1] } else { &counts };
     for &(processes, tasks) in counts {
-        let measured = format!(
-            "{processes} processes × {tasks} waiting for one lock: commands per hand-over"
-        );
+        let measured =
+            format!("{processes} processes × {tasks} waiting for one lock: commands per hand-over");
         let commands = commands_per_hand_over(plan, processes, tasks).await;
         lines.push(Line::ours(measured, commands, Unit::Count));
     }
@@ -146,7 +145,12 @@ async fn commands_per_hand_over(plan: &Plan, processes: usize, tasks: usize) -> 
     let events = monitor.events().await;
     drop(monitor);
     reports(&contenders).await;
-    let has_key = |event: &&Event| event.arguments.iter().any(|argument| argument == "ours:one");
+    let has_key = |event: &&Event| {
+        event
+            .arguments
+            .iter()
+            .any(|argument| argument == "ours:one")
+    };
     let of_lock = || events.iter().filter(has_key);
     let sent = of_lock().filter(|event| !event.is_from_script()).count();
     let released = of_lock().filter(|event| event.command() == "del").count();

@@ -85,6 +85,11 @@ impl RedisStore {
         Ok(self.link().check().await?)
     }
 
+    /// For scripts that are to take effect even if nobody hears the answer.
+    fn link_for_scripts(&self) -> Link {
+        self.link().with_whole_scripts(self.one_of_several)
+    }
+
     fn link(&self) -> Link {
         Link::new(self.connection.clone(), self.timeouts)
     }
@@ -115,12 +120,12 @@ impl Store for RedisStore {
     }
 
     fn release(&self, entry: Arc<Entry>, keep: Option<Duration>) -> Answer<Released> {
-        let link = self.link().with_whole_scripts(self.one_of_several);
+        let link = self.link_for_scripts();
         Box::pin(async move { release(link, &entry, keep).await })
     }
 
     fn extend(&self, batch: Vec<(Arc<Entry>, Duration)>) -> BoxFuture<'static, Vec<Extension>> {
-        let link = self.link().with_replicas(self.replicas);
+        let link = self.link_for_scripts().with_replicas(self.replicas);
         Box::pin(async move {
             if !link.is_spread() {
                 return extend(link, &batch).await;
@@ -245,12 +250,19 @@ async fn extend_one(mut link: Link, entry: Arc<Entry>, ttl: Duration) -> Extensi
 
 async fn extend(mut link: Link, batch: &[(Arc<Entry>, Duration)]) -> Vec<Extension> {
     let mut since = Instant::now();
-    let by_hash = || pipeline(batch.iter(), || EXTEND.by_hash());
-    let mut answers = match link.ask_all(by_hash()).await {
+    let script = || {
+        if link.whole_scripts {
+            EXTEND.by_source()
+        } else {
+            EXTEND.by_hash()
+        }
+    };
+    let scripts = pipeline(batch.iter(), script);
+    let mut answers = match link.ask_all(scripts.clone()).await {
         Ok(answers) => answers,
         Err(error) if error.is_connection_dropped() => {
             since = Instant::now();
-            match link.ask_all(by_hash()).await {
+            match link.ask_all(scripts).await {
                 Ok(answers) => answers,
                 Err(error) => return all_failed(batch.len(), &error),
             }

@@ -1,5 +1,6 @@
 //! What is logged through `tracing`, kept for a test to look at.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -36,8 +37,15 @@ pub struct Span {
     pub name: String,
     /// Its fields, those recorded later too.
     pub fields: BTreeMap<String, String>,
+    /// The name of the span it was opened in.
+    pub inside: Option<String>,
     /// Whether it has been closed.
     pub closed: bool,
+}
+
+thread_local! {
+    /// The spans that this thread has entered, the innermost last.
+    static ENTERED: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Collects events and spans of all levels.
@@ -132,10 +140,16 @@ impl Subscriber for Logs {
             target: metadata.target().to_owned(),
             name: metadata.name().to_owned(),
             fields: fields.0,
+            inside: None,
             closed: false,
         };
         let id = self.0.next_span.fetch_add(1, Ordering::Relaxed) + 1;
-        lock(&self.0.spans).insert(id, (span, 1));
+        let outer = ENTERED.with_borrow(|entered| entered.last().copied());
+        let mut spans = lock(&self.0.spans);
+        let outer = outer.and_then(|outer| spans.get(&outer));
+        let inside = outer.map(|(outer, _)| outer.name.clone());
+        spans.insert(id, (Span { inside, ..span }, 1));
+        drop(spans);
         Id::from_u64(id)
     }
 
@@ -159,9 +173,13 @@ impl Subscriber for Logs {
         });
     }
 
-    fn enter(&self, _: &Id) {}
+    fn enter(&self, id: &Id) {
+        ENTERED.with_borrow_mut(|entered| entered.push(id.into_u64()));
+    }
 
-    fn exit(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {
+        ENTERED.with_borrow_mut(Vec::pop);
+    }
 
     fn clone_span(&self, id: &Id) -> Id {
         self.change_span(id, |_, handles| *handles += 1);

@@ -75,7 +75,8 @@ impl<'a> Votes<'a> {
 
     /// Whose key goes last of those that have to go before a majority is free.
     fn holder(&mut self, majority: usize) -> Option<Holder> {
-        let missing = majority - self.granted.len();
+        // Grants that came too late to be hoped for may have made it a majority after all.
+        let missing = majority.saturating_sub(self.granted.len()).max(1);
         let mut holders: Vec<_> = self.busy.drain(..).flatten().collect();
         holders.sort_by_key(|holder| holder.left.unwrap_or(Duration::MAX));
         let rings = holders.iter().all(|holder| holder.rings);
@@ -176,5 +177,39 @@ impl Servers {
         } else {
             Acquired::Split { holder, in_doubt }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use super::*;
+    use crate::store::memory::MemoryStore;
+
+    fn holder(seconds: u64) -> Holder {
+        Holder {
+            owner: None,
+            left: Some(Duration::from_secs(seconds)),
+            rings: true,
+        }
+    }
+
+    #[test]
+    fn the_holder_is_the_one_who_is_in_the_way_longest() {
+        let server = Server {
+            store: Arc::new(MemoryStore::default()),
+            failing: AtomicBool::new(false),
+        };
+        // By how many granted; the last came when the vote was given up already.
+        for (granted, left) in [(0, 30), (1, 20), (2, 10), (3, 10), (4, 10)] {
+            let mut votes = Votes {
+                granted: vec![(&server, Instant::now()); granted],
+                busy: [40, 10, 30, 20].map(|left| Some(holder(left))).into(),
+                ..Votes::default()
+            };
+            let holder = votes.holder(3).expect("somebody");
+            assert_eq!(holder.left, Some(Duration::from_secs(left)));
+        }
     }
 }

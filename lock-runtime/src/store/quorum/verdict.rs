@@ -45,11 +45,15 @@ impl Servers {
         };
         let mut asked: FuturesUnordered<_> = self.all.iter().map(ask).collect();
         let mut votes: Vec<Answered<Extended>> = batch.iter().map(|_| Vec::new()).collect();
-        while !votes.iter().all(|votes| self.have_extended(votes))
-            && let Some(answers) = asked.next().await
-        {
+        let mut until = limit;
+        while let Ok(Some(answers)) = timeout_at(until, asked.next()).await {
             for (votes, answer) in votes.iter_mut().zip(answers) {
                 votes.push(answer);
+            }
+            // The others have a moment more: one that has to be sent the script once more would
+            // never be extended, and its key would go.
+            if until == limit && votes.iter().all(|votes| self.have_extended(votes)) {
+                until = limit.min(Instant::now() + self.grace());
             }
         }
         let servers = self.all.len();

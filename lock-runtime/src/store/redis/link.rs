@@ -55,6 +55,8 @@ pub(super) enum Connection {
     Cluster(Arc<Cluster>),
 }
 
+// What seldom happens is boxed in the functions below: the room for it would make the futures of
+// all commands ten times as large.
 impl Connection {
     /// Opens it, unless it is open or opens itself with the first command.
     pub(super) async fn open(&self) -> RedisResult<()> {
@@ -71,13 +73,13 @@ impl Connection {
                 let answer = ask_once(reopening, command).await;
                 match answer {
                     Err(error) if is_no_master(&error) => {
-                        before(limit, ask_once(reopening, command)).await
+                        Box::pin(before(limit, ask_once(reopening, command))).await
                     }
                     answer => answer,
                 }
             }
             #[cfg(feature = "cluster")]
-            Self::Cluster(cluster) => before(limit, cluster.ask(command)).await,
+            Self::Cluster(cluster) => Box::pin(before(limit, cluster.ask(command))).await,
         };
         answer.and_then(Value::extract_error)
     }
@@ -172,7 +174,7 @@ pub(super) struct Link {
     /// nobody knows whether it was carried out.
     pub(super) in_doubt: bool,
     /// Sends scripts as they are, not by their hashes.
-    whole_scripts: bool,
+    pub(super) whole_scripts: bool,
     replicas: Option<Replicas>,
     /// How many replicas confirmed the last command.
     confirmed: RedisResult<i64>,
@@ -228,7 +230,7 @@ impl Link {
         }
         let mut pipeline = redis::pipe();
         pipeline.add_command(command.clone());
-        let answer = self.ask_all(pipeline).await?.swap_remove(0);
+        let answer = Box::pin(self.ask_all(pipeline)).await?.swap_remove(0);
         answer.extract_error()
     }
 
@@ -252,7 +254,8 @@ impl Link {
     /// the manager reports a connection that broke long ago only to the next command.
     pub(super) async fn ask_or_doubt(&mut self, command: &Cmd) -> RedisResult<Option<Value>> {
         if self.in_doubt {
-            return before(self.limit, self.ask(command)).await.map(Some);
+            let again = Box::pin(before(self.limit, self.ask(command)));
+            return again.await.map(Some);
         }
         match self.ask(command).await {
             Err(error) if error.is_connection_dropped() => {
