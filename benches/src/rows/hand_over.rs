@@ -27,9 +27,15 @@ pub(super) async fn measure(plan: &Plan, server: &Server) -> Vec<Line> {
     let (mut all_ours, mut all_bare) = (Vec::new(), Vec::new());
     for _ in 0..plan.rounds(ROUNDS) {
         let (mut ours, mut bare, mut pinged) = (Vec::new(), Vec::new(), Vec::new());
-        for _ in 0..HAND_OVERS {
-            ours.push(run(ours_once(lockers.clone())).await);
-            bare.push(run(bare_once(hands.clone())).await);
+        for number in 0..HAND_OVERS {
+            // Each of the two follows the other, and the PING, equally often.
+            if number % 4 < 2 {
+                ours.push(run(ours_once(lockers.clone())).await);
+                bare.push(run(bare_once(hands.clone())).await);
+            } else {
+                bare.push(run(bare_once(hands.clone())).await);
+                ours.push(run(ours_once(lockers.clone())).await);
+            }
             pinged.push(run(ping_once(ping.clone())).await);
             lockers.reverse();
             hands.reverse();
