@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use crate::acquire::Order;
 use crate::guard::LockGuard;
 use crate::store::StoreError;
+use crate::telemetry::Waiting;
 use crate::tenure::Tenure;
 
 /// How long after a bounded tenure was released the head of the line leaves the lock to others.
@@ -146,6 +147,7 @@ impl Queue {
         };
         wake(waker);
         Place {
+            _waiting: Waiting::new(order.terms.name),
             order,
             ticket,
             waiter,
@@ -203,6 +205,7 @@ pub(crate) struct Place {
     pub(crate) order: Order,
     ticket: u64,
     waiter: Arc<Waiter>,
+    _waiting: Waiting,
 }
 
 impl Place {

@@ -183,7 +183,7 @@ impl Tenure {
             return None;
         }
         // Of a ttl that is longer than the machine has run, some clocks have no beginning.
-        let at = (state.confirmed + drift(state.ttl)).checked_sub(state.ttl - state.ttl / 4);
+        let at = (state.confirmed + drift(state.ttl)).checked_sub(state.ttl / 4 * 3);
         Some(at.unwrap_or_else(Instant::now))
     }
 

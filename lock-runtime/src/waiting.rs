@@ -13,7 +13,6 @@ use crate::error::LockError;
 use crate::guard::LockGuard;
 use crate::queue::{Call, Place, Queue};
 use crate::store::{Alert, Asking, Holder, StoreError};
-use crate::telemetry::Waiting;
 
 /// Redis rounds what is left of a ttl down to whole milliseconds.
 const EXPIRY_GRAIN: Duration = Duration::from_millis(1);
@@ -33,10 +32,8 @@ pub(crate) fn wait(
     let started = Instant::now();
     // A time that the clock cannot count to is no limit.
     let until = limit.and_then(|limit| started.checked_add(limit));
-    let waiting = Waiting::new(order.terms.name);
     let place = Queue::join(order);
     async move {
-        let _waiting = &waiting;
         let not_before = loop {
             let holder_until = place.look_at_holder();
             let look_again = [until, holder_until].into_iter().flatten().min();
