@@ -31,7 +31,7 @@ pub async fn measure(plan: Plan) -> Vec<Line> {
         ("waiters", Box::pin(waiters::measure(&plan, &server))),
         ("many processes", Box::pin(processes::many(&plan))),
         ("allocations", Box::pin(allocations::measure(&plan))),
-        ("builds", Box::pin(builds::measure(&plan))),
+        ("builds", Box::pin(async { builds::measure(&plan) })),
     ];
     let mut lines = Vec::new();
     for (name, row) in rows {

@@ -1,6 +1,6 @@
 //! What was measured, as a table for people and as JSON for machines.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use serde_json::{Value, json};
 
@@ -214,12 +214,12 @@ pub fn table(lines: &[Line]) -> String {
     let mut text = String::new();
     for (number, row) in rows.iter().enumerate() {
         for (cell, width) in row.iter().zip(&widths) {
-            text += &format!("| {cell:<width$} ");
+            write!(text, "| {cell:<width$} ").expect("text");
         }
         text += "|\n";
         if number == 0 {
             for width in &widths {
-                text += &format!("| {:-<width$} ", "");
+                write!(text, "| {:-<width$} ", "").expect("text");
             }
             text += "|\n";
         }

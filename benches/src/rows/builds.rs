@@ -15,7 +15,7 @@ const BUILDS: usize = 3;
 const CHECKS: usize = 9;
 const FUNCTIONS: usize = 500;
 
-pub(super) async fn measure(plan: &Plan) -> Vec<Line> {
+pub(super) fn measure(plan: &Plan) -> Vec<Line> {
     let builds = plan.builds.then(|| Builds::new(plan));
     builds.map_or_else(Vec::new, |builds| {
         vec![builds.clean_release(), builds.annotated_functions()]
