@@ -114,7 +114,6 @@ if [ -n "$all_servers" ]; then
 fi
 step "doc tests" cargo test "${packages[@]}" --doc
 step "the tool: clippy" cargo clippy --package redis-locked-cli --all-targets -- -D warnings
-step "the tool: tests" env REDIS_SERVER="$redis_server" cargo test --package redis-locked-cli --no-fail-fast
 
 # This Redis listens on no port at all.
 place=$(mktemp -d)
