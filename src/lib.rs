@@ -23,19 +23,13 @@
 //! be done by hand: [`Locker::lock`] makes a [`LockRequest`], which [runs](LockRequest::run) a body
 //! or [acquires](LockRequest::acquire) a [`LockGuard`].
 //!
-//! # Which ttl
+//! # Which ttl, and whether to renew
 //!
-//! The ttl is how long the key outlives a process that dies, so how long the others are then kept
-//! out. Without `renew` it is also the longest that the body may run: at the deadline, which is the
-//! ttl counted from before the command was sent, less 1 % and 2 ms, the body is dropped and the
-//! caller gets [`LockError::Lost`]. Take several times what the body usually needs.
-//!
-//! # Whether to renew
-//!
-//! Renew when the body may take longer than the others should wait for a dead process, or when
-//! nobody knows how long it takes. The lock is then extended while the body runs, and the ttl only
-//! has to be longer than the breaks in the connection that are to be survived: about one and a half
-//! times as long, so some seconds. Limit a body that could hang with `max_hold`.
+//! The ttl is how long the key outlives a process that dies. Without `renew` it is also the longest
+//! that the body may run: take several times what it usually needs. Renew when the body may take
+//! longer than the others should wait for a dead process, or nobody knows how long it takes; then
+//! the ttl only has to be one and a half times the breaks in the connection that are to be survived.
+//! [More](guide::ttl).
 //!
 //! ```
 //! # use redis_locked::{LockError, redis_locked};
@@ -94,8 +88,9 @@
 //!
 //! A body that is cut off ends where it awaits. What it must not leave half done belongs between
 //! two awaits or into a transaction. With `on_lost = finish` it runs to its end, without the lock.
-//! A body that blocks its thread cannot be cut off; the README says what else a lock can't do.
-//! Where a late write would do harm, send a [fencing token](FencingToken) along.
+//! A body that blocks its thread cannot be cut off, which is not all that [a lock can't
+//! do](guide::limits). Where a late write would do harm, send a [fencing token](FencingToken)
+//! along, and [have it checked](guide::fencing).
 //!
 //! # Testing
 //!
@@ -121,6 +116,20 @@
 //! ```
 //!
 //! Code that must only run under a lock says so with [`Lease::assert_held`].
+//!
+//! # The guide
+//!
+//! - [Which ttl, and renew or not?](guide::ttl)
+//! - [What if Redis fails over?](guide::failover)
+//! - [When do I need fencing, and how does the resource check it?](guide::fencing)
+//! - [How does a job run once per tick?](guide::jobs)
+//! - [Wait or retry?](guide::waiting)
+//! - [What about many machines, and deploys?](guide::deploy)
+//! - [What can't a lock do?](guide::limits)
+//! - [Coming from another library, in Java, Go, Python or Rust](guide::coming)
+
+#[cfg(any(doc, doctest))]
+pub mod guide;
 
 pub use redis_locked_macros::redis_locked;
 #[doc(hidden)]

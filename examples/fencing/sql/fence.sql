@@ -1,0 +1,4 @@
+CREATE TABLE fence (
+    key    TEXT   PRIMARY KEY,
+    number BIGINT NOT NULL
+);

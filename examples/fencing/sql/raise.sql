@@ -1,0 +1,5 @@
+INSERT INTO fence (key, number)
+VALUES (:key, :fence)
+ON CONFLICT (key) DO UPDATE
+SET number = excluded.number
+WHERE fence.number <= excluded.number;

@@ -1,0 +1,4 @@
+UPDATE account
+SET fence = :fence
+WHERE id = :id AND fence <= :fence
+RETURNING balance;

@@ -1,0 +1,3 @@
+UPDATE account
+SET balance = :balance, fence = :fence
+WHERE id = :id AND fence <= :fence;
