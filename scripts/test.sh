@@ -68,14 +68,9 @@ if ! cargo fmt --version >/dev/null 2>&1 || ! cargo clippy --version >/dev/null 
     rustup component add rustfmt clippy || fail "cargo fmt or cargo clippy is missing: install both"
 fi
 
-# The default members and what the tests are made with, the same in each command, so that nothing is
-# built twice. Other members of the workspace (benchmarks, recipes) have dependencies of their own.
-packages=(--all-features --package redis-locked-test-support --package redis-locked-other-clients)
-members=$(cargo metadata --format-version 1 --no-deps |
-    grep -o '"workspace_default_members":\[[^]]*\]' | grep -o '"path+[^"]*"' | tr -d '"')
-for member in $members; do
-    packages+=(--package "$member")
-done
+# All but the benchmarks, whose rivals take long to build; the same in each command, so that nothing is
+# built twice.
+packages=(--workspace --exclude redis-locked-benches --all-features)
 
 skipped=$(scripts/clients.sh)
 step "formatting" cargo fmt --all --check
@@ -99,7 +94,7 @@ servers=$redis
 if [ -n "$all_servers" ]; then
     # What starts servers; the rest would do the same again.
     which=(--lib)
-    for file in $(grep -lE 'redis_locked_test_support|^mod common;' tests/*.rs tests/clients/*.rs); do
+    for file in $(grep -lE 'redis_locked_test_support|^mod common;' tests/*.rs {tests/clients,lock-cli/tests,examples/*/tests}/*.rs); do
         which+=(--test "$(basename "$file" .rs)")
     done
     others=$(scripts/servers.sh)
@@ -113,7 +108,6 @@ if [ -n "$all_servers" ]; then
     done
 fi
 step "doc tests" cargo test "${packages[@]}" --doc
-step "the tool: clippy" cargo clippy --package redis-locked-cli --all-targets -- -D warnings
 
 # This Redis listens on no port at all.
 place=$(mktemp -d)

@@ -22,7 +22,7 @@ use redis::{
 use tokio::task::AbortHandle;
 use tokio::time::sleep;
 
-use super::link::Timeouts;
+use super::connection::Timeouts;
 use super::reopening::Reopening;
 use super::servers::tcp;
 use super::tls::Tls;

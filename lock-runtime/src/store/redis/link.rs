@@ -1,31 +1,13 @@
-//! How commands get to the server, and how long that may take.
+//! One operation of the store: its commands, and what may be asked again when a connection breaks.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use redis::aio::{ConnectionLike, MultiplexedConnection};
-use redis::{Cmd, Pipeline, RedisError, RedisResult, Value};
-use tokio::time::{Instant, timeout_at};
+use redis::{Cmd, Pipeline, RedisResult, Value};
+use tokio::time::Instant;
 
 use super::StoreError;
-#[cfg(feature = "cluster")]
-use super::cluster::Cluster;
-use super::reopening::{Reopening, is_no_master};
+use super::connection::{Connection, Timeouts, before};
 use super::script::Script;
-
-/// How long Redis may take.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Timeouts {
-    pub(crate) connection: Duration,
-    pub(crate) response: Duration,
-}
-
-impl Timeouts {
-    /// How long one operation may take: to connect, and to be answered.
-    pub(crate) fn total(self) -> Duration {
-        self.connection + self.response
-    }
-}
 
 /// How many replicas have to confirm that they have a lock, and how long that may take.
 #[derive(Debug, Clone, Copy)]
@@ -45,123 +27,6 @@ impl Replicas {
             .arg(whole_millis(self.timeout).max(1));
         command
     }
-}
-
-/// A connection that is shared by all who clone it, and opens itself again.
-#[derive(Clone)]
-pub(super) enum Connection {
-    Reopened(Arc<Reopening<MultiplexedConnection>>),
-    #[cfg(feature = "cluster")]
-    Cluster(Arc<Cluster>),
-}
-
-// What seldom happens is boxed in the functions below: the room for it would make the futures of
-// all commands ten times as large.
-impl Connection {
-    /// Opens it, unless it is open or opens itself with the first command.
-    pub(super) async fn open(&self) -> RedisResult<()> {
-        match self {
-            Self::Reopened(reopening) => reopening.get().await.map(drop),
-            #[cfg(feature = "cluster")]
-            Self::Cluster(cluster) => cluster.open().await,
-        }
-    }
-
-    async fn ask(&mut self, command: &Cmd, limit: Instant) -> RedisResult<Value> {
-        let answer = match self {
-            Self::Reopened(reopening) => {
-                let answer = ask_once(reopening, command).await;
-                match answer {
-                    Err(error) if is_no_master(&error) => {
-                        Box::pin(before(limit, ask_once(reopening, command))).await
-                    }
-                    answer => answer,
-                }
-            }
-            #[cfg(feature = "cluster")]
-            Self::Cluster(cluster) => Box::pin(before(limit, cluster.ask(command))).await,
-        };
-        answer.and_then(Value::extract_error)
-    }
-
-    async fn ask_all(&mut self, pipeline: &Pipeline, limit: Instant) -> RedisResult<Vec<Value>> {
-        match self {
-            Self::Reopened(reopening) => before(limit, ask_master(reopening, pipeline)).await,
-            #[cfg(feature = "cluster")]
-            Self::Cluster(cluster) => before(limit, cluster.ask_all(pipeline)).await,
-        }
-    }
-
-    /// The connection that was opened with this number is of no use any more. False if it is one
-    /// that opens itself again.
-    pub(super) fn broken(&self, number: u64) -> bool {
-        match self {
-            Self::Reopened(reopening) => {
-                reopening.broken(number);
-                true
-            }
-            #[cfg(feature = "cluster")]
-            Self::Cluster(_) => false,
-        }
-    }
-
-    /// Closes it; the next command opens it again.
-    pub(super) fn close(&self) {
-        match self {
-            Self::Reopened(reopening) => reopening.close(),
-            #[cfg(feature = "cluster")]
-            Self::Cluster(cluster) => cluster.close(),
-        }
-    }
-}
-
-async fn ask_once(
-    reopening: &Reopening<MultiplexedConnection>,
-    command: &Cmd,
-) -> RedisResult<Value> {
-    let (number, mut connection) = reopening.get().await?;
-    let answer = connection.send_packed_command(command).await;
-    let answer = answer.and_then(Value::extract_error);
-    reopening.check(number, answer.as_ref().err());
-    answer
-}
-
-/// Sends the commands, and once more to whoever is the master now when this one is none.
-async fn ask_master(
-    reopening: &Reopening<MultiplexedConnection>,
-    pipeline: &Pipeline,
-) -> RedisResult<Vec<Value>> {
-    let mut again = true;
-    loop {
-        let (number, mut connection) = reopening.get().await?;
-        let answers = send(&mut connection, pipeline).await;
-        let refused = answers.as_ref().ok().and_then(|answers| {
-            let errors = answers.iter().filter_map(|answer| match answer {
-                Value::ServerError(error) => Some(RedisError::from(error.clone())),
-                _ => None,
-            });
-            errors.into_iter().find(is_no_master)
-        });
-        reopening.check(number, answers.as_ref().err().or(refused.as_ref()));
-        if refused.is_none() || !std::mem::take(&mut again) {
-            return answers;
-        }
-    }
-}
-
-async fn send(
-    connection: &mut impl ConnectionLike,
-    pipeline: &Pipeline,
-) -> RedisResult<Vec<Value>> {
-    let (from, count) = (0, pipeline.len());
-    connection.req_packed_commands(pipeline, from, count).await
-}
-
-/// The answer, unless the time comes first.
-async fn before<T>(limit: Instant, asking: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
-    timeout_at(limit, asking)
-        .await
-        .unwrap_or_else(|elapsed| Err(timed_out(&elapsed)))
 }
 
 /// The connection, as one operation of the store uses it.
@@ -313,8 +178,4 @@ impl Link {
 /// duration never lies behind the key's expiry, and a positive duration is never zero.
 pub(super) fn whole_millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
-}
-
-fn timed_out(elapsed: &tokio::time::error::Elapsed) -> RedisError {
-    std::io::Error::new(std::io::ErrorKind::TimedOut, elapsed.to_string()).into()
 }

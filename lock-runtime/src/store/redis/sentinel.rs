@@ -20,7 +20,7 @@ use redis::{
 };
 use tokio::time::timeout;
 
-use super::link::Timeouts;
+use super::connection::Timeouts;
 use super::servers::tcp;
 use super::tls::Tls;
 

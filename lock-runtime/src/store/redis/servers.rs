@@ -12,7 +12,7 @@ use redis::{
 
 #[cfg(feature = "cluster")]
 use super::cluster::{Cluster, Seeds};
-use super::link::{Connection, Timeouts};
+use super::connection::{Connection, Timeouts};
 use super::reopening::Reopening;
 #[cfg(feature = "sentinel")]
 use super::sentinel::Sentinels;

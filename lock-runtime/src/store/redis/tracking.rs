@@ -11,7 +11,8 @@ use std::sync::{Arc, Weak};
 
 use redis::{Cmd, ErrorKind, PushInfo, PushKind, RedisError, RedisResult, Value};
 
-use super::link::{Connection, Link, Timeouts};
+use super::connection::{Connection, Timeouts};
+use super::link::Link;
 use super::servers::Servers;
 use crate::store::alerts::Alerts;
 use crate::store::failure::may_pass;
