@@ -128,6 +128,19 @@ async fn all_are_described_and_shown_at_zero_from_the_first_request() {
     assert_eq!(seen, expected);
 }
 
+#[tokio::test]
+async fn what_is_named_beforehand_is_shown_at_zero_from_the_start() {
+    let (metrics, _guard) = Metrics::record();
+    let builder = Locker::builder().names(["nightly", "report:{tenant}"]);
+    let _locker = builder.in_memory();
+    for name in ["nightly", "report:{tenant}"] {
+        assert_eq!(metrics.counts(name), "");
+        let totals = metrics.totals.borrow();
+        // The histograms have no zero.
+        assert_eq!(totals.keys().filter(|(of, _)| of == name).count(), 7);
+    }
+}
+
 /// As when an exporter is installed after the first locks were had: what it did not see begin does
 /// not end before its eyes.
 #[tokio::test(start_paused = true)]

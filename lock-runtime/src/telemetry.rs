@@ -9,7 +9,7 @@ mod run;
 
 use crate::error::{LockError, LostReason};
 use crate::store::StoreError;
-pub(crate) use metrics::{Holding, Waiting, backend_error, describe, failed_release};
+pub(crate) use metrics::{Holding, Waiting, backend_error, describe, failed_release, show};
 pub(crate) use run::Run;
 
 /// What spans and metrics call a lock that was given no name. Not the empty text: to Prometheus, an

@@ -80,7 +80,7 @@ pub(crate) fn describe() {
 }
 
 /// Shows what was never counted at zero, so that a rate over it can be computed from the start.
-fn show(name: &'static str) {
+pub(crate) fn show(name: &'static str) {
     let recorder = with_recorder(|recorder| ptr::from_ref(recorder).addr());
     {
         let shown = SHOWN.read().unwrap_or_else(PoisonError::into_inner);

@@ -18,6 +18,8 @@ impl Holding {
 
 pub(crate) fn describe() {}
 
+pub(crate) fn show(_name: &'static str) {}
+
 pub(super) fn busy(_name: &'static str) {}
 
 pub(super) fn lost(_name: &'static str) {}
