@@ -162,8 +162,9 @@ async fn the_background_gives_up_when_the_key_is_gone_by_itself() {
     tokio::time::timeout(LIMIT, locker.shutdown())
         .await
         .expect("given up");
+    // The warning was told by the run.
     assert!(
-        logs.find(Level::WARN, "lock not released; its key stays")
+        logs.find(Level::DEBUG, "lock not released; its key stays")
             .is_some()
     );
 }

@@ -36,7 +36,7 @@ impl Order {
             counter: self.counter.clone(),
         };
         let locker = self.locker.clone();
-        LockGuard::new(Tenure::new(locker, entry, self.terms.ttl, Lease::current()))
+        LockGuard::new(Tenure::new(locker, entry, self.terms, Lease::current()))
     }
 
     /// The owner for the next attempt, after one that was not granted.
@@ -68,7 +68,7 @@ impl Order {
     }
 
     pub(crate) fn failed(&self, attempts: u32, started: Instant, error: StoreError) -> LockError {
-        telemetry::backend(self.terms.name);
+        telemetry::backend_error(self.terms.name);
         let (key, waited) = (Some(self.key()), started.elapsed());
         LockError::backend(key, "acquired", attempts, waited, error)
     }

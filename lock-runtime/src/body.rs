@@ -8,13 +8,12 @@ use std::task::{Context, Poll, ready};
 use futures_util::future::{BoxFuture, MaybeDone};
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
-use tracing::Span;
 
 use crate::error::{LockError, LostReason};
 use crate::guard::LockGuard;
 use crate::request::{LockRequest, OnLost};
-use crate::store::{Answer, Released};
-use crate::telemetry;
+use crate::store::{Answer, Released, StoreError};
+use crate::telemetry::Run;
 
 pin_project! {
     /// Acquires, polls the body while the lock is surely held, releases.
@@ -29,7 +28,17 @@ pin_project! {
         step: Step,
         on_lost: OnLost,
         // Around the body and all that is done for it.
-        run: Span,
+        run: Run,
+    }
+
+    impl<F: Future> PinnedDrop for Locked<F> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            // What the body says while it is dropped belongs to the run as well.
+            let _in_run = this.run.enter();
+            this.body.set(MaybeDone::Gone);
+            *this.step = Step::Done;
+        }
     }
 }
 
@@ -52,7 +61,7 @@ impl<F: Future> Locked<F> {
             body: MaybeDone::Future(body),
             cutoff: None,
             on_lost: request.lost_policy(),
-            run: Span::none(),
+            run: Run::none(),
             step: Step::Asked(request),
         }
     }
@@ -64,7 +73,7 @@ impl<F: Future> Future for Locked<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         if let Step::Asked(request) = this.step {
-            *this.run = request.span();
+            *this.run = request.start_run();
         }
         let _in_run = this.run.enter();
         loop {
@@ -76,11 +85,11 @@ impl<F: Future> Future for Locked<F> {
                 }
                 Step::Acquiring(acquire) => match ready!(acquire.as_mut().poll(cx)) {
                     Ok(guard) => {
-                        telemetry::acquired(this.run, &guard);
+                        this.run.acquired(&guard);
                         *this.step = Step::Held(guard);
                     }
                     Err(error) => {
-                        telemetry::failed(this.run, &error);
+                        this.run.failed(&error);
                         this.body.set(MaybeDone::Gone);
                         *this.step = Step::Done;
                         return Poll::Ready(Err(error));
@@ -88,9 +97,16 @@ impl<F: Future> Future for Locked<F> {
                 },
                 Step::Held(guard) => {
                     let body = this.body.as_mut();
-                    let ended = ready!(poll_held(guard, *this.on_lost, body, this.cutoff, cx));
+                    let ended = ready!(poll_held(
+                        guard,
+                        *this.on_lost,
+                        this.run,
+                        body,
+                        this.cutoff,
+                        cx
+                    ));
                     if ended.is_ok() {
-                        telemetry::ran(this.run, guard);
+                        this.run.ran();
                     }
                     match ended {
                         Ok(()) if guard.passed_on() => *this.step = Step::Done,
@@ -110,7 +126,7 @@ impl<F: Future> Future for Locked<F> {
                             guard.tenure.tell_loss(reason);
                             let key = guard.key().to_owned();
                             let error = LockError::Lost { key, reason };
-                            telemetry::failed(this.run, &error);
+                            this.run.failed(&error);
                             this.body.set(MaybeDone::Gone);
                             // Drops the guard, which releases in the background.
                             *this.step = Step::Done;
@@ -122,9 +138,8 @@ impl<F: Future> Future for Locked<F> {
                     let answer = ready!(answer.as_mut().poll(cx));
                     if let Step::Releasing { asked, guard, .. } =
                         mem::replace(this.step, Step::Done)
-                        && let Err(error) = guard.conclude(asked, answer)
                     {
-                        warn(&error);
+                        conclude(guard, asked, answer);
                     }
                 }
                 Step::Done => {
@@ -140,6 +155,7 @@ impl<F: Future> Future for Locked<F> {
 fn poll_held<F: Future>(
     guard: &LockGuard,
     on_lost: OnLost,
+    run: &Run,
     body: Pin<&mut MaybeDone<F>>,
     cutoff: &mut Option<Pin<Box<Sleep>>>,
     cx: &mut Context<'_>,
@@ -149,7 +165,7 @@ fn poll_held<F: Future>(
     {
         return Poll::Ready(Err(reason));
     }
-    if guard.enter(|| body.poll(cx)).is_ready() {
+    if run.in_body(|| guard.enter(|| body.poll(cx))).is_ready() {
         if let Some(reason) = guard.tenure.loss() {
             guard.tenure.tell_loss(reason);
         }
@@ -174,10 +190,19 @@ fn poll_held<F: Future>(
     }
 }
 
-fn warn(error: &LockError) {
-    tracing::warn!(
-        lock.key = error.key(),
-        error = error as &dyn std::error::Error,
-        "lock not released by its body's end"
-    );
+/// Ends the release, whose failure must not mask what the body returned.
+fn conclude(guard: LockGuard, asked: Instant, answer: Result<Released, StoreError>) {
+    let loss_is_known = guard.tenure.loss_is_told();
+    match guard.conclude(asked, answer) {
+        Ok(()) => {}
+        // The body went on without its lock, and the log has been told why.
+        Err(error) if error.is_not_held() && loss_is_known => {
+            tracing::debug!(lock.key = error.key(), "{error}");
+        }
+        Err(error) => tracing::warn!(
+            lock.key = error.key(),
+            error = &error as &dyn std::error::Error,
+            "lock not released by its body's end"
+        ),
+    }
 }

@@ -13,6 +13,7 @@ use crate::store::memory::MemoryStore;
 #[cfg(feature = "sentinel")]
 use crate::store::redis::Login;
 use crate::store::redis::{RedisStore, Replicas, Servers, Timeouts, Tls};
+use crate::telemetry;
 
 /// Settings of a [`Locker`], from [`Locker::builder`].
 ///
@@ -30,6 +31,7 @@ pub struct LockerBuilder {
     prefix: String,
     owner: Option<String>,
     default_ttl: Duration,
+    names: Vec<&'static str>,
     pub(crate) timeouts: Timeouts,
     server_timeout: Duration,
     replicas: Option<Replicas>,
@@ -44,6 +46,7 @@ impl Default for LockerBuilder {
             prefix: String::new(),
             owner: None,
             default_ttl: Duration::from_secs(30),
+            names: Vec::new(),
             timeouts: Timeouts {
                 connection: Duration::from_secs(2),
                 response: Duration::from_secs(1),
@@ -74,6 +77,17 @@ impl LockerBuilder {
     /// The ttl of requests that give none, at least 10 ms. By default 30 s.
     pub fn default_ttl(mut self, ttl: Duration) -> Self {
         self.default_ttl = ttl;
+        self
+    }
+
+    /// Shows the metrics of locks with these names at zero from now on, rather than from the first
+    /// request for each; without the cargo feature `metrics`, it does nothing.
+    ///
+    /// For locks that are wanted seldom, such as a nightly job's: a rate does not see a count that
+    /// was never seen before it was one. The name of an annotated function's lock is the template
+    /// of its key, that of others is what [`LockRequest::name`](crate::LockRequest::name) gives.
+    pub fn names(mut self, names: impl IntoIterator<Item = &'static str>) -> Self {
+        self.names.extend(names);
         self
     }
 
@@ -206,6 +220,10 @@ impl LockerBuilder {
 
     fn build(self, store: Arc<dyn Store>) -> Locker {
         let settle = self.timeouts.response + self.confirming();
+        telemetry::describe();
+        for name in &self.names {
+            telemetry::show(name);
+        }
         let settings = Settings {
             prefix: self.prefix,
             owner: self.owner.unwrap_or_else(host_and_process),

@@ -31,12 +31,10 @@ pub struct LockGuard {
     turn: Option<Turn>,
 }
 
-/// How the lock was got, and since when it is had.
+/// How the lock was got, while it is had.
 struct Turn {
     attempts: u32,
     waited: Duration,
-    since: Instant,
-    name: &'static str,
     _holding: Holding,
 }
 
@@ -52,14 +50,10 @@ impl LockGuard {
 
     /// The lock is had, after so many attempts since the request.
     pub(crate) fn begun(mut self, order: &Order, attempts: u32, requested: Instant) -> Self {
-        let since = Instant::now();
-        let name = order.terms.name;
         self.turn = Some(Turn {
             attempts,
-            waited: since - requested,
-            since,
-            name,
-            _holding: Holding::new(name),
+            waited: requested.elapsed(),
+            _holding: Holding::new(order.terms.name),
         });
         self
     }
@@ -79,8 +73,8 @@ impl LockGuard {
         self.lease.accept(order.terms).then_some(self)
     }
 
-    /// How many attempts the request took; none when another holder in this process passed the
-    /// lock on.
+    /// How many attempts the request made; none when another holder in this process passed the
+    /// lock on before it made one.
     #[must_use]
     pub fn attempts(&self) -> u32 {
         self.turn.as_ref().map_or(0, |turn| turn.attempts)
@@ -92,11 +86,6 @@ impl LockGuard {
         self.turn
             .as_ref()
             .map_or(Duration::ZERO, |turn| turn.waited)
-    }
-
-    pub(crate) fn held_for(&self) -> Duration {
-        let since = self.turn.as_ref().map(|turn| turn.since);
-        since.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
     /// The lease of this lock, to pass on.
@@ -143,13 +132,20 @@ impl LockGuard {
         asked: Instant,
         answer: Result<Released, StoreError>,
     ) -> Result<(), LockError> {
-        let name = self.turn.as_ref().map_or("", |turn| turn.name);
-        if !matches!(answer, Ok(Released::Done)) {
-            telemetry::release_failed(name);
+        let tenure = &self.lease.tenure;
+        match &answer {
+            Ok(Released::Done) => {}
+            Ok(Released::Gone | Released::TakenOver) => {
+                tenure.release_failed();
+                tenure.found_lost();
+            }
+            Err(_) => {
+                tenure.release_failed();
+                telemetry::backend_error(tenure.name());
+            }
         }
         let taken_over = match answer {
             Ok(answer) => {
-                let tenure = &self.lease.tenure;
                 tenure.end();
                 let locker = &tenure.locker;
                 locker.queue().vacate(tenure, tenure.was_passed_on());
@@ -201,12 +197,17 @@ impl Drop for LockGuard {
             return;
         }
         let tenure = &self.lease.tenure;
-        let Some(leftover) = tenure.abandon() else {
+        let Some(mut leftover) = tenure.abandon() else {
             return;
         };
+        // One that was passed on to a caller who has left was never had.
+        leftover.held &= self.turn.is_some();
         let locker = &tenure.locker;
         let keep = rest(leftover.keep_until);
-        if locker.store().release_now(&tenure.entry, keep).is_some() {
+        if let Some(answer) = locker.store().release_now(&tenure.entry, keep) {
+            if leftover.held && answer != Released::Done {
+                tenure.was_not_there(answer);
+            }
             locker.queue().vacate(tenure, tenure.was_passed_on());
         } else {
             let runtime = Handle::try_current().ok().or_else(|| self.runtime.take());

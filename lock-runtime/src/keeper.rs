@@ -19,7 +19,8 @@ use tokio::time::{Instant, sleep};
 use tokio_util::time::{DelayQueue, delay_queue};
 
 use crate::backoff::Backoff;
-use crate::store::{Extension, Released, Store};
+use crate::store::{Extension, Released, Store, StoreError};
+use crate::telemetry;
 use crate::tenure::{Leftover, Tenure, rest};
 
 /// The pauses between attempts at a release that nobody awaits.
@@ -286,9 +287,11 @@ impl Task {
                 }
             }
             Err(error) if error.may_pass => {
+                telemetry::backend_error(tenure.name());
                 tracing::debug!(lock.key = tenure.key(), %error, "lock not extended yet");
             }
             Err(error) => {
+                telemetry::backend_error(tenure.name());
                 tracing::warn!(
                     lock.key = tenure.key(),
                     error = &error as &dyn std::error::Error,
@@ -359,32 +362,49 @@ impl Release {
             in_doubt_until,
             expires,
             keep_until,
+            held,
         } = self.leftover;
         let settled = in_doubt_until.unwrap_or_else(Instant::now);
         let key = self.tenure.key();
         let (from, cap) = RELEASE_PAUSES;
         let mut pauses = Backoff::exponential(from, cap).pauses();
+        let mut first = true;
         loop {
             let asked = Instant::now();
             let entry = Arc::clone(&self.tenure.entry);
             let mut pause = pauses.next().unwrap_or(cap);
             match self.shared.store.release(entry, rest(keep_until)).await {
                 Ok(Released::Done) => return,
-                Ok(_) if asked >= settled => return,
+                Ok(answer) if asked >= settled => {
+                    // After an answer that was lost, the key may be gone by this very release.
+                    if held && first {
+                        self.tenure.was_not_there(answer);
+                    }
+                    return;
+                }
                 Ok(_) => pause = pause.min(settled.saturating_duration_since(Instant::now())),
                 Err(error) if error.may_pass && Instant::now() + pause < expires => {
                     tracing::debug!(lock.key = key, %error, "lock not released yet");
                 }
                 Err(error) => {
-                    tracing::warn!(
-                        lock.key = key,
-                        error = &error as &dyn std::error::Error,
-                        "lock not released; its key stays until its ttl is over"
-                    );
+                    self.give_up(&error);
                     return;
                 }
             }
+            first = false;
             sleep(pause).await;
+        }
+    }
+
+    fn give_up(&self, error: &StoreError) {
+        let (key, error) = (self.tenure.key(), error as &dyn std::error::Error);
+        let text = "lock not released; its key stays until its ttl is over";
+        if self.tenure.release_failed() {
+            telemetry::backend_error(self.tenure.name());
+            tracing::warn!(lock.key = key, error, "{text}");
+        } else {
+            // The holder or the log has been told that the release failed.
+            tracing::debug!(lock.key = key, error, "{text}");
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::error::LockError;
 use crate::error::LostReason;
 use crate::locker::Locker;
 use crate::store::Extension;
+use crate::telemetry;
 use crate::tenure::{State, Tenure, Terms};
 use crate::token::{FencingToken, TOKEN_LEN};
 
@@ -191,6 +192,7 @@ impl Lease {
         match answer {
             Some(Ok(answer)) => tenure.extended(ttl, answer).map_err(lost)?,
             Some(Err(error)) => {
+                telemetry::backend_error(tenure.name());
                 let waited = asked.elapsed();
                 return Err(LockError::backend(
                     Some(self.key()),

@@ -13,7 +13,6 @@ use crate::queue::Queue;
 use crate::request::LockRequest;
 use crate::store::Store;
 use crate::store::redis::Servers;
-use crate::telemetry;
 use crate::token::TOKEN_LEN;
 
 static INSTALLED: OnceLock<Locker> = OnceLock::new();
@@ -60,7 +59,6 @@ pub(crate) struct Settings {
 impl Locker {
     /// `settle` is how long a command may be under way before it is given up.
     pub(crate) fn new(store: Arc<dyn Store>, settings: Settings, settle: Duration) -> Self {
-        telemetry::describe();
         Self {
             inner: Arc::new(Inner {
                 keeper: Keeper::new(Arc::clone(&store), settle),

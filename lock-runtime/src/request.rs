@@ -4,7 +4,6 @@ use std::future::{Future, ready};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use tracing::Span;
 
 use crate::acquire::{Order, acquire};
 use crate::backoff::Backoff;
@@ -14,7 +13,7 @@ use crate::guard::LockGuard;
 use crate::key::Key;
 use crate::lease::Lease;
 use crate::locker::{Locker, NoLocker};
-use crate::telemetry;
+use crate::telemetry::{Run, UNNAMED};
 use crate::tenure::Terms;
 use crate::waiting::wait;
 
@@ -100,7 +99,7 @@ impl LockRequest {
             min_hold: None,
             on_lost: OnLost::Cancel,
             fenced: false,
-            name: "",
+            name: UNNAMED,
         };
         Self {
             wish: Box::new(wish),
@@ -265,8 +264,8 @@ impl LockRequest {
         Locked::new(self, body)
     }
 
-    pub(crate) fn span(&self) -> Span {
-        telemetry::run(&self.wish.key, self.wish.name)
+    pub(crate) fn start_run(&self) -> Run {
+        Run::start(&self.wish.key, self.wish.name)
     }
 
     pub(crate) fn lost_policy(&self) -> OnLost {

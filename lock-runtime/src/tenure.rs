@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::error::LostReason;
 use crate::lease::Lease;
 use crate::locker::Locker;
-use crate::store::{Entry, Extended};
+use crate::store::{Entry, Extended, Released};
 use crate::telemetry;
 use state::{Phase, deadline, drift};
 pub(crate) use state::{State, Terms};
@@ -34,12 +34,14 @@ pub(crate) struct Leftover {
     pub(crate) expires: Instant,
     /// Until when `min_hold` keeps it.
     pub(crate) keep_until: Option<Instant>,
+    /// Whether it has to be there, as far as anyone was told.
+    pub(crate) held: bool,
 }
 
 impl Tenure {
-    pub(crate) fn new(locker: Locker, entry: Entry, ttl: Duration, outer: Option<Lease>) -> Self {
+    pub(crate) fn new(locker: Locker, entry: Entry, terms: Terms, outer: Option<Lease>) -> Self {
         Self {
-            state: Mutex::new(State::new(ttl, outer)),
+            state: Mutex::new(State::new(terms, outer)),
             locker,
             entry: Arc::new(entry),
             lost: Notify::new(),
@@ -78,6 +80,7 @@ impl Tenure {
             in_doubt_until: Some(in_doubt_until),
             expires: in_doubt_until + state.ttl,
             keep_until: state.keep_until,
+            held: false,
         })
     }
 
@@ -172,6 +175,52 @@ impl Tenure {
         }
     }
 
+    /// Whether the log was told that the holder has lost the lock.
+    pub(crate) fn loss_is_told(&self) -> bool {
+        self.state().loss_told
+    }
+
+    /// The release, whose caller is told, has not found the key.
+    pub(crate) fn found_lost(&self) {
+        let mut state = self.state();
+        if !state.loss_told {
+            state.loss_told = true;
+            telemetry::found_lost(state.name);
+        }
+    }
+
+    /// A release that nobody awaits has not found the key of a lock that was held.
+    pub(crate) fn was_not_there(&self, answer: Released) {
+        let state = self.state();
+        if state.loss_told {
+            return;
+        }
+        let reason = match answer {
+            _ if Instant::now() >= state.confirmed => LostReason::Expired,
+            Released::TakenOver => LostReason::TakenOver,
+            Released::Gone | Released::Done => LostReason::Deleted,
+        };
+        drop(state);
+        self.tell_loss(reason);
+        self.release_failed();
+    }
+
+    /// Counts a release that failed, once for each holder. True if this is the first word of it.
+    pub(crate) fn release_failed(&self) -> bool {
+        let mut state = self.state();
+        let first = !state.release_failed;
+        if first {
+            state.release_failed = true;
+            telemetry::failed_release(state.name);
+        }
+        first
+    }
+
+    /// What spans and metrics call the lock.
+    pub(crate) fn name(&self) -> &'static str {
+        self.state().name
+    }
+
     /// When the keeper has to extend it next, were it extended at `since`; `None` when it need not.
     ///
     /// A quarter of the ttl after the last extension: then a break of two thirds of the ttl, even
@@ -225,6 +274,7 @@ impl Tenure {
                 },
                 expires: state.confirmed + drift(state.ttl),
                 keep_until: state.keep_until,
+                held: state.phase == Phase::Held,
             };
             (state.phase, leftover)
         };

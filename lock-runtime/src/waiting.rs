@@ -13,6 +13,7 @@ use crate::error::LockError;
 use crate::guard::LockGuard;
 use crate::queue::{Call, Place, Queue};
 use crate::store::{Alert, Asking, Holder, StoreError};
+use crate::telemetry;
 
 /// Redis rounds what is left of a ttl down to whole milliseconds.
 const EXPIRY_GRAIN: Duration = Duration::from_millis(1);
@@ -126,6 +127,10 @@ async fn ask(
                 again
             }
             Attempt::Failed(error) if error.may_pass => {
+                // Once for each time of trouble; whoever has a limit is told at its end.
+                if until.is_none() && !matches!(last, Last::Failed(_)) {
+                    telemetry::waits_for_store(order.terms.name, order.key(), &error);
+                }
                 place.set_trouble(Some(error.clone()));
                 last = Last::Failed(error);
                 pauses.next().map(|pause| Instant::now() + pause)

@@ -3,12 +3,14 @@
 //! They are labelled by the name of the lock, which is the template of its key: keys have no end.
 
 use std::collections::HashSet;
+use std::ptr;
 use std::sync::{LazyLock, PoisonError, RwLock};
-use std::time::Instant;
 
 use ::metrics::{
-    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+    Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge,
+    histogram, with_recorder,
 };
+use tokio::time::Instant;
 
 const ACQUIRED: &str = "redis_locked_acquired_total";
 const BUSY: &str = "redis_locked_busy_total";
@@ -22,12 +24,23 @@ const WAITING_NOW: &str = "redis_locked_waiting";
 
 const LABEL: &str = "lock.name";
 
-/// The names that were shown at zero already.
-static SHOWN: LazyLock<RwLock<HashSet<&'static str>>> = LazyLock::new(RwLock::default);
+/// What was shown to which recorder: one that is installed late has seen nothing.
+static SHOWN: LazyLock<RwLock<Shown>> = LazyLock::new(RwLock::default);
+
+#[derive(Default)]
+struct Shown {
+    /// Where the recorder lies.
+    recorder: usize,
+    names: HashSet<&'static str>,
+}
 
 /// Tells the recorder what the metrics mean.
 pub(crate) fn describe() {
-    describe_counter!(ACQUIRED, Unit::Count, "Locks acquired");
+    describe_counter!(
+        ACQUIRED,
+        Unit::Count,
+        "Locks acquired, those passed on by another task of the process too"
+    );
     describe_counter!(
         BUSY,
         Unit::Count,
@@ -37,20 +50,28 @@ pub(crate) fn describe() {
     describe_counter!(
         BACKEND_ERRORS,
         Unit::Count,
-        "Requests that failed because of the store"
+        "Requests and releases given up, and extensions that failed, because of the store"
     );
     describe_counter!(
         FAILED_RELEASES,
         Unit::Count,
-        "Releases that did not find the lock, or the store"
+        "Releases that found the lock gone, or were given up because of the store"
     );
     describe_histogram!(
         WAITED,
         Unit::Seconds,
-        "From the request to its lock, or to its failure"
+        "From the request to its lock, its failure or its end by the caller"
     );
-    describe_histogram!(HELD, Unit::Seconds, "From the lock to its release");
-    describe_gauge!(HELD_NOW, Unit::Count, "Locks held now by this process");
+    describe_histogram!(
+        HELD,
+        Unit::Seconds,
+        "From the lock to the end of its release"
+    );
+    describe_gauge!(
+        HELD_NOW,
+        Unit::Count,
+        "Locks that this process has acquired and not released yet"
+    );
     describe_gauge!(
         WAITING_NOW,
         Unit::Count,
@@ -59,12 +80,15 @@ pub(crate) fn describe() {
 }
 
 /// Shows what was never counted at zero, so that a rate over it can be computed from the start.
-fn show(name: &'static str) {
-    let shown = SHOWN.read().unwrap_or_else(PoisonError::into_inner);
-    if shown.contains(name) {
-        return;
+pub(crate) fn show(name: &'static str) {
+    let recorder = with_recorder(|recorder| ptr::from_ref(recorder).addr());
+    {
+        let shown = SHOWN.read().unwrap_or_else(PoisonError::into_inner);
+        if shown.recorder == recorder && shown.names.contains(name) {
+            return;
+        }
     }
-    drop(shown);
+    describe();
     for metric in [ACQUIRED, BUSY, LOST, BACKEND_ERRORS, FAILED_RELEASES] {
         counter!(metric, LABEL => name).increment(0);
     }
@@ -72,54 +96,69 @@ fn show(name: &'static str) {
         gauge!(metric, LABEL => name).increment(0.0);
     }
     let mut shown = SHOWN.write().unwrap_or_else(PoisonError::into_inner);
-    shown.insert(name);
+    if shown.recorder != recorder {
+        shown.recorder = recorder;
+        shown.names.clear();
+    }
+    shown.names.insert(name);
 }
 
 /// A request while it tries or waits.
 pub(crate) struct Waiting {
-    name: &'static str,
-    since: Instant,
+    _ongoing: Ongoing,
 }
 
 impl Waiting {
     pub(crate) fn new(name: &'static str) -> Self {
         show(name);
-        gauge!(WAITING_NOW, LABEL => name).increment(1.0);
-        Self {
-            name,
-            since: Instant::now(),
-        }
-    }
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        gauge!(WAITING_NOW, LABEL => self.name).decrement(1.0);
-        histogram!(WAITED, LABEL => self.name).record(self.since.elapsed());
+        let ongoing = Ongoing::new(
+            gauge!(WAITING_NOW, LABEL => name),
+            histogram!(WAITED, LABEL => name),
+        );
+        Self { _ongoing: ongoing }
     }
 }
 
 /// A lock while it is held.
 pub(crate) struct Holding {
-    name: &'static str,
-    since: Instant,
+    _ongoing: Ongoing,
 }
 
 impl Holding {
     pub(crate) fn new(name: &'static str) -> Self {
         counter!(ACQUIRED, LABEL => name).increment(1);
-        gauge!(HELD_NOW, LABEL => name).increment(1.0);
+        let ongoing = Ongoing::new(
+            gauge!(HELD_NOW, LABEL => name),
+            histogram!(HELD, LABEL => name),
+        );
+        Self { _ongoing: ongoing }
+    }
+}
+
+/// Counted among those of now until it is dropped, and then by how long it took.
+///
+/// It keeps the recorder's handles, so that one recorder sees both ends.
+struct Ongoing {
+    now: Gauge,
+    took: Histogram,
+    since: Instant,
+}
+
+impl Ongoing {
+    fn new(now: Gauge, took: Histogram) -> Self {
+        now.increment(1.0);
         Self {
-            name,
+            now,
+            took,
             since: Instant::now(),
         }
     }
 }
 
-impl Drop for Holding {
+impl Drop for Ongoing {
     fn drop(&mut self) {
-        gauge!(HELD_NOW, LABEL => self.name).decrement(1.0);
-        histogram!(HELD, LABEL => self.name).record(self.since.elapsed());
+        self.now.decrement(1.0);
+        self.took.record(self.since.elapsed());
     }
 }
 
@@ -131,10 +170,10 @@ pub(super) fn lost(name: &'static str) {
     counter!(LOST, LABEL => name).increment(1);
 }
 
-pub(super) fn backend_error(name: &'static str) {
+pub(crate) fn backend_error(name: &'static str) {
     counter!(BACKEND_ERRORS, LABEL => name).increment(1);
 }
 
-pub(super) fn failed_release(name: &'static str) {
+pub(crate) fn failed_release(name: &'static str) {
     counter!(FAILED_RELEASES, LABEL => name).increment(1);
 }

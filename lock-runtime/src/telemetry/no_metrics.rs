@@ -18,10 +18,12 @@ impl Holding {
 
 pub(crate) fn describe() {}
 
+pub(crate) fn show(_name: &'static str) {}
+
 pub(super) fn busy(_name: &'static str) {}
 
 pub(super) fn lost(_name: &'static str) {}
 
-pub(super) fn backend_error(_name: &'static str) {}
+pub(crate) fn backend_error(_name: &'static str) {}
 
-pub(super) fn failed_release(_name: &'static str) {}
+pub(crate) fn failed_release(_name: &'static str) {}

@@ -58,6 +58,8 @@ pub(crate) struct State {
     pub(super) name: &'static str,
     /// Whether the log was told that the holder has lost the lock.
     pub(super) loss_told: bool,
+    /// Whether a release has failed that the holder or the log was told of.
+    pub(super) release_failed: bool,
     /// Whether the keeper was told to watch it.
     pub(super) watched: bool,
     /// Where the keeper finds it.
@@ -100,13 +102,13 @@ pub(super) fn drift(ttl: Duration) -> Duration {
 }
 
 impl State {
-    pub(super) fn new(ttl: Duration, outer: Option<Lease>) -> Self {
+    pub(super) fn new(terms: Terms, outer: Option<Lease>) -> Self {
         let now = Instant::now();
         Self {
             phase: Phase::Unasked,
             turn: 0,
             began: now,
-            ttl,
+            ttl: terms.ttl,
             confirmed: now,
             wanted: None,
             limit: None,
@@ -115,8 +117,9 @@ impl State {
             fence: None,
             body: None,
             outer,
-            name: "",
+            name: terms.name,
             loss_told: false,
+            release_failed: false,
             watched: false,
             timer: None,
         }
@@ -174,6 +177,7 @@ impl State {
     pub(super) fn begin_turn(&mut self, since: Instant, terms: Terms) {
         self.name = terms.name;
         self.loss_told = false;
+        self.release_failed = false;
         self.ttl = terms.ttl;
         self.limit = terms.max_hold.map(|max_hold| since + max_hold);
         self.wanted = if terms.renew {

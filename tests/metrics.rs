@@ -1,0 +1,374 @@
+//! Every metric, as the recorder of the crate `metrics` gets to see it.
+
+mod common;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::future::pending;
+use std::time::Duration;
+
+use common::{LIMIT, redis};
+use metrics::{LocalRecorderGuard, Unit};
+use metrics_util::MetricKind;
+use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
+use redis_locked::{LockError, LockRequest, Locker, redis_locked};
+use redis_locked_test_support::until;
+use tokio::time::{sleep, timeout};
+
+const TTL: Duration = Duration::from_secs(5);
+
+/// So short that the background soon gives up on a dead server.
+const BRIEF: Duration = Duration::from_millis(400);
+
+/// What this thread's recorder has seen so far.
+struct Metrics {
+    snapshotter: Snapshotter,
+    /// By name and metric; a snapshot takes away what it shows.
+    totals: RefCell<BTreeMap<(String, String), f64>>,
+}
+
+impl Metrics {
+    fn record() -> (Self, LocalRecorderGuard<'static>) {
+        // Leaked, so that no two recorders lie at the same place.
+        let recorder: &'static DebuggingRecorder = Box::leak(Box::default());
+        let metrics = Self {
+            snapshotter: recorder.snapshotter(),
+            totals: RefCell::default(),
+        };
+        (metrics, metrics::set_default_local_recorder(recorder))
+    }
+
+    fn look(&self) {
+        let mut totals = self.totals.borrow_mut();
+        for (key, _, _, value) in self.snapshotter.snapshot().into_vec() {
+            let labels: Vec<_> = key.key().labels().collect();
+            assert_eq!(labels.len(), 1, "{key:?}");
+            assert_eq!(labels[0].key(), "lock.name");
+            let metric = key.key().name().trim_start_matches("redis_locked_");
+            let mut add = |metric: String, value: f64| {
+                let name = labels[0].value().to_owned();
+                *totals.entry((name, metric)).or_default() += value;
+            };
+            match value {
+                DebugValue::Counter(count) => {
+                    let count = u32::try_from(count).expect("few");
+                    add(metric.into(), f64::from(count));
+                }
+                DebugValue::Gauge(level) => add(metric.into(), level.0),
+                DebugValue::Histogram(values) => {
+                    let count = u32::try_from(values.len()).expect("few");
+                    add(format!("{metric}_count"), f64::from(count));
+                    let sum: f64 = values.iter().map(|value| value.0).sum();
+                    add(metric.into(), sum);
+                }
+            }
+        }
+    }
+
+    /// What was counted for this name and how many are held or waiting now, unless it is none.
+    fn counts(&self, name: &str) -> String {
+        self.look();
+        let totals = self.totals.borrow();
+        let counts = totals.iter().filter(|((of, metric), value)| {
+            of == name && !metric.ends_with("_seconds") && **value != 0.0
+        });
+        let counts: Vec<_> = counts
+            .map(|((_, metric), value)| format!("{metric} {value}"))
+            .collect();
+        counts.join(", ")
+    }
+
+    /// How much time was recorded for this name, in all.
+    fn time(&self, name: &str, metric: &str) -> Duration {
+        self.look();
+        let totals = self.totals.borrow();
+        let seconds = totals.get(&(name.to_owned(), format!("{metric}_seconds")));
+        Duration::from_secs_f64(*seconds.expect("recorded"))
+    }
+}
+
+fn request(locker: &Locker, name: &'static str) -> LockRequest {
+    locker.lock("report:7").ttl(TTL).name(name)
+}
+
+#[redis_locked(key = "report:{tenant}", ttl = TTL)]
+async fn report(tenant: u32, takes: Duration) -> Result<(), LockError> {
+    sleep(takes).await;
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_are_described_and_shown_at_zero_from_the_first_request() {
+    let (metrics, _guard) = Metrics::record();
+    let locker = Locker::in_memory();
+    let before = metrics.snapshotter.snapshot().into_vec();
+    assert!(before.is_empty(), "the names are not known yet");
+    locker.scope(report(7, Duration::ZERO)).await.expect("free");
+    let seen = metrics.snapshotter.snapshot().into_vec();
+    let mut seen: Vec<_> = seen
+        .iter()
+        .map(|(key, unit, help, _)| {
+            assert!(help.as_ref().is_some_and(|help| help.len() > 10));
+            let name = key.key().name().strip_prefix("redis_locked_");
+            (name.expect("a prefix"), key.kind(), unit.expect("a unit"))
+        })
+        .collect();
+    seen.sort_by_key(|(name, ..)| *name);
+    let expected = [
+        ("acquired_total", MetricKind::Counter, Unit::Count),
+        ("backend_errors_total", MetricKind::Counter, Unit::Count),
+        ("busy_total", MetricKind::Counter, Unit::Count),
+        ("failed_releases_total", MetricKind::Counter, Unit::Count),
+        ("held", MetricKind::Gauge, Unit::Count),
+        ("held_seconds", MetricKind::Histogram, Unit::Seconds),
+        ("lost_total", MetricKind::Counter, Unit::Count),
+        ("waited_seconds", MetricKind::Histogram, Unit::Seconds),
+        ("waiting", MetricKind::Gauge, Unit::Count),
+    ];
+    assert_eq!(seen, expected);
+}
+
+#[tokio::test]
+async fn what_is_named_beforehand_is_shown_at_zero_from_the_start() {
+    let (metrics, _guard) = Metrics::record();
+    let builder = Locker::builder().names(["nightly", "report:{tenant}"]);
+    let _locker = builder.in_memory();
+    for name in ["nightly", "report:{tenant}"] {
+        assert_eq!(metrics.counts(name), "");
+        let totals = metrics.totals.borrow();
+        // The histograms have no zero.
+        assert_eq!(totals.keys().filter(|(of, _)| of == name).count(), 7);
+    }
+}
+
+/// As when an exporter is installed after the first locks were had: what it did not see begin does
+/// not end before its eyes.
+#[tokio::test(start_paused = true)]
+async fn a_recorder_that_is_installed_late_is_shown_all_the_same() {
+    let locker = Locker::in_memory();
+    let unseen = request(&locker, "late").acquire().await.expect("free");
+    let (metrics, _guard) = Metrics::record();
+    let busy = request(&locker, "late").acquire().await;
+    busy.expect_err("held");
+    unseen.release().await.expect("ours");
+    assert_eq!(
+        metrics.counts("late"),
+        "busy_total 1, waited_seconds_count 1"
+    );
+    let lost = ("late".to_owned(), "lost_total".to_owned());
+    assert!(metrics.totals.borrow().contains_key(&lost));
+    let seen = metrics.snapshotter.snapshot().into_vec();
+    assert!(seen.iter().all(|(_, _, help, _)| help.is_some()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_annotated_function_counts_by_its_template() {
+    let (metrics, _guard) = Metrics::record();
+    let locker = Locker::in_memory();
+    for tenant in 0..3 {
+        let ran = locker.scope(report(tenant, Duration::from_secs(2))).await;
+        ran.expect("free");
+    }
+    let name = "report:{tenant}";
+    assert_eq!(
+        metrics.counts(name),
+        "acquired_total 3, held_seconds_count 3, waited_seconds_count 3"
+    );
+    assert_eq!(metrics.time(name, "held"), Duration::from_secs(6));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_without_a_name() {
+    let (metrics, _guard) = Metrics::record();
+    let held = Locker::in_memory().lock("report:7").acquire().await;
+    assert_eq!(
+        metrics.counts("unnamed"),
+        "acquired_total 1, held 1, waited_seconds_count 1"
+    );
+    drop(held);
+}
+
+#[tokio::test(start_paused = true)]
+async fn busy_and_waiting() {
+    let (metrics, _guard) = Metrics::record();
+    let locker = Locker::in_memory();
+    let held = request(&locker, "first").acquire().await.expect("free");
+
+    let retrying = request(&locker, "busy").retries(1).backoff(TTL / 10);
+    retrying.acquire().await.expect_err("held");
+    assert_eq!(
+        metrics.counts("busy"),
+        "busy_total 1, waited_seconds_count 1"
+    );
+    assert_eq!(metrics.time("busy", "waited"), Duration::from_millis(500));
+
+    let mut waiting = Box::pin(request(&locker, "left").wait_forever().acquire());
+    let soon = timeout(TTL / 10, waiting.as_mut()).await;
+    soon.expect_err("held");
+    assert_eq!(metrics.counts("left"), "waiting 1");
+    // A caller who leaves: neither busy nor an error.
+    drop(waiting);
+    assert_eq!(metrics.counts("left"), "waited_seconds_count 1");
+    assert_eq!(metrics.time("left", "waited"), Duration::from_millis(500));
+
+    assert_eq!(
+        metrics.counts("first"),
+        "acquired_total 1, held 1, waited_seconds_count 1"
+    );
+    held.release().await.expect("ours");
+    assert_eq!(
+        metrics.counts("first"),
+        "acquired_total 1, held_seconds_count 1, waited_seconds_count 1"
+    );
+    assert_eq!(metrics.time("first", "held"), Duration::from_secs(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lock_that_is_passed_on_is_acquired_and_held_by_each() {
+    let (metrics, _guard) = Metrics::record();
+    let locker = Locker::in_memory();
+    let mut line = Vec::new();
+    for name in ["one", "two"] {
+        let run = request(&locker, name).wait_forever();
+        let body = async { sleep(Duration::from_millis(10)).await };
+        line.push(tokio::spawn(run.run(body)));
+    }
+    for run in line {
+        run.await.expect("no panic").expect("its turn");
+    }
+    for name in ["one", "two"] {
+        assert_eq!(
+            metrics.counts(name),
+            "acquired_total 1, held_seconds_count 1, waited_seconds_count 1"
+        );
+        assert_eq!(metrics.time(name, "held"), Duration::from_millis(10));
+    }
+    assert_eq!(metrics.time("two", "waited"), Duration::from_millis(10));
+}
+
+const LOST: &str = "acquired_total 1, held_seconds_count 1, lost_total 1, waited_seconds_count 1";
+
+/// The same, found out by a release.
+const LOST_BEFORE_RELEASE: &str = "acquired_total 1, failed_releases_total 1, \
+                                   held_seconds_count 1, lost_total 1, waited_seconds_count 1";
+
+#[tokio::test(start_paused = true)]
+async fn a_loss_is_counted_once_whoever_finds_out() {
+    let (metrics, _guard) = Metrics::record();
+    let locker = Locker::in_memory();
+    let cut_off = request(&locker, "body").run(sleep(TTL * 2));
+    cut_off.await.expect_err("too long");
+    assert_eq!(metrics.counts("body"), LOST);
+
+    let late = request(&locker, "release").acquire().await.expect("free");
+    sleep(TTL * 2).await;
+    late.release().await.expect_err("gone");
+    assert_eq!(metrics.counts("release"), LOST_BEFORE_RELEASE);
+
+    let late = request(&locker, "drop").acquire().await.expect("free");
+    sleep(TTL * 2).await;
+    drop(late);
+    assert_eq!(metrics.counts("drop"), LOST_BEFORE_RELEASE);
+}
+
+#[tokio::test]
+async fn a_loss_that_redis_tells_of_is_counted_once() {
+    let (server, locker) = redis().await;
+    let (metrics, _guard) = Metrics::record();
+    let body = async {
+        server.del("report:7").await;
+        pending::<()>().await;
+    };
+    let renewed = request(&locker, "keeper").ttl(BRIEF).renew();
+    renewed.run(body).await.expect_err("deleted");
+    assert_eq!(metrics.counts("keeper"), LOST);
+
+    let renewed = request(&locker, "guard").ttl(BRIEF).renew();
+    let guard = renewed.acquire().await.expect("free");
+    server.del("report:7").await;
+    guard.lost().await;
+    drop(guard);
+    locker.shutdown().await;
+    assert_eq!(metrics.counts("guard"), LOST);
+
+    let body = async { assert!(server.del("report:7").await) };
+    let ran = request(&locker, "release").run(body).await;
+    ran.expect("its own result");
+    assert_eq!(metrics.counts("release"), LOST_BEFORE_RELEASE);
+
+    let guard = request(&locker, "background").acquire().await;
+    server.del("report:7").await;
+    drop(guard.expect("free"));
+    locker.shutdown().await;
+    assert_eq!(metrics.counts("background"), LOST_BEFORE_RELEASE);
+}
+
+#[tokio::test]
+async fn each_request_that_a_dead_server_fails_is_counted_once() {
+    let (server, locker) = redis().await;
+    server.kill();
+    let (metrics, _guard) = Metrics::record();
+    let requests = [
+        request(&locker, "once"),
+        request(&locker, "again").retries(2).backoff(BRIEF / 100),
+        request(&locker, "waiting").wait(BRIEF),
+    ];
+    for request in requests {
+        assert!(request.acquire().await.expect_err("dead").is_backend());
+    }
+    for name in ["once", "again", "waiting"] {
+        assert_eq!(
+            metrics.counts(name),
+            "backend_errors_total 1, waited_seconds_count 1"
+        );
+    }
+}
+
+#[tokio::test]
+async fn each_release_that_a_dead_server_fails_is_counted_once() {
+    const FAILED: &str = "acquired_total 1, backend_errors_total 1, failed_releases_total 1, \
+                          held_seconds_count 1, waited_seconds_count 1";
+    let (server, locker) = redis().await;
+    let (metrics, _guard) = Metrics::record();
+    let ran = request(&locker, "run").ttl(BRIEF);
+    ran.run(async { server.kill() }).await.expect("its result");
+    assert_eq!(metrics.counts("run"), FAILED);
+
+    for name in ["by hand", "dropped"] {
+        server.restart().await;
+        let guard = request(&locker, name).ttl(BRIEF).acquire().await;
+        let guard = guard.expect("free");
+        server.kill();
+        if name == "by hand" {
+            guard.release().await.expect_err("dead");
+        } else {
+            drop(guard);
+        }
+    }
+    // Tries on in the background, and gives up.
+    timeout(LIMIT, locker.shutdown()).await.expect("given up");
+    for name in ["run", "by hand", "dropped"] {
+        assert_eq!(metrics.counts(name), FAILED, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn extensions_that_fail_are_backend_errors() {
+    let (server, locker) = redis().await;
+    let (metrics, _guard) = Metrics::record();
+    let guard = request(&locker, "by hand").acquire().await.expect("free");
+    let renewed = locker.lock("report:8").name("renewed").ttl(BRIEF).renew();
+    let renewed = renewed.acquire().await.expect("free");
+    server.kill();
+    guard.extend(TTL).await.expect_err("dead");
+    assert!(
+        metrics
+            .counts("by hand")
+            .contains("backend_errors_total 1,")
+    );
+    until(LIMIT, "an extension fails", async || {
+        metrics.counts("renewed").contains("backend_errors_total")
+    })
+    .await;
+    drop((guard, renewed));
+}
