@@ -129,10 +129,13 @@ async fn a_machine_that_is_told_to_end_ends_its_job_first() {
     let server = Server::start().await;
     let machine = Machine::start(&server).await;
     until(LIMIT, "it is at work", async || machine.at_work().is_some()).await;
+    let tick = machine.ticks("begun")[0];
     let id = machine.0.id().to_string();
     let kill = Command::new("kill").args(["-s", "TERM", &id]).status();
     assert!(kill.expect("kill").success());
     let status = machine.0.wait(LIMIT).await;
     assert_eq!(status.code(), Some(0));
-    assert_eq!(machine.at_work(), None);
+    assert!(machine.ticks("done").contains(&tick));
+    // For machines that come later.
+    assert!(server.pttl(format!("clean_up:{tick}")).await > 0);
 }

@@ -134,7 +134,9 @@ async fn one_upload_to_a_document_at_a_time_and_others_beside_it() {
 #[tokio::test]
 async fn a_client_that_goes_away_frees_its_document() {
     let (redis, documents, first, second) = start().await;
-    drop(first.begin(7, 5).await);
+    let upload = first.begin(7, 5).await;
+    assert_eq!(second.put(7, "text").await.status, 409);
+    drop(upload);
     until(LIMIT, "the lock is released", async || {
         redis.keys().await.is_empty()
     })
