@@ -4,7 +4,7 @@
 //! ```sh
 //! cargo run -p redis-locked-recipe-web                           # with a Redis on this machine
 //! ADDRESS=127.0.0.1:3001 cargo run -p redis-locked-recipe-web    # a second server
-//! curl -i -T /etc/hosts --limit-rate 20 http://127.0.0.1:3000/documents/7
+//! (echo slowly; sleep 20) | curl -i -T - http://127.0.0.1:3000/documents/7
 //! curl -i -T /etc/hosts http://127.0.0.1:3001/documents/7        # meanwhile: 409, Retry-After
 //! ```
 
@@ -33,8 +33,8 @@ use tokio::signal::unix::{SignalKind, signal};
 ///   `renew`; `max_hold` ends those of clients that hang.
 /// - No `retries` and no `wait`: the client learns at once that it is busy, and when to come again.
 ///
-/// Cut off, or left by its client, it has not touched the document: the last step is the only one
-/// that does. It writes in place, since a write by `tokio::fs` goes on in its own thread after the cut.
+/// Cut off, or left by its client, it has not touched the document: only the last step does. It
+/// writes with `std::fs`, piece by piece, since what `tokio::fs` has begun goes on after the cut.
 #[redis_locked(key = "document:{id}", ttl = "10s", renew, max_hold = "10m")]
 async fn store(
     Path(id): Path<u64>,
