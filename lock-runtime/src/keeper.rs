@@ -4,6 +4,8 @@
 //! this one task: extensions that are due together go out as one pipeline, and neither a slow
 //! answer nor a release that has to be repeated holds up the rest.
 
+mod release;
+
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -15,16 +17,13 @@ use futures_util::stream::FuturesUnordered;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 use tokio_util::time::{DelayQueue, delay_queue};
 
-use crate::backoff::Backoff;
-use crate::store::{Extension, Released, Store, StoreError};
+use crate::store::{Extension, Store};
 use crate::telemetry;
-use crate::tenure::{Leftover, Tenure, rest};
-
-/// The pauses between attempts at a release that nobody awaits.
-const RELEASE_PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(100));
+use crate::tenure::{Leftover, Tenure};
+use release::Release;
 
 /// Where a tenure stands in the timers of a keeper task.
 #[derive(Debug)]
@@ -343,77 +342,4 @@ impl Task {
 /// ttl, which is what [`Tenure::next_extension`] leaves after a break of two thirds.
 fn retry_pause(ttl: Duration) -> Duration {
     (ttl / 12).clamp(Duration::from_millis(2), Duration::from_secs(1))
-}
-
-/// A release that nobody awaits.
-struct Release {
-    shared: Arc<Shared>,
-    tenure: Arc<Tenure>,
-    leftover: Leftover,
-}
-
-impl Release {
-    /// Asks until the key is released or gone by itself.
-    ///
-    /// Where the command that sets the key may still be under way, on a connection of its own, an
-    /// answer that there is no such key settles nothing before that command has timed out.
-    async fn run(&self) {
-        let Leftover {
-            in_doubt_until,
-            expires,
-            keep_until,
-            held,
-        } = self.leftover;
-        let settled = in_doubt_until.unwrap_or_else(Instant::now);
-        let key = self.tenure.key();
-        let (from, cap) = RELEASE_PAUSES;
-        let mut pauses = Backoff::exponential(from, cap).pauses();
-        let mut first = true;
-        loop {
-            let asked = Instant::now();
-            let entry = Arc::clone(&self.tenure.entry);
-            let mut pause = pauses.next().unwrap_or(cap);
-            match self.shared.store.release(entry, rest(keep_until)).await {
-                Ok(Released::Done) => return,
-                Ok(answer) if asked >= settled => {
-                    // After an answer that was lost, the key may be gone by this very release.
-                    if held && first {
-                        self.tenure.was_not_there(answer);
-                    }
-                    return;
-                }
-                Ok(_) => pause = pause.min(settled.saturating_duration_since(Instant::now())),
-                Err(error) if error.may_pass && Instant::now() + pause < expires => {
-                    tracing::debug!(lock.key = key, %error, "lock not released yet");
-                }
-                Err(error) => {
-                    self.give_up(&error);
-                    return;
-                }
-            }
-            first = false;
-            sleep(pause).await;
-        }
-    }
-
-    fn give_up(&self, error: &StoreError) {
-        let (key, error) = (self.tenure.key(), error as &dyn std::error::Error);
-        let text = "lock not released; its key stays until its ttl is over";
-        if self.tenure.release_failed() {
-            telemetry::backend_error(self.tenure.name());
-            tracing::warn!(lock.key = key, error, "{text}");
-        } else {
-            // The holder or the log has been told that the release failed.
-            tracing::debug!(lock.key = key, error, "{text}");
-        }
-    }
-}
-
-impl Drop for Release {
-    fn drop(&mut self) {
-        let tenure = &self.tenure;
-        tenure.locker.queue().vacate(tenure, tenure.was_passed_on());
-        self.shared.desk().releases -= 1;
-        self.shared.progress.notify_waiters();
-    }
 }

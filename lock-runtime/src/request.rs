@@ -1,27 +1,23 @@
 //! What a caller asks for, and the attempts to get it.
 
+mod wish;
+
 use std::future::{Future, ready};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
-use crate::acquire::{Order, acquire};
+use crate::acquire::acquire;
 use crate::backoff::Backoff;
 use crate::body::Locked;
 use crate::error::LockError;
 use crate::guard::LockGuard;
 use crate::key::Key;
-use crate::lease::Lease;
 use crate::locker::{Locker, NoLocker};
 use crate::telemetry::{Run, UNNAMED};
-use crate::tenure::Terms;
 use crate::waiting::wait;
-
-/// A shorter ttl would be eaten by the drift and the way to Redis.
-const SHORTEST_TTL: Duration = Duration::from_millis(10);
-
-/// Far beyond any use, and far below what Redis and the clocks can count.
-const LONGEST_TIME: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+use wish::Wish;
+pub(crate) use wish::check_ttl;
 
 /// What becomes of the body when its lock is lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -58,22 +54,6 @@ pub enum OnLost {
 pub struct LockRequest {
     // Boxed, since a function's future holds its request until it is first polled.
     wish: Box<Wish>,
-}
-
-#[derive(Debug)]
-struct Wish {
-    locker: Result<Locker, NoLocker>,
-    key: String,
-    /// Found while the key was put together.
-    flaw: Option<String>,
-    ttl: Option<Duration>,
-    patience: Patience,
-    renew: bool,
-    max_hold: Option<Duration>,
-    min_hold: Option<Duration>,
-    on_lost: OnLost,
-    fenced: bool,
-    name: &'static str,
 }
 
 /// What to do while the lock is busy.
@@ -289,98 +269,5 @@ impl LockRequest {
             Patience::Retry { backoff, .. } => backoff,
             Patience::Wait { .. } => Backoff::default(),
         }
-    }
-}
-
-impl Wish {
-    /// Refuses what cannot be meant; nothing has been sent so far.
-    fn into_order(self) -> Result<Order, LockError> {
-        let locker = match self.locker {
-            Ok(locker) => locker,
-            Err(missing) => return Err(missing.into_error(self.key)),
-        };
-        let ttl = self.ttl.unwrap_or(locker.default_ttl());
-        check_ttl(&self.key, ttl)?;
-        let invalid = |problem: String| Err(LockError::invalid(&self.key, problem));
-        if let Some(flaw) = self.flaw {
-            return invalid(flaw);
-        }
-        if self.key.is_empty() {
-            return invalid("its key is empty; name what is locked".into());
-        }
-        for (name, duration) in [("max_hold", self.max_hold), ("min_hold", self.min_hold)] {
-            if duration.is_some_and(|duration| duration.is_zero() || duration > LONGEST_TIME) {
-                return invalid(format!(
-                    "its {name} is zero or over ten years; give another"
-                ));
-            }
-        }
-        if self.max_hold.is_some() && !self.renew {
-            return invalid("`max_hold` needs `renew`; without it, `ttl` limits the body".into());
-        }
-        if self.min_hold.is_some_and(|min_hold| min_hold > ttl) && !self.renew {
-            return invalid(format!(
-                "its min_hold is over its ttl of {ttl:?}; raise `ttl`, or use `renew`"
-            ));
-        }
-        let key = if locker.prefix().is_empty() {
-            self.key
-        } else {
-            format!("{}{}", locker.prefix(), self.key)
-        };
-        let order = Order {
-            counter: self.fenced.then(|| counter_key(&key)).flatten(),
-            terms: Terms {
-                ttl,
-                renew: self.renew,
-                max_hold: self.max_hold,
-                min_hold: self.min_hold,
-                name: self.name,
-            },
-            locker,
-            key,
-        };
-        if self.fenced
-            && let Some(reason) = order.locker.store().refuses_fencing()
-        {
-            return Err(LockError::invalid(order.key(), reason));
-        }
-        if self.fenced && order.counter.is_none() {
-            let problem = "its braces allow no fencing counter in the same cluster slot; leave \
-                           out the `}`, or put a part of the key between braces";
-            return Err(LockError::invalid(order.key(), problem));
-        }
-        if Lease::would_deadlock(&order.locker, &order.key) {
-            return Err(LockError::WouldDeadlock {
-                key: order.key().to_owned(),
-            });
-        }
-        Ok(order)
-    }
-}
-
-pub(crate) fn check_ttl(key: &str, ttl: Duration) -> Result<(), LockError> {
-    if (SHORTEST_TTL..=LONGEST_TIME).contains(&ttl) {
-        return Ok(());
-    }
-    let problem = format!("its ttl is {ttl:?}; give one from 10ms to ten years");
-    Err(LockError::invalid(key, problem))
-}
-
-/// The fencing counter's key: in the slot of the lock's, so that one script may use both.
-///
-/// Redis hashes what stands between the first `{` and the next `}`, if anything does, else the
-/// whole key (<https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/>).
-fn counter_key(key: &str) -> Option<String> {
-    let has_tag = key.find('{').is_some_and(|open| {
-        let end = key[open + 1..].find('}');
-        end.is_some_and(|length| length > 0)
-    });
-    if has_tag {
-        Some(format!("{key}:fence"))
-    } else if key.contains('}') {
-        None
-    } else {
-        Some(format!("{{{key}}}:fence"))
     }
 }
