@@ -9,11 +9,11 @@
 use std::env;
 use std::error::Error;
 use std::process;
-use std::str::FromStr;
 use std::time::Duration;
 
 use chrono::Utc;
 use croner::Cron;
+use croner::parser::{CronParser, Seconds};
 use redis_locked::{LockError, Locker, redis_locked};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_cron_scheduler::{Job, JobScheduler};
@@ -43,7 +43,8 @@ async fn clean_up(tick: i64) -> Result<bool, LockError> {
 }
 
 /// The tick that is due: the last at or before now. The scheduler looks at the clock twice a second,
-/// on each machine at another moment, so that the time when it calls is not the same everywhere.
+/// on each machine at another moment, so that the time when it calls is not the same everywhere. Both
+/// are in UTC.
 fn due(schedule: &Cron) -> Option<i64> {
     let tick = schedule.find_previous_occurrence(&Utc::now(), true).ok()?;
     Some(tick.timestamp())
@@ -64,7 +65,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let locker = Locker::connect(&url).await?;
     locker.install()?;
 
-    let schedule = Cron::from_str(SCHEDULE)?;
+    // As the scheduler reads it: both the day of the month and that of the week have to fit.
+    let parser = CronParser::builder().seconds(Seconds::Required);
+    let schedule = parser.dom_and_dow(true).build().parse(SCHEDULE)?;
     let mut scheduler = JobScheduler::new().await?;
     let running = TaskTracker::new();
     let tracker = running.clone();
