@@ -271,6 +271,22 @@ async fn a_loss_is_counted_once_whoever_finds_out() {
     assert_eq!(metrics.counts("drop"), LOST_BEFORE_RELEASE);
 }
 
+/// Passed on to a caller who never took it, it was had by nobody.
+#[tokio::test(start_paused = true)]
+async fn a_lock_that_ran_out_on_its_way_was_not_lost() {
+    let (metrics, _guard) = Metrics::record();
+    let locker = Locker::in_memory();
+    let held = request(&locker, "held").wait_forever().acquire().await;
+    let mut left = Box::pin(request(&locker, "left").wait_forever().acquire());
+    let soon = timeout(TTL / 500, left.as_mut()).await;
+    soon.expect_err("held");
+    held.expect("free").release().await.expect("passed on");
+    sleep(TTL * 2).await;
+    drop(left);
+    assert_eq!(metrics.counts("left"), "waited_seconds_count 1");
+    assert!(!metrics.counts("held").contains("lost"));
+}
+
 #[tokio::test]
 async fn a_loss_that_redis_tells_of_is_counted_once() {
     let (server, locker) = redis().await;

@@ -17,6 +17,7 @@ async fn main() {
         only: None,
         heap: env!("CARGO_BIN_EXE_heap").into(),
         contender: env!("CARGO_BIN_EXE_contender").into(),
+        traced: env!("CARGO_BIN_EXE_traced").into(),
     };
     let (mut asked, mut json) = (false, false);
     while let Some(argument) = arguments.next() {

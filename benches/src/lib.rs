@@ -11,6 +11,7 @@ pub mod raw;
 pub mod rows;
 pub mod sample;
 pub mod table;
+pub mod traced;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -31,6 +32,8 @@ pub struct Plan {
     pub heap: PathBuf,
     /// The program that is run many times to compete for a lock.
     pub contender: PathBuf,
+    /// The program that is run with one subscriber and another.
+    pub traced: PathBuf,
 }
 
 impl Plan {

@@ -6,6 +6,7 @@ mod hand_over;
 mod one_lock;
 mod own_locks;
 mod processes;
+mod traces;
 mod uncontended;
 mod waiters;
 
@@ -31,6 +32,7 @@ pub async fn measure(plan: Plan) -> Vec<Line> {
         ("waiters", Box::pin(waiters::measure(&plan, &server))),
         ("many processes", Box::pin(processes::many(&plan))),
         ("allocations", Box::pin(allocations::measure(&plan))),
+        ("traces", Box::pin(traces::measure(&plan, &server))),
         ("builds", Box::pin(async { builds::measure(&plan) })),
     ];
     let mut lines = Vec::new();

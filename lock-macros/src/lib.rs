@@ -114,6 +114,12 @@ use proc_macro::TokenStream;
 ///
 /// The closure is made before the body takes the arguments: clone what it needs of one that moves.
 ///
+/// # What is seen of it
+///
+/// Each call is a span `lock` of the crate `tracing`, at level `info`, with the body's spans inside of it.
+/// `lock.name` is the template of the key, or the source of the expression that makes it; the metrics of the
+/// cargo feature `metrics` are labelled by it. The fields and levels are listed at `LockRequest::run`.
+///
 /// # On which functions
 ///
 /// On free functions, methods with any receiver, and methods of traits with a body, native or under

@@ -153,7 +153,8 @@ impl LockRequest {
     }
 
     /// Like [`wait`](Self::wait), without a limit. Then a Redis that is broken is asked again and
-    /// again, too.
+    /// again, too, and since no caller hears of it, the log does: at `error`, once for each time of
+    /// trouble.
     pub fn wait_forever(mut self) -> Self {
         self.wish.patience = Patience::Wait { limit: None };
         self
@@ -190,14 +191,28 @@ impl LockRequest {
         self
     }
 
-    /// What spans and metrics call the lock, as keys are too many to count by. For an annotated
-    /// function it is the template of its key; by default nothing.
+    /// What spans and metrics call the lock (`lock.name`), as keys are too many to count by. For an
+    /// annotated function it is the template of its key; by default `unnamed`.
+    ///
+    /// ```
+    /// # use redis_locked_runtime as redis_locked;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), redis_locked::LockError> {
+    /// # let (locker, tenant) = (redis_locked::Locker::in_memory(), "acme");
+    /// let request = locker.lock(format!("report:{tenant}")).name("report:{tenant}");
+    /// request.run(async { /* … */ }).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn name(mut self, name: &'static str) -> Self {
         self.wish.name = name;
         self
     }
 
     /// Acquires the lock.
+    ///
+    /// It is counted by the metrics, but has no span: nobody knows which of its caller's work is
+    /// done under the guard. [`run`](Self::run) has one.
     ///
     /// # Errors
     ///
@@ -220,6 +235,18 @@ impl LockRequest {
     /// `Lost`, unless [`on_lost`](Self::on_lost) says otherwise. Its result is returned even when
     /// the release fails, which is then logged, and tried again in the background until the key's
     /// ttl is over.
+    ///
+    /// # Traces
+    ///
+    /// A run is a `tracing` span `lock` at level `info`, and the body's spans are inside of it. Its
+    /// fields are `lock.key`, [`lock.name`](Self::name), `lock.attempts`, `lock.waited` (until it
+    /// had the lock) and `lock.held` (until the body ended), both as durations are written for
+    /// debugging (`1.5s`), `lock.holder` when busy, and `lock.outcome`: `ran`, `busy`, `lost`,
+    /// `backend`, `would_deadlock`, `not_configured`, `invalid_request`, `cancelled` when the run
+    /// was dropped, or `panicked`.
+    ///
+    /// A busy lock is an event at `debug`; a lost one, and a release that fails, at `warn`. Other
+    /// errors are the caller's to log.
     ///
     /// # Errors
     ///
