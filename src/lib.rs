@@ -122,6 +122,8 @@
 //!
 //! Code that must only run under a lock says so with [`Lease::assert_held`].
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 pub use redis_locked_macros::redis_locked;
 #[doc(hidden)]
 pub use redis_locked_runtime::private as __private;

@@ -137,7 +137,6 @@ impl LockerBuilder {
     ///
     /// Needs the cargo feature `sentinel`.
     #[cfg(feature = "sentinel")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "sentinel")))]
     pub fn sentinel_login(mut self, username: Option<&str>, password: &str) -> Self {
         self.sentinel_login = Some(Login {
             username: username.map(str::to_owned),
@@ -152,7 +151,6 @@ impl LockerBuilder {
     ///
     /// Needs the cargo feature `tls`.
     #[cfg(feature = "tls")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
     pub fn root_certificate(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.tls.root = Some(pem.into());
         self
@@ -175,7 +173,6 @@ impl LockerBuilder {
     ///
     /// Needs the cargo feature `tls`.
     #[cfg(feature = "tls")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
     pub fn client_certificate(
         mut self,
         chain: impl Into<Vec<u8>>,
@@ -235,7 +232,6 @@ impl LockerBuilder {
     /// # }
     /// ```
     #[cfg(feature = "cluster")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "cluster")))]
     pub async fn connect_cluster<U: AsRef<str>>(
         self,
         urls: impl IntoIterator<Item = U>,
@@ -281,7 +277,6 @@ impl LockerBuilder {
     /// # }
     /// ```
     #[cfg(feature = "sentinel")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "sentinel")))]
     pub async fn connect_sentinel<U: AsRef<str>>(
         self,
         urls: impl IntoIterator<Item = U>,
