@@ -131,6 +131,8 @@
 #[cfg(any(doc, doctest))]
 pub mod guide;
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 pub use redis_locked_macros::redis_locked;
 #[doc(hidden)]
 pub use redis_locked_runtime::private as __private;

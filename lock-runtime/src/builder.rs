@@ -149,7 +149,6 @@ impl LockerBuilder {
     ///
     /// Needs the cargo feature `sentinel`.
     #[cfg(feature = "sentinel")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "sentinel")))]
     pub fn sentinel_login(mut self, username: Option<&str>, password: &str) -> Self {
         self.sentinel_login = Some(Login {
             username: username.map(str::to_owned),
@@ -164,7 +163,6 @@ impl LockerBuilder {
     ///
     /// Needs the cargo feature `tls`.
     #[cfg(feature = "tls")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
     pub fn root_certificate(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.tls.root = Some(pem.into());
         self
@@ -187,7 +185,6 @@ impl LockerBuilder {
     ///
     /// Needs the cargo feature `tls`.
     #[cfg(feature = "tls")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
     pub fn client_certificate(
         mut self,
         chain: impl Into<Vec<u8>>,

@@ -2,6 +2,8 @@
 //!
 //! Use it through the crate `redis-locked`, which has the attribute and the guide.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod acquire;
 mod backoff;
 mod body;

@@ -57,7 +57,6 @@ impl LockerBuilder {
     /// # }
     /// ```
     #[cfg(feature = "cluster")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "cluster")))]
     pub async fn connect_cluster<U: AsRef<str>>(
         self,
         urls: impl IntoIterator<Item = U>,
@@ -103,7 +102,6 @@ impl LockerBuilder {
     /// # }
     /// ```
     #[cfg(feature = "sentinel")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "sentinel")))]
     pub async fn connect_sentinel<U: AsRef<str>>(
         self,
         urls: impl IntoIterator<Item = U>,
