@@ -14,7 +14,10 @@ cd "$copy"
 
 # Without the packages that only test and measure: they depend on other lock crates, whose needs would
 # count, too. Those that the published ones depend on are members by their path.
-sed -i.bak '/^default-members = /d; s/^members = .*/members = ["lock-cli"]/' Cargo.toml
+awk '/^members = / { print "members = [\"lock-cli\"]"; skip = 1 }
+    !skip && !/^default-members = /
+    /\]$/ { skip = 0 }' Cargo.toml >Cargo.toml.new
+mv Cargo.toml.new Cargo.toml
 
 # Only the nightly cargo chooses old versions; with this, the stable one does.
 RUSTC_BOOTSTRAP=1 cargo update --quiet -Z direct-minimal-versions

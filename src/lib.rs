@@ -128,10 +128,10 @@
 //! - [What can't a lock do?](guide::limits)
 //! - [Coming from another library, in Java, Go, Python or Rust](guide::coming)
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 #[cfg(any(doc, doctest))]
 pub mod guide;
-
-#![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub use redis_locked_macros::redis_locked;
 #[doc(hidden)]

@@ -1,7 +1,7 @@
 //! A holder that stands still past its ttl, and a table that refuses what it writes then.
 //!
 //! ```sh
-//! cargo run -p redis-locked-example-fencing
+//! cargo run -p redis-locked-recipe-fencing
 //! ```
 //!
 //! Locks are in memory, or in the Redis of `REDIS_URL`.
@@ -11,7 +11,7 @@ use std::error::Error;
 use std::thread;
 
 use redis_locked::Locker;
-use redis_locked_example_fencing::{TTL, change, open, set};
+use redis_locked_recipe_fencing::{TTL, change, open, set};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
