@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use redis_locked::Locker;
-use redis_locked_example_fencing::{
+use redis_locked_recipe_fencing::{
     ChangeError, begin_fenced, change, insert, open, read, set, write,
 };
 use redis_locked_test_support::{Directory, Process, Server};
