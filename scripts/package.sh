@@ -38,7 +38,7 @@ trap 'rm -r "$place"' EXIT
 left_out='^warning: ignoring (test|example|benchmark) .* is not included in the published package$'
 cargo package "$@" "${crates[@]/#/--package=}" 2>&1 | tee "$place/log" | grep -Ev "$left_out" ||
     fail "cargo package failed"
-if grep '^warning' "$place/log" | grep -Eqv "$left_out"; then
+if grep '^warning' "$place/log" | grep -Ev "$left_out" >&2; then
     fail "cargo package warned: look above"
 fi
 
