@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
+use redis_locked_runtime::private::TOKEN_LEN;
+pub(crate) use redis_locked_runtime::private::counter_key;
 use serde::Serialize;
-
-/// How many characters a token has: 16 bytes in URL-safe base64 without padding.
-const TOKEN_LEN: usize = 22;
 
 /// Hand-overs inside a process count in this many low bits of a fencing number.
 const TURN_BITS: u32 = 10;
@@ -76,21 +75,6 @@ fn ours(value: &str) -> Option<(&str, &str)> {
     (is_token && !owner.is_empty()).then_some((token, owner))
 }
 
-/// The key of a lock's fencing counter, in the same slot of a cluster; `None` where there is none.
-pub(crate) fn counter_key(key: &str) -> Option<String> {
-    let has_tag = key
-        .split_once('{')
-        .and_then(|(_, rest)| rest.find('}'))
-        .is_some_and(|length| length > 0);
-    if has_tag {
-        Some(format!("{key}:fence"))
-    } else if key.contains('}') {
-        None
-    } else {
-        Some(format!("{{{key}}}:fence"))
-    }
-}
-
 /// Whether a key can be a fencing counter, by its name.
 pub(crate) fn is_counter(key: &str) -> bool {
     key.ends_with(":fence") && key.contains('}')
@@ -127,14 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_counter_is_in_the_slot_of_its_lock() {
-        assert_eq!(
-            counter_key("report:42").as_deref(),
-            Some("{report:42}:fence")
-        );
-        assert_eq!(counter_key("{a}b").as_deref(), Some("{a}b:fence"));
-        assert_eq!(counter_key("a}b"), None);
-        assert_eq!(counter_key("{}x"), None);
+    fn a_counter_is_told_from_a_lock() {
         for key in ["report:42", "{a}b"] {
             assert!(is_counter(&counter_key(key).expect("one")));
             assert!(!is_counter(key));

@@ -1,4 +1,5 @@
-//! What the attribute's code calls. Not for use by hand; it may change with any version.
+//! What the attribute's code and the operators' tool call. Not for use by hand; it may change with
+//! any version.
 
 pub use std::format_args;
 pub use std::option::Option;
@@ -11,7 +12,8 @@ use crate::lease::Lease;
 use crate::locker::Locker;
 pub use crate::outcome::{FromLockError, FromSkipped, or_else};
 use crate::request::LockRequest;
-pub use crate::request::OnLost;
+pub use crate::request::{OnLost, counter_key};
+pub use crate::token::TOKEN_LEN;
 
 /// A request to the locker that applies where none is named.
 pub fn request(key: Key) -> LockRequest {

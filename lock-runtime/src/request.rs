@@ -18,6 +18,7 @@ use crate::telemetry::{Run, UNNAMED};
 use crate::waiting::wait;
 use wish::Wish;
 pub(crate) use wish::check_ttl;
+pub use wish::counter_key;
 
 /// What becomes of the body when its lock is lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -6,7 +6,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 const RANDOM_BYTES: usize = 16;
-pub(crate) const TOKEN_LEN: usize = 22;
+/// How many characters a token has.
+pub const TOKEN_LEN: usize = 22;
 
 /// A fresh token: 16 random bytes in URL-safe base64 without padding.
 ///

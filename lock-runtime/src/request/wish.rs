@@ -110,7 +110,8 @@ pub(crate) fn check_ttl(key: &str, ttl: Duration) -> Result<(), LockError> {
 ///
 /// Redis hashes what stands between the first `{` and the next `}`, if anything does, else the
 /// whole key (<https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/>).
-fn counter_key(key: &str) -> Option<String> {
+#[must_use]
+pub fn counter_key(key: &str) -> Option<String> {
     let has_tag = key.find('{').is_some_and(|open| {
         let end = key[open + 1..].find('}');
         end.is_some_and(|length| length > 0)
