@@ -7,10 +7,11 @@
 //!     cargo run --example cluster --features cluster
 //! ```
 //!
-//! The first needs `redis-server` on the path.
+//! The first needs `redis-server` on the path, or in `REDIS_SERVER`.
 
 use std::collections::BTreeMap;
 use std::env;
+use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -53,7 +54,7 @@ fn fencing_token(lease: &Lease) -> FencingToken {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> anyhow::Result<ExitCode> {
     let (urls, ours) = if let Ok(urls) = env::var("REDIS_CLUSTER_URLS") {
         (urls.split_whitespace().map(str::to_owned).collect(), None)
     } else {
@@ -77,15 +78,23 @@ async fn main() -> anyhow::Result<()> {
         cluster.kill_master("cinema:seat:0").await;
         println!("{:4.1?}  a master was killed", start.elapsed());
     }
+    let mut sold = 0;
     while let Some(call) = calls.join_next().await {
         let (seat, checkout, outcome) = call?;
         let at = start.elapsed();
         match outcome {
-            Ok(true) => println!("{at:4.1?}  seat {seat} is sold by {checkout}"),
+            Ok(true) => {
+                sold += 1;
+                println!("{at:4.1?}  seat {seat} is sold by {checkout}");
+            }
             Ok(false) => {} // another checkout was first
             Err(error) => println!("{at:4.1?}  {checkout} could not sell seat {seat}: {error}"),
         }
     }
-    println!("{:4.1?}  all have been answered", start.elapsed());
-    Ok(())
+    println!("{:4.1?}  {sold} of {SEATS} seats are sold", start.elapsed());
+    Ok(if sold == SEATS {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }

@@ -8,7 +8,7 @@
 //!     cargo run --example quorum
 //! ```
 //!
-//! The first needs `redis-server` on the path.
+//! The first needs `redis-server` on the path, or in `REDIS_SERVER`.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -95,7 +95,8 @@ async fn main() -> anyhow::Result<ExitCode> {
     if let Ok(given) = env::var("REDIS_URLS") {
         urls.extend(given.split_whitespace().map(str::to_owned));
     } else {
-        let mut version = Command::new("redis-server");
+        let program = env::var_os("REDIS_SERVER").unwrap_or_else(|| "redis-server".into());
+        let mut version = Command::new(program);
         if version
             .arg("--version")
             .stdout(Stdio::null())

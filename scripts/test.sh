@@ -103,7 +103,7 @@ if [ -n "$all_servers" ]; then
         step "tests on $other" tests "$server" "${which[@]}"
         servers+=", $other"
         if [[ $("$server" --port 0 --tls-port 1 2>&1) == *"Failed finding TLS support"* ]]; then
-            skipped+=${skipped:+$'\n'}"tests/tls.rs on $other (it is built without TLS)"
+            skipped+=${skipped:+$'\n'}"what uses TLS, on $other (it is built without)"
         fi
     done
 fi
@@ -122,6 +122,7 @@ step "quickstart, in memory" cargo run --quiet --example quickstart
 step "quickstart, on Redis" env REDIS_URL="redis+unix://$place/socket" cargo run --quiet --example quickstart
 step "scheduled_jobs" cargo run --quiet --example scheduled_jobs -- --workers 3
 step "quorum" cargo run --quiet --example quorum
+step "cluster" cargo run --quiet --example cluster --features cluster
 
 [ -z "$skipped" ] || printf '\nskipped, since they cannot be had here:\n%s\n' "$skipped"
 printf '\ntest.sh: all passed in %d s (%s, %s)\n' "$SECONDS" "$(rustc --version)" "$servers"

@@ -34,6 +34,8 @@ impl LockerBuilder {
     ///   busy meanwhile.
     /// - A server that lost the key of a held lock does not get it again. A lock that is renewed for
     ///   hours is lost when a majority was restarted meanwhile, though one after the other.
+    /// - A lock is on the servers that granted it. Where they were the barest majority, one of them that
+    ///   fails leaves the extension or the release without a majority, though others are up.
     /// - Those who ask at the same moment may get a part of the servers each, and nobody the majority.
     ///   All give back; `wait` and `retries` then pause for different times. Many who ask again and
     ///   again without a pause can keep one another from the lock.
