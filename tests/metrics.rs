@@ -1,91 +1,24 @@
 //! Every metric, as the recorder of the crate `metrics` gets to see it.
 
 mod common;
+#[path = "common/recorder.rs"]
+mod recorder;
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::future::pending;
 use std::time::Duration;
 
 use common::{LIMIT, redis};
-use metrics::{LocalRecorderGuard, Unit};
+use metrics::Unit;
 use metrics_util::MetricKind;
-use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
+use recorder::Metrics;
 use redis_locked::{LockError, LockRequest, Locker, redis_locked};
-use redis_locked_test_support::until;
+use redis_locked_test_support::{Server, until};
 use tokio::time::{sleep, timeout};
 
 const TTL: Duration = Duration::from_secs(5);
 
 /// So short that the background soon gives up on a dead server.
-const BRIEF: Duration = Duration::from_millis(400);
-
-/// What this thread's recorder has seen so far.
-struct Metrics {
-    snapshotter: Snapshotter,
-    /// By name and metric; a snapshot takes away what it shows.
-    totals: RefCell<BTreeMap<(String, String), f64>>,
-}
-
-impl Metrics {
-    fn record() -> (Self, LocalRecorderGuard<'static>) {
-        // Leaked, so that no two recorders lie at the same place.
-        let recorder: &'static DebuggingRecorder = Box::leak(Box::default());
-        let metrics = Self {
-            snapshotter: recorder.snapshotter(),
-            totals: RefCell::default(),
-        };
-        (metrics, metrics::set_default_local_recorder(recorder))
-    }
-
-    fn look(&self) {
-        let mut totals = self.totals.borrow_mut();
-        for (key, _, _, value) in self.snapshotter.snapshot().into_vec() {
-            let labels: Vec<_> = key.key().labels().collect();
-            assert_eq!(labels.len(), 1, "{key:?}");
-            assert_eq!(labels[0].key(), "lock.name");
-            let metric = key.key().name().trim_start_matches("redis_locked_");
-            let mut add = |metric: String, value: f64| {
-                let name = labels[0].value().to_owned();
-                *totals.entry((name, metric)).or_default() += value;
-            };
-            match value {
-                DebugValue::Counter(count) => {
-                    let count = u32::try_from(count).expect("few");
-                    add(metric.into(), f64::from(count));
-                }
-                DebugValue::Gauge(level) => add(metric.into(), level.0),
-                DebugValue::Histogram(values) => {
-                    let count = u32::try_from(values.len()).expect("few");
-                    add(format!("{metric}_count"), f64::from(count));
-                    let sum: f64 = values.iter().map(|value| value.0).sum();
-                    add(metric.into(), sum);
-                }
-            }
-        }
-    }
-
-    /// What was counted for this name and how many are held or waiting now, unless it is none.
-    fn counts(&self, name: &str) -> String {
-        self.look();
-        let totals = self.totals.borrow();
-        let counts = totals.iter().filter(|((of, metric), value)| {
-            of == name && !metric.ends_with("_seconds") && **value != 0.0
-        });
-        let counts: Vec<_> = counts
-            .map(|((_, metric), value)| format!("{metric} {value}"))
-            .collect();
-        counts.join(", ")
-    }
-
-    /// How much time was recorded for this name, in all.
-    fn time(&self, name: &str, metric: &str) -> Duration {
-        self.look();
-        let totals = self.totals.borrow();
-        let seconds = totals.get(&(name.to_owned(), format!("{metric}_seconds")));
-        Duration::from_secs_f64(*seconds.expect("recorded"))
-    }
-}
+const BRIEF: Duration = Duration::from_secs(1);
 
 fn request(locker: &Locker, name: &'static str) -> LockRequest {
     locker.lock("report:7").ttl(TTL).name(name)
@@ -299,7 +232,7 @@ async fn a_loss_that_redis_tells_of_is_counted_once() {
     renewed.run(body).await.expect_err("deleted");
     assert_eq!(metrics.counts("keeper"), LOST);
 
-    let renewed = request(&locker, "guard").ttl(BRIEF).renew();
+    let renewed = request(&locker, "guard").renew();
     let guard = renewed.acquire().await.expect("free");
     server.del("report:7").await;
     guard.lost().await;
@@ -338,6 +271,29 @@ async fn each_request_that_a_dead_server_fails_is_counted_once() {
             "backend_errors_total 1, waited_seconds_count 1"
         );
     }
+}
+
+/// Nobody knows whether the server has set the key, so the background tries to delete it.
+#[tokio::test]
+async fn a_request_that_a_server_leaves_unanswered_is_counted_once() {
+    let server = Server::start().await;
+    let builder = Locker::builder().response_timeout(BRIEF / 4);
+    let builder = builder.connection_timeout(BRIEF / 4);
+    let locker = builder.connect(&server.url()).await.expect("connected");
+    let (metrics, _guard) = Metrics::record();
+    server.stop_process();
+    let hung = request(&locker, "hung").ttl(BRIEF).acquire().await;
+    assert!(hung.expect_err("it stands still").is_backend());
+    let left = request(&locker, "left").ttl(BRIEF).acquire();
+    timeout(BRIEF / 10, left)
+        .await
+        .expect_err("it stands still");
+    timeout(LIMIT, locker.shutdown()).await.expect("given up");
+    assert_eq!(
+        metrics.counts("hung"),
+        "backend_errors_total 1, waited_seconds_count 1"
+    );
+    assert_eq!(metrics.counts("left"), "waited_seconds_count 1");
 }
 
 #[tokio::test]

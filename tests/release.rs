@@ -214,3 +214,28 @@ async fn shutdown_waits_for_what_was_dropped() {
     locker.shutdown().await;
     assert_eq!(server.keys().await, Vec::<String>::new());
 }
+
+#[tokio::test]
+async fn a_body_whose_state_panics_when_it_is_dropped_frees_the_key_all_the_same() {
+    struct Bad;
+    impl Drop for Bad {
+        fn drop(&mut self) {
+            panic!("on purpose");
+        }
+    }
+    let (server, locker) = redis().await;
+    let begun = std::sync::Arc::new(Notify::new());
+    let tell = std::sync::Arc::clone(&begun);
+    let call = tokio::spawn(locker.lock("key").run(async move {
+        let _bad = Bad;
+        tell.notify_one();
+        pending::<()>().await;
+    }));
+    begun.notified().await;
+    call.abort();
+    assert!(call.await.expect_err("aborted").is_panic());
+    until(LIMIT, "the key is free", async || {
+        !server.exists("key").await
+    })
+    .await;
+}

@@ -164,7 +164,7 @@ async fn the_background_gives_up_when_the_key_is_gone_by_itself() {
         .expect("given up");
     // The warning was told by the run.
     assert!(
-        logs.find(Level::DEBUG, "lock not released; its key stays")
+        logs.find(Level::DEBUG, "lock not released; its key goes")
             .is_some()
     );
 }

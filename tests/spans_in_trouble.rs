@@ -7,12 +7,12 @@ use std::time::Duration;
 use common::{LIMIT, redis};
 use redis_locked::{LockError, LockRequest, Locker, redis_locked};
 use redis_locked_test_support::logs::Logged;
-use redis_locked_test_support::{Logs, until, until_some};
+use redis_locked_test_support::{AfterLoss, Logs, Server, bulk, until, until_some};
 use tokio::time::timeout;
 use tracing::Level;
 
 /// So short that the background soon gives up on a dead server.
-const BRIEF: Duration = Duration::from_millis(400);
+const BRIEF: Duration = Duration::from_secs(1);
 
 #[redis_locked(key = "key", locker = locker, retries = 1, backoff = "1ms")]
 async fn returning(locker: &Locker) -> Result<(), LockError> {
@@ -122,7 +122,7 @@ async fn a_failed_release_of_a_run_is_a_warning_once() {
     // The background tries on, and gives up.
     timeout(LIMIT, locker.shutdown()).await.expect("given up");
     only(&logs);
-    assert!(logs.find(Level::DEBUG, "its key stays").is_some());
+    assert!(logs.find(Level::DEBUG, "its key goes").is_some());
     let run = logs.span("lock").expect("a span");
     assert_eq!(run.fields["lock.outcome"].trim_matches('"'), "ran");
 }
@@ -148,7 +148,7 @@ async fn a_failed_release_that_nobody_awaits_is_a_warning_once() {
     timeout(LIMIT, locker.shutdown()).await.expect("given up");
     let warning = only(&logs);
     assert_eq!(warning.level, Level::WARN);
-    assert!(warning.message.contains("its key stays"), "{warning:?}");
+    assert!(warning.message.contains("its key goes"), "{warning:?}");
     assert_eq!(warning.fields["lock.key"], "key");
 }
 
@@ -176,9 +176,9 @@ async fn a_dropped_guard_whose_key_was_deleted_tells_of_the_loss_once() {
     }
 }
 
-/// The key is there when the guard is dropped, and the release carries its end out twice.
+/// What the first release was asked for is carried out when the server goes on.
 #[tokio::test]
-async fn a_dropped_guard_whose_release_is_asked_again_has_lost_nothing() {
+async fn a_release_that_was_given_up_and_is_asked_for_again_has_lost_nothing() {
     let (server, locker) = redis().await;
     let (logs, _guard) = Logs::of_this_thread();
     let held = locker.lock("key").acquire().await.expect("free");
@@ -189,6 +189,41 @@ async fn a_dropped_guard_whose_release_is_asked_again_has_lost_nothing() {
     drop(releasing);
     server.continue_process();
     locker.shutdown().await;
+    assert!(told(&logs).is_empty(), "{:?}", told(&logs));
+}
+
+/// The server has released the key, and nobody hears of it: asked again, it has no such key.
+#[tokio::test]
+async fn a_dropped_guard_whose_release_is_not_answered_has_lost_nothing() {
+    let server = Server::start().await;
+    let proxy = server.proxy().await;
+    let builder = Locker::builder().response_timeout(BRIEF);
+    let locker = builder.connect(&proxy.url()).await.expect("connected");
+    // From now on the server knows the script, and releases when it is first asked.
+    let held = locker.lock("key").acquire().await.expect("free");
+    held.release().await.expect("ours");
+    let (logs, _guard) = Logs::of_this_thread();
+    let held = locker.lock("key").acquire().await.expect("free");
+    proxy.drop_next_answer(bulk("EVALSHA"), AfterLoss::Silence);
+    drop(held);
+    timeout(LIMIT, locker.shutdown()).await.expect("released");
+    assert_eq!(proxy.lost_answers(), 1);
+    assert!(told(&logs).is_empty(), "{:?}", told(&logs));
+}
+
+/// Nobody knows whether the server has set the key, so the background tries to delete it.
+#[tokio::test]
+async fn a_request_that_a_server_leaves_unanswered_is_told_to_the_caller_alone() {
+    let server = Server::start().await;
+    let builder = Locker::builder().response_timeout(BRIEF / 4);
+    let builder = builder.connection_timeout(BRIEF / 4);
+    let locker = builder.connect(&server.url()).await.expect("connected");
+    let (logs, _guard) = Logs::of_this_thread();
+    server.stop_process();
+    let error = brief(&locker).acquire().await.expect_err("it stands still");
+    assert!(error.is_backend());
+    timeout(LIMIT, locker.shutdown()).await.expect("given up");
+    assert!(logs.find(Level::DEBUG, "its key goes").is_some());
     assert!(told(&logs).is_empty(), "{:?}", told(&logs));
 }
 

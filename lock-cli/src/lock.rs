@@ -2,12 +2,9 @@
 
 use std::time::Duration;
 
-use redis_locked_runtime::private::TOKEN_LEN;
 pub(crate) use redis_locked_runtime::private::counter_key;
+use redis_locked_runtime::private::{TOKEN_LEN, TURNS};
 use serde::Serialize;
-
-/// Hand-overs inside a process count in this many low bits of a fencing number.
-const TURN_BITS: u32 = 10;
 
 /// A key that is held.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -83,7 +80,7 @@ pub(crate) fn is_counter(key: &str) -> bool {
 /// The fencing number of a tenure's first holder, from the counter's value.
 pub(crate) fn fence(counter: &[u8]) -> Option<u64> {
     let drawn: u64 = std::str::from_utf8(counter).ok()?.parse().ok()?;
-    drawn.checked_mul(1 << TURN_BITS)
+    drawn.checked_mul(TURNS.into())
 }
 
 #[expect(clippy::ref_option, reason = "serde passes fields so")]

@@ -18,8 +18,8 @@ use crate::telemetry::Run;
 pin_project! {
     /// Acquires, polls the body while the lock is surely held, releases.
     ///
-    /// The body is stored once. It stands before the guard, so that its state is dropped before
-    /// the lock is released, whatever ends it.
+    /// The body is stored once. Its state is dropped before the lock is released, whatever ends it:
+    /// by `drop`, and should that state panic, by the order of the fields.
     pub(crate) struct Locked<F: Future> {
         #[pin]
         body: MaybeDone<F>,

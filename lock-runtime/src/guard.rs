@@ -136,11 +136,11 @@ impl LockGuard {
         match &answer {
             Ok(Released::Done) => {}
             Ok(Released::Gone | Released::TakenOver) => {
-                tenure.release_failed();
-                tenure.found_lost();
+                tenure.count_failed_release();
+                tenure.count_loss();
             }
             Err(_) => {
-                tenure.release_failed();
+                tenure.count_failed_release();
                 telemetry::backend_error(tenure.name());
             }
         }
@@ -201,7 +201,8 @@ impl Drop for LockGuard {
             return;
         };
         // One that was passed on to a caller who has left was never had.
-        leftover.held &= self.turn.is_some();
+        leftover.had &= self.turn.is_some();
+        leftover.held &= leftover.had;
         let locker = &tenure.locker;
         let keep = rest(leftover.keep_until);
         if let Some(answer) = locker.store().release_now(&tenure.entry, keep) {

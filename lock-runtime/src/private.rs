@@ -13,7 +13,11 @@ use crate::locker::Locker;
 pub use crate::outcome::{FromLockError, FromSkipped, or_else};
 use crate::request::LockRequest;
 pub use crate::request::{OnLost, counter_key};
+use crate::token::FencingToken;
 pub use crate::token::TOKEN_LEN;
+
+/// How many holders a tenure has room for: what the server draws counts in these.
+pub const TURNS: u32 = FencingToken::TURNS;
 
 /// A request to the locker that applies where none is named.
 pub fn request(key: Key) -> LockRequest {

@@ -246,8 +246,9 @@ impl LockRequest {
     /// `backend`, `would_deadlock`, `not_configured`, `invalid_request`, `cancelled` when the run
     /// was dropped, or `panicked`.
     ///
-    /// A busy lock is an event at `debug`; a lost one, and a release that fails, at `warn`. Other
-    /// errors are the caller's to log.
+    /// A busy lock is an event at `debug`; a lost one, and a release that fails, at `warn`; a store
+    /// that a wait without a limit cannot ask, and what `skip` hides, at `error`. Other errors are
+    /// the caller's to log.
     ///
     /// # Errors
     ///

@@ -44,7 +44,7 @@ pub(crate) fn lost(name: &'static str, key: &str, reason: LostReason) {
     );
 }
 
-/// A lock that was held is held no more, which the release has found out and tells.
-pub(crate) fn found_lost(name: &'static str) {
+/// A lock that was held is held no more, which the release has found out and tells its caller.
+pub(crate) fn count_loss(name: &'static str) {
     metrics::lost(name);
 }

@@ -1,6 +1,7 @@
 //! One tenure of a key: what is known of it, and who holds it now.
 
 mod state;
+mod told;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
@@ -12,8 +13,7 @@ use tokio::time::Instant;
 use crate::error::LostReason;
 use crate::lease::Lease;
 use crate::locker::Locker;
-use crate::store::{Entry, Extended, Released};
-use crate::telemetry;
+use crate::store::{Entry, Extended};
 use state::{Phase, deadline, drift};
 pub(crate) use state::{State, Terms};
 
@@ -34,7 +34,9 @@ pub(crate) struct Leftover {
     pub(crate) expires: Instant,
     /// Until when `min_hold` keeps it.
     pub(crate) keep_until: Option<Instant>,
-    /// Whether it has to be there, as far as anyone was told.
+    /// Whether the lock was had. If not, its caller was told of the failure, or has left.
+    pub(crate) had: bool,
+    /// Whether the key has to be there, as far as anyone was told.
     pub(crate) held: bool,
 }
 
@@ -80,6 +82,7 @@ impl Tenure {
             in_doubt_until: Some(in_doubt_until),
             expires: in_doubt_until + state.ttl,
             keep_until: state.keep_until,
+            had: false,
             held: false,
         })
     }
@@ -164,58 +167,6 @@ impl Tenure {
         Err(reason)
     }
 
-    /// Tells the log, once for each holder.
-    pub(crate) fn tell_loss(&self, reason: LostReason) {
-        let mut state = self.state();
-        if !state.loss_told {
-            state.loss_told = true;
-            let name = state.name;
-            drop(state);
-            telemetry::lost(name, self.key(), reason);
-        }
-    }
-
-    /// Whether the log was told that the holder has lost the lock.
-    pub(crate) fn loss_is_told(&self) -> bool {
-        self.state().loss_told
-    }
-
-    /// The release, whose caller is told, has not found the key.
-    pub(crate) fn found_lost(&self) {
-        let mut state = self.state();
-        if !state.loss_told {
-            state.loss_told = true;
-            telemetry::found_lost(state.name);
-        }
-    }
-
-    /// A release that nobody awaits has not found the key of a lock that was held.
-    pub(crate) fn was_not_there(&self, answer: Released) {
-        let state = self.state();
-        if state.loss_told {
-            return;
-        }
-        let reason = match answer {
-            _ if Instant::now() >= state.confirmed => LostReason::Expired,
-            Released::TakenOver => LostReason::TakenOver,
-            Released::Gone | Released::Done => LostReason::Deleted,
-        };
-        drop(state);
-        self.tell_loss(reason);
-        self.release_failed();
-    }
-
-    /// Counts a release that failed, once for each holder. True if this is the first word of it.
-    pub(crate) fn release_failed(&self) -> bool {
-        let mut state = self.state();
-        let first = !state.release_failed;
-        if first {
-            state.release_failed = true;
-            telemetry::failed_release(state.name);
-        }
-        first
-    }
-
     /// What spans and metrics call the lock.
     pub(crate) fn name(&self) -> &'static str {
         self.state().name
@@ -274,6 +225,7 @@ impl Tenure {
                 },
                 expires: state.confirmed + drift(state.ttl),
                 keep_until: state.keep_until,
+                had: state.phase != Phase::Asked,
                 held: state.phase == Phase::Held,
             };
             (state.phase, leftover)

@@ -32,6 +32,7 @@ impl Release {
             expires,
             keep_until,
             held,
+            had: _,
         } = self.leftover;
         let settled = in_doubt_until.unwrap_or_else(Instant::now);
         let key = self.tenure.key();
@@ -67,12 +68,12 @@ impl Release {
 
     fn give_up(&self, error: &StoreError) {
         let (key, error) = (self.tenure.key(), error as &dyn std::error::Error);
-        let text = "lock not released; its key stays until its ttl is over";
-        if self.tenure.release_failed() {
+        let text = "lock not released; its key goes when its ttl is over";
+        if self.leftover.had && self.tenure.count_failed_release() {
             telemetry::backend_error(self.tenure.name());
             tracing::warn!(lock.key = key, error, "{text}");
         } else {
-            // The holder or the log has been told that the release failed.
+            // It was never had, or the holder or the log has been told that its release failed.
             tracing::debug!(lock.key = key, error, "{text}");
         }
     }

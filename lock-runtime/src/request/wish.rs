@@ -124,3 +124,23 @@ pub fn counter_key(key: &str) -> Option<String> {
         Some(format!("{{{key}}}:fence"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_counter_is_in_the_slot_of_its_lock() {
+        let names = [
+            ("report:42", Some("{report:42}:fence")),
+            ("{a}b", Some("{a}b:fence")),
+            ("a{b}c{d}", Some("a{b}c{d}:fence")),
+            ("a{b", Some("{a{b}:fence")),
+            ("a}b", None),
+            ("{}x", None),
+        ];
+        for (key, counter) in names {
+            assert_eq!(counter_key(key).as_deref(), counter, "{key}");
+        }
+    }
+}

@@ -46,11 +46,16 @@ pub(crate) fn describe() {
         Unit::Count,
         "Requests that gave up because another had the lock"
     );
-    describe_counter!(LOST, Unit::Count, "Locks lost while they were held");
+    describe_counter!(
+        LOST,
+        Unit::Count,
+        "Locks lost while they were held, or granted after their deadline"
+    );
     describe_counter!(
         BACKEND_ERRORS,
         Unit::Count,
-        "Requests and releases given up, and extensions that failed, because of the store"
+        "Requests and releases given up, extensions that failed, and waits without a limit that \
+         met trouble, because of the store"
     );
     describe_counter!(
         FAILED_RELEASES,

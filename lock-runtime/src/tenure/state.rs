@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::told::Told;
 use crate::error::LostReason;
 use crate::keeper::Timer;
 use crate::lease::Lease;
@@ -56,10 +57,7 @@ pub(crate) struct State {
     pub(super) outer: Option<Lease>,
     /// What spans and metrics call the lock.
     pub(super) name: &'static str,
-    /// Whether the log was told that the holder has lost the lock.
-    pub(super) loss_told: bool,
-    /// Whether a release has failed that the holder or the log was told of.
-    pub(super) release_failed: bool,
+    pub(super) told: Told,
     /// Whether the keeper was told to watch it.
     pub(super) watched: bool,
     /// Where the keeper finds it.
@@ -118,8 +116,7 @@ impl State {
             body: None,
             outer,
             name: terms.name,
-            loss_told: false,
-            release_failed: false,
+            told: Told::default(),
             watched: false,
             timer: None,
         }
@@ -176,8 +173,7 @@ impl State {
     /// Starts the turn of a holder who has had the lock since then.
     pub(super) fn begin_turn(&mut self, since: Instant, terms: Terms) {
         self.name = terms.name;
-        self.loss_told = false;
-        self.release_failed = false;
+        self.told = Told::default();
         self.ttl = terms.ttl;
         self.limit = terms.max_hold.map(|max_hold| since + max_hold);
         self.wanted = if terms.renew {

@@ -74,7 +74,7 @@ impl Load {
                 assert!(
                     process.is_running(),
                     "a worker ended: {:?}",
-                    process.lines()
+                    process.errors()
                 );
             }
             let history = self.history();

@@ -115,6 +115,12 @@ impl Process {
         self.output.borrow().clone()
     }
 
+    /// The lines of its standard error so far.
+    #[must_use]
+    pub fn errors(&self) -> Vec<String> {
+        lock(&self.errors).clone()
+    }
+
     /// Waits until it has ended by itself and its output is read.
     ///
     /// # Panics

@@ -144,9 +144,7 @@ impl Sentinels {
             .iter()
             .filter(|sentinel| sentinel.is_running())
         {
-            let mut question = subcommand("GET-MASTER-ADDR-BY-NAME");
-            let answer = sentinel.control.query(question.arg(NAME)).await;
-            let (_, port): (String, u16) = answer.ok()?;
+            let port = named_by(sentinel).await?;
             if *named.get_or_insert(port) != port {
                 return None;
             }
@@ -167,13 +165,21 @@ impl Sentinels {
     /// Has the sentinels promote a replica, by command: the new master.
     pub async fn fail_over(&self) -> usize {
         let old = self.master().await;
-        until(LIMIT, "the sentinels begin a failover", async || {
-            let mut order = subcommand("FAILOVER");
-            let control = &self.sentinels[0].control;
-            control.query::<()>(order.arg(NAME)).await.is_ok()
-        })
-        .await;
-        self.another_master(old).await
+        let port = self.servers[old].port();
+        until_some(
+            LIMIT,
+            "another server is the master by command",
+            async || {
+                // Ordered again, since sentinels may give a failover up, and refused while one is under way.
+                if named_by(&self.sentinels[0]).await == Some(port) {
+                    let mut order = subcommand("FAILOVER");
+                    let control = &self.sentinels[0].control;
+                    let _ = control.query::<()>(order.arg(NAME)).await;
+                }
+                self.agreed().await.filter(|master| *master != old)
+            },
+        )
+        .await
     }
 
     /// Kills the master (SIGKILL): which one it was.
@@ -190,6 +196,14 @@ impl Sentinels {
         })
         .await
     }
+}
+
+/// The port of the server that this sentinel takes for the master.
+async fn named_by(sentinel: &Server) -> Option<u16> {
+    let mut question = subcommand("GET-MASTER-ADDR-BY-NAME");
+    let answer = sentinel.control.query(question.arg(NAME)).await;
+    let (_, port): (String, u16) = answer.ok()?;
+    Some(port)
 }
 
 fn subcommand(name: &str) -> Cmd {
