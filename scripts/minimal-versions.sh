@@ -7,8 +7,12 @@ cd "$(dirname "$0")/.."
 
 copy=$(mktemp -d)
 trap 'rm -r "$copy"' EXIT
-git ls-files -z | tar -c --null -T - | tar -x -C "$copy"
-target=${CARGO_TARGET_DIR:-$PWD/target}
+git ls-files -z | while IFS= read -r -d '' file; do
+    # Git lists those, too, that were deleted.
+    if [ -e "$file" ]; then printf '%s\0' "$file"; fi
+done | tar -cf - --null -T - | tar -xf - -C "$copy"
+# Absolute, whatever CARGO_TARGET_DIR is.
+target=$(cargo metadata --format-version 1 --no-deps | grep -o '"target_directory":"[^"]*"' | cut -d '"' -f 4)
 export CARGO_TARGET_DIR=$target/minimal-versions
 cd "$copy"
 

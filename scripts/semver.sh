@@ -8,6 +8,11 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+fail() {
+    printf 'semver.sh: %s\n' "$*" >&2
+    exit 1
+}
+
 if ! cargo semver-checks --version >/dev/null 2>&1; then
     echo "semver.sh: cargo-semver-checks is missing: installing it" >&2
     cargo install --locked cargo-semver-checks
@@ -31,8 +36,7 @@ else
             "After the first release, this compares ${crates[*]} with it."
         exit 0
     else
-        printf 'semver.sh: no tag v* here, and crates.io did not answer:\n%s\n' "$answer" >&2
-        exit 1
+        fail "no tag v* here, and crates.io did not answer:"$'\n'"$answer"
     fi
 fi
 failed=
@@ -42,18 +46,23 @@ if [ -n "$tag" ]; then
         awk '/^pub use / { on = 1 } on; /;/ { on = 0 }' | sed 's/^pub use [a-z_]*:://' |
             grep -oE '[A-Za-z_]+' | sort -u
     }
-    # Such as 0.1, within which nothing may go.
+    # The part of the version in Cargo.toml within which nothing may go: 0.3 of 0.3.1, 1 of 1.3.1.
     series() {
-        grep -m 1 '^version = ' | grep -oE '[0-9]+\.[0-9]+' | head -n 1
+        sed -nE 's/^version = "(0\.[0-9]+|[1-9][0-9]*)\..*/\1/p'
     }
-    gone=$(comm -23 <(git show "$tag:src/lib.rs" | exports) <(exports <src/lib.rs) | paste -sd ' ')
-    if [ -n "$gone" ] && [ "$(git show "$tag:Cargo.toml" | series)" = "$(series <Cargo.toml)" ]; then
+    # Into variables: in `<(…)`, what cannot be read would count as empty.
+    before=$(git show "$tag:src/lib.rs" | exports) || fail "no exports found in src/lib.rs of $tag"
+    now=$(exports <src/lib.rs) || fail "no exports found in src/lib.rs"
+    series_before=$(git show "$tag:Cargo.toml" | series)
+    series_now=$(series <Cargo.toml)
+    [ -n "$series_before" ] && [ -n "$series_now" ] || fail "no version found in Cargo.toml, of $tag or of now"
+    gone=$(comm -23 <(echo "$before") <(echo "$now") | paste -sd ' ' -)
+    if [ -n "$gone" ] && [ "$series_before" = "$series_now" ]; then
         echo "semver.sh: redis-locked exports no more: $gone" >&2
         failed=yes
     fi
 fi
-cargo semver-checks "${crates[@]/#/--package=}" "${baseline[@]}" || failed=yes
-[ -z "$failed" ] || {
-    echo "semver.sh: the API broke: look above. Take it back, or raise the version by a minor one (before 1.0)" >&2
-    exit 1
-}
+# The bash of macOS takes an empty array for an unset one.
+cargo semver-checks "${crates[@]/#/--package=}" ${baseline[@]+"${baseline[@]}"} || failed=yes
+[ -z "$failed" ] ||
+    fail "the API broke: look above. Take it back, or raise the version: its minor part before 1.0, its major part after"

