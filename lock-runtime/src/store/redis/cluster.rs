@@ -55,8 +55,9 @@ pub(super) struct Cluster {
 /// Has the nodes tell when a key that a command reads is changed.
 struct Tracking {
     heard: Box<dyn Fn(PushInfo) -> Result<(), ()> + Send + Sync>,
-    /// A node was not where it was looked for, so redis-rs has looked at all its connections again
-    /// and may have replaced some without a word, and what they tracked is forgotten.
+    /// A slot was not where it was looked for, so redis-rs has looked at all its connections again
+    /// and may have replaced some without a word, and what they tracked is forgotten. (One that is on
+    /// its way is found without that, and each time anew.)
     shaken: AtomicBool,
 }
 
@@ -155,11 +156,11 @@ impl Cluster {
                     return answers;
                 }
             };
-            self.shake();
-            if let Some(node) = node
-                && is(&error, ServerErrorKind::Moved)
-            {
-                may_ask(&mut connection, node).await?;
+            if is(&error, ServerErrorKind::Moved) {
+                self.shake();
+                if let Some(node) = node {
+                    may_ask(&mut connection, node).await?;
+                }
             }
             let Some(pause) = pauses.next() else {
                 return Err(error);
