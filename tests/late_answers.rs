@@ -75,7 +75,9 @@ async fn majority_after_the_deadline(stall: fn(&Proxy, bool), sets_late: bool) {
         .await
         .expect("all answer");
     let monitors: Vec<_> = servers.iter().map(Server::monitor).collect();
-    proxies.iter().for_each(|proxy| stall(proxy, true));
+    for proxy in &proxies {
+        stall(proxy, true);
+    }
     let body = async { panic!("the body runs without a lock") };
     let running = tokio::spawn(locker.lock("key").ttl(SHORT).run(body));
     for server in &servers[3..] {
@@ -85,7 +87,9 @@ async fn majority_after_the_deadline(stall: fn(&Proxy, bool), sets_late: bool) {
         proxy.wait_for_request_here(bulk("NX"), LIMIT).await;
     }
     tokio::time::sleep(SHORT).await;
-    proxies.iter().for_each(|proxy| stall(proxy, false));
+    for proxy in &proxies {
+        stall(proxy, false);
+    }
     let answer: Result<(), LockError> = running.await.expect("the body was not begun");
     let error = answer.expect_err("the deadline has passed");
     assert!(error.is_lost(), "{error}");

@@ -31,10 +31,10 @@ async fn lock_on_the_way(
     let to = cluster.master_of(&keys[1]).await;
     cluster.begin_move(&keys[0], to).await;
     let key = keys[0].trim_start_matches("jobs:");
-    let locked = locker.lock(key).ttl(TTL).acquire().await;
+    let granted = locker.lock(key).ttl(TTL).acquire().await;
     cluster.finish_move(&keys[0], to).await;
-    assert_eq!(cluster.get(&keys[0]).await.is_some(), locked.is_ok());
-    locked?.release().await
+    assert_eq!(cluster.get(&keys[0]).await.is_some(), granted.is_ok());
+    granted?.release().await
 }
 
 #[tokio::test]

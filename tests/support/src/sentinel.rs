@@ -17,7 +17,6 @@ const NAME: &str = "mymaster";
 pub struct Sentinels {
     servers: Vec<Server>,
     sentinels: Vec<Server>,
-    tls: bool,
 }
 
 /// What to start them with.
@@ -90,7 +89,6 @@ impl Sentinels {
 
     async fn launch(settings: Settings<'_>) -> Self {
         let (password, sentinel_password) = settings.passwords.unzip();
-        let tls = settings.authority.is_some();
         let mut servers = Vec::new();
         for _ in 0..3 {
             let mut builder = settings
@@ -102,7 +100,7 @@ impl Sentinels {
             }
             servers.push(builder.start().await);
         }
-        let port = port(&servers[0], tls);
+        let port = port(&servers[0]);
         for replica in &servers[1..] {
             let mut follow = cmd("REPLICAOF");
             replica.ask::<()>(follow.arg("127.0.0.1").arg(port)).await;
@@ -128,11 +126,7 @@ impl Sentinels {
             }
             sentinels.push(builder.start().await);
         }
-        let all = Self {
-            servers,
-            sentinels,
-            tls,
-        };
+        let all = Self { servers, sentinels };
         all.settled().await;
         all
     }
@@ -169,10 +163,11 @@ impl Sentinels {
     /// The urls of the sentinels, with the servers' password if they have one.
     #[must_use]
     pub fn urls(&self) -> Vec<String> {
-        let url = |sentinel: &Server| match self.servers[0].password() {
-            None if self.tls => format!("rediss://127.0.0.1:{}", sentinel.tls_port()),
-            Some(password) => sentinel.url_with_password(password),
-            None => sentinel.url_without_password(),
+        let password = self.servers[0].password();
+        let url = |sentinel: &Server| match (sentinel.port_with_tls(), password) {
+            (Some(port), _) => format!("rediss://127.0.0.1:{port}"),
+            (None, Some(password)) => sentinel.url_with_password(password),
+            (None, None) => sentinel.url_without_password(),
         };
         self.sentinels.iter().map(url).collect()
     }
@@ -211,7 +206,7 @@ impl Sentinels {
         let number = self
             .servers
             .iter()
-            .position(|server| Some(port(server, self.tls)) == named)?;
+            .position(|server| Some(port(server)) == named)?;
         let server = &self.servers[number];
         if !server.is_running() {
             return None;
@@ -250,12 +245,8 @@ impl Sentinels {
 }
 
 /// Where servers and sentinels find this one.
-fn port(server: &Server, tls: bool) -> u16 {
-    if tls {
-        server.tls_port()
-    } else {
-        server.port()
-    }
+fn port(server: &Server) -> u16 {
+    server.port_with_tls().unwrap_or(server.port())
 }
 
 fn subcommand(name: &str) -> Cmd {
