@@ -1,6 +1,13 @@
 //! Redis users with exactly the rights that `docs/acl.md` lists, and what is said when one is
 //! missing.
 
+#[cfg(feature = "cluster")]
+#[path = "acl/cluster.rs"]
+mod cluster;
+#[cfg(feature = "sentinel")]
+#[path = "acl/sentinels.rs"]
+mod sentinels;
+
 use std::time::Duration;
 
 use redis_locked::{LockError, Locker, LockerBuilder};
@@ -15,28 +22,52 @@ const LOCKS: &str = "~jobs:* +ping +set +get +pttl +pexpire +del +evalsha +eval"
 const FENCED: &str = "~{jobs:*}:fence +time";
 const TRACKING: &str = "+client|tracking";
 const REPLICAS: &str = "+wait";
-#[cfg(feature = "cluster")]
 const CLUSTER: &str = "+cluster|slots +asking";
+/// Of the user of the servers, and of that of the sentinels.
+const SENTINEL: [&str; 2] = [
+    "+role",
+    "+sentinel|master +sentinel|get-master-addr-by-name",
+];
 
 const DOCS: &str = include_str!("../docs/acl.md");
+const README: &str = include_str!("../README.md");
+
+/// The rules of the table in the docs, in its order.
+fn rules_of_the_docs() -> Vec<String> {
+    let rows = DOCS.lines().filter(|line| line.starts_with("| "));
+    let rules = rows.filter_map(|row| row.split(" | ").nth(1));
+    let quoted = rules.flat_map(|rules| rules.split('`').skip(1).step_by(2));
+    quoted.map(|rules| rules.replace("\\|", "|")).collect()
+}
 
 #[test]
 fn the_docs_have_these_rules() {
-    let docs = DOCS.replace("\\|", "|"); // as in tables
-    for rules in [LOCKS, FENCED, TRACKING, REPLICAS] {
-        assert!(docs.contains(&format!("`{rules}`")), "{rules}");
-    }
+    let [servers, sentinels] = SENTINEL;
+    let tested = [
+        LOCKS, FENCED, TRACKING, REPLICAS, CLUSTER, servers, sentinels,
+    ];
+    assert_eq!(rules_of_the_docs(), tested);
+    let app = format!("ACL SETUSER app on >secret {LOCKS} {TRACKING}\n");
+    assert!(DOCS.contains(&app) && README.contains(&app), "{app}");
+    let app = format!("{} {servers}\n", app.trim_end());
+    assert!(DOCS.contains(&app), "{app}");
+    let watcher = format!("ACL SETUSER watcher on >other {sentinels}\n");
+    assert!(DOCS.contains(&watcher), "{watcher}");
 }
 
 /// Makes the user `app` anew, with these rights and no others.
 async fn grant(server: &Server, rules: &[&str]) {
+    set_user(server, "app", "secret", rules).await;
+}
+
+async fn set_user(server: &Server, name: &str, password: &str, rules: &[&str]) {
     let mut command = redis::cmd("ACL");
     command
         .arg("SETUSER")
-        .arg("app")
+        .arg(name)
         .arg("reset")
         .arg("on")
-        .arg(">secret");
+        .arg(format!(">{password}"));
     for rule in rules.iter().flat_map(|rules| rules.split(' ')) {
         command.arg(rule);
     }
@@ -161,38 +192,6 @@ async fn replicas_confirm() {
     names(locker.lock("k").acquire().await, "wait");
     locker.shutdown().await;
     assert!(!server.exists("jobs:k").await, "an orphan");
-}
-
-/// A cluster of one node.
-#[cfg(feature = "cluster")]
-#[tokio::test]
-async fn a_cluster() -> Result<(), LockError> {
-    let builder = Server::builder().arg("cluster-enabled", "yes");
-    let server = builder.start().await;
-    let mut connection = server.connection().await;
-    let mut slots = redis::cmd("CLUSTER");
-    slots.arg("ADDSLOTSRANGE").arg(0).arg(16_383);
-    slots
-        .query_async::<()>(&mut connection)
-        .await
-        .expect("no slot is taken");
-    until(LIMIT, "the cluster is up", async || {
-        let mut connection = connection.clone();
-        let mut info = redis::cmd("CLUSTER");
-        let info = info.arg("INFO").query_async::<String>(&mut connection);
-        info.await.expect("answers").contains("cluster_state:ok")
-    })
-    .await;
-    grant(&server, &[LOCKS, TRACKING, CLUSTER]).await;
-    let url = format!("redis://app:secret@127.0.0.1:{}", server.port());
-    let builder = Locker::builder().prefix("jobs:");
-    let locker = builder.connect_cluster([&url]).await?;
-    waits(&server, &locker).await;
-
-    grant(&server, &[LOCKS, TRACKING]).await;
-    let builder = Locker::builder().prefix("jobs:");
-    names(builder.connect_cluster([&url]).await, "cluster|slots");
-    Ok(())
 }
 
 fn names<T>(result: Result<T, LockError>, command: &str) {

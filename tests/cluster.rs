@@ -1,11 +1,16 @@
 //! Locks on a Redis Cluster: three masters with a replica each, started by each test.
 
+#[path = "cluster/waiting.rs"]
+mod waiting;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use redis_locked::{LockError, LockGuard, Locker, LostReason, redis_locked};
 use redis_locked_test_support::{Cluster, Server, until};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinSet;
+
+use waiting::waiter;
 
 /// Longer than anything takes that is awaited, failovers included; shorter than the ttl of a lock
 /// that is not to go by itself.
@@ -39,25 +44,6 @@ async fn is_busy(locker: &Locker, key: &str) -> bool {
         }
         tokio::time::sleep(PAUSE).await;
     }
-}
-
-/// A caller of another process that waits for the key and lets go of it at once.
-fn waiter(locker: &Locker, key: &str) -> JoinHandle<Result<Instant, LockError>> {
-    let request = locker.lock(key).ttl(LONG).wait(2 * LIMIT);
-    tokio::spawn(async move {
-        let guard = request.acquire().await?;
-        let granted = Instant::now();
-        guard.release().await?;
-        Ok(granted)
-    })
-}
-
-/// Waits until a node tracks a key for somebody: a waiter has asked there.
-async fn tracked(server: &Server) {
-    until(LIMIT, "a waiter has asked", async || {
-        server.tracked_keys().await > 0
-    })
-    .await;
 }
 
 #[redis_locked(
@@ -185,136 +171,6 @@ async fn a_lease_that_is_deleted_is_lost_and_others_are_kept() {
     assert!(cluster.node(master).del(&keys[1]).await);
     assert_eq!(guards[1].lost().await, LostReason::Deleted);
     assert!(guards[0].is_held() && guards[2].is_held());
-}
-
-#[tokio::test]
-async fn waiters_are_woken_on_every_shard() {
-    let cluster = Cluster::start().await;
-    let (ours, theirs) = (connect(&cluster).await, connect(&cluster).await);
-    for key in cluster.a_key_per_master("job").await {
-        let master = cluster.master_of(&key).await;
-        let guard = lock(&ours, &key).await;
-        let waiting = waiter(&theirs, &key);
-        tracked(cluster.node(master)).await;
-        cluster.node(master).reset_stats().await;
-        let released = Instant::now();
-        guard.release().await.expect("released");
-        let granted = waiting.await.expect("ran").expect("granted");
-        // Without the bell it would look again only at the end of the ttl.
-        assert!(granted.duration_since(released) < LIMIT / 6);
-        let calls = cluster.node(master).command_calls().await;
-        let asked = calls.get("evalsha").copied().unwrap_or(0);
-        assert!(asked <= 4, "it polled: {calls:?}");
-    }
-}
-
-#[tokio::test]
-async fn a_failover_by_command_keeps_the_lock_and_wakes_those_who_wait() {
-    let cluster = Cluster::start().await;
-    let (ours, theirs) = (connect(&cluster).await, connect(&cluster).await);
-    let guard = lock(&ours, "job").await;
-    let old = cluster.master_of("job").await;
-    let waiting = waiter(&theirs, "job");
-    tracked(cluster.node(old)).await;
-    cluster.fail_over("job").await;
-    assert!(is_busy(&theirs, "job").await);
-    assert!(!waiting.is_finished(), "granted while it is held");
-    guard.extend(2 * LONG).await.expect("still ours");
-    let released = Instant::now();
-    guard.release().await.expect("still ours");
-    let granted = waiting.await.expect("ran").expect("granted");
-    assert!(granted.duration_since(released) < LIMIT / 2);
-}
-
-#[tokio::test]
-async fn when_a_master_is_killed_its_keys_are_granted_again_by_its_replica() {
-    let cluster = Cluster::start().await;
-    let (ours, theirs) = (connect(&cluster).await, connect(&cluster).await);
-    let keys = cluster.a_key_per_master("job").await;
-    let renewed = ours.lock(&keys[0]).ttl(LONG).renew();
-    let guard = renewed.acquire().await.expect("granted");
-    let old = cluster.master_of(&keys[0]).await;
-    let waiting = waiter(&theirs, &keys[0]);
-    tracked(cluster.node(old)).await;
-    assert_eq!(cluster.kill_master(&keys[0]).await, old);
-
-    // Nothing hangs, and the other masters' keys are not held up.
-    for key in &keys[1..] {
-        lock(&ours, key).await.release().await.expect("released");
-    }
-    let start = Instant::now();
-    let error = theirs
-        .lock(&keys[0])
-        .acquire()
-        .await
-        .expect_err("nobody to ask");
-    assert!(error.is_backend() || error.is_busy(), "{error}");
-    assert!(
-        start.elapsed() < Duration::from_secs(3) + LIMIT / 20,
-        "{:?}",
-        start.elapsed()
-    );
-
-    cluster.another_master(&keys[0], old).await;
-    assert!(is_busy(&theirs, &keys[0]).await);
-    assert!(!waiting.is_finished(), "granted while it is held");
-    guard.release().await.expect("still ours");
-    waiting.await.expect("ran").expect("granted");
-    // The node comes back as a replica, without ado.
-    cluster.node(old).restart().await;
-    cluster.settled().await;
-    lock(&theirs, &keys[0])
-        .await
-        .release()
-        .await
-        .expect("released");
-}
-
-#[tokio::test]
-async fn a_slot_moves_while_its_lock_is_held_and_waited_for() {
-    let cluster = Cluster::start().await;
-    let (ours, theirs) = (connect(&cluster).await, connect(&cluster).await);
-    let keys = cluster.a_key_per_master("job").await;
-    let key = &keys[0];
-    let from = cluster.master_of(key).await;
-    let to = cluster.master_of(&keys[1]).await;
-    let fenced = |locker: &Locker| {
-        locker
-            .lock(key)
-            .ttl(LONG)
-            .retries(RETRIES)
-            .backoff(PAUSE)
-            .fenced()
-    };
-    let guard = fenced(&ours).acquire().await.expect("granted");
-    let waiting = waiter(&theirs, key);
-    tracked(cluster.node(from)).await;
-
-    // Half way: the key is still where it was, new ones would go to the other node.
-    cluster.begin_move(key, to).await;
-    guard.extend(2 * LONG).await.expect("still ours");
-    assert!(is_busy(&theirs, key).await);
-    cluster.finish_move(key, to).await;
-    assert_eq!(cluster.master_of(key).await, to);
-    assert!(is_busy(&theirs, key).await);
-    assert!(!waiting.is_finished(), "granted while it is held");
-    guard.extend(3 * LONG).await.expect("still ours");
-    let first = guard.fencing_token();
-    guard.release().await.expect("still ours");
-    waiting.await.expect("ran").expect("granted");
-    let next = fenced(&theirs).acquire().await.expect("granted");
-    assert!(next.fencing_token() > first);
-    next.release().await.expect("released");
-
-    // A key that is taken while its slot is on the way is taken where it is going to be.
-    cluster.settled().await;
-    cluster.begin_move(key, from).await;
-    let guard = lock(&ours, key).await;
-    assert!(is_busy(&theirs, key).await);
-    let waiting = waiter(&theirs, key);
-    cluster.finish_move(key, from).await;
-    guard.release().await.expect("still ours");
-    waiting.await.expect("ran").expect("granted");
 }
 
 #[tokio::test]

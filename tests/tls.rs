@@ -1,5 +1,9 @@
 //! Connections with TLS: with and without client certificates, and what is said when it fails.
 
+#[cfg(feature = "sentinel")]
+#[path = "tls/sentinels.rs"]
+mod sentinels;
+
 use std::time::Duration;
 
 use redis_locked::{LockError, Locker, LockerBuilder};

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -88,26 +89,33 @@ impl Load {
         .await;
     }
 
+    /// Empty before the first worker has opened it.
     fn history(&self) -> String {
-        fs::read_to_string(self.place.join("history")).unwrap_or_default()
+        match fs::read_to_string(self.place.join("history")) {
+            Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
+            history => history.expect("read the history"),
+        }
     }
 
     /// Stops the processes, and judges what they recorded.
     pub(crate) async fn finish(self, servers: &'static str, fault: &'static str) -> Row {
         fs::write(self.place.join("stop"), "").expect("tell them to stop");
         let mut failed: BTreeMap<String, u64> = BTreeMap::new();
+        let mut workers = Vec::new();
         for process in &self.processes {
             let ended = process.wait(LIMIT).await;
             assert!(ended.success(), "a worker failed: {:?}", process.lines());
+            workers.push(process.id());
             for line in process.lines() {
                 let (count, what) = line.split_once(' ').expect("a count");
-                *failed.entry(what.to_owned()).or_default() += count.parse().unwrap_or(0);
+                let count: u64 = count.parse().expect("a count");
+                *failed.entry(what.to_owned()).or_default() += count;
             }
         }
         failed.remove("busy");
         let history = self.history();
         let begins = begins(&history);
-        let violations = check(&history).err().unwrap_or_default();
+        let violations = judge(&history, &workers);
         let count = |is: fn(&Violation) -> bool| violations.iter().filter(|one| is(one)).count();
         let pauses = |keys: &[String]| -> Vec<_> {
             let faults = self.faults.iter().filter(|_| !keys.is_empty());
@@ -136,6 +144,31 @@ impl Drop for Load {
         self.processes.clear();
         let _ = fs::remove_dir_all(&self.place);
     }
+}
+
+/// What is wrong with a history to which all of these processes contributed.
+///
+/// # Panics
+/// If one of them did not, or there is a line that none of them should have written: the columns of
+/// the table would be zero for want of a history.
+fn judge(history: &str, workers: &[u32]) -> Vec<Violation> {
+    for worker in workers {
+        let wrote = |line: &str| holder_of(line) == Some(worker.to_string().as_str());
+        assert!(history.lines().any(wrote), "worker {worker} held no lock");
+    }
+    let violations = check(history).err().unwrap_or_default();
+    let malformed = |one: &&Violation| matches!(one, Violation::Malformed(..));
+    let malformed: Vec<_> = violations.iter().filter(malformed).collect();
+    assert!(malformed.is_empty(), "lines of no history: {malformed:?}");
+    violations
+}
+
+/// The process of a section that begins.
+fn holder_of(line: &str) -> Option<&str> {
+    let mut fields = line.split(' ');
+    let begins = fields.next() == Some("begin");
+    let (process, _task) = fields.nth(2)?.split_once('-')?;
+    begins.then_some(process)
 }
 
 /// When each key was granted, in the order of time.
@@ -173,4 +206,35 @@ fn longest_pause(
         longest
     };
     Duration::from_nanos(keys.iter().map(of_key).max().unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use redis_locked_test_support::history::Violation;
+
+    use super::judge;
+
+    const HISTORY: &str = "begin k 1 7-0 10 110\nend k 1 7-0 20\n\
+                           begin k 2 8-3 30 130\nbegin k 3 7-1 40 140\n";
+
+    #[test]
+    fn what_is_wrong_is_handed_on() {
+        let violations = judge(HISTORY, &[7, 8]);
+        assert!(
+            matches!(violations[..], [Violation::Overlap(..)]),
+            "{violations:?}"
+        );
+    }
+
+    #[test]
+    #[should_panic(expected = "worker 9 held no lock")]
+    fn a_worker_that_recorded_nothing_is_seen() {
+        judge(HISTORY, &[7, 8, 9]);
+    }
+
+    #[test]
+    #[should_panic(expected = "lines of no history: [Malformed(5, \"end k 4 7-0 50\")]")]
+    fn a_line_of_no_history_is_seen() {
+        judge(&format!("{HISTORY}end k 4 7-0 50\n"), &[7, 8]);
+    }
 }

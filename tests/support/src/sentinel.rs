@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use redis::{Cmd, cmd};
 
-use crate::server::Server;
+use crate::certificates::Authority;
+use crate::server::{Builder, Server};
 use crate::until::{until, until_some};
 
 /// Longer than a failover takes on a machine that runs too many tests at once.
@@ -18,31 +19,80 @@ pub struct Sentinels {
     sentinels: Vec<Server>,
 }
 
+/// What to start them with.
+#[derive(Clone, Copy)]
+struct Settings<'a> {
+    down_after: Duration,
+    /// Of the servers, and of the sentinels.
+    passwords: Option<(&'a str, &'a str)>,
+    /// Whose certificates all of them have.
+    authority: Option<&'a Authority>,
+}
+
+impl Default for Settings<'_> {
+    fn default() -> Self {
+        Self {
+            down_after: Duration::from_secs(1),
+            passwords: None,
+            authority: None,
+        }
+    }
+}
+
+impl Settings<'_> {
+    /// A server or a sentinel, which find one another by TLS where they have it.
+    fn builder(&self) -> Builder {
+        let builder = Server::builder();
+        match self.authority {
+            Some(authority) => builder
+                .tls(authority, &["127.0.0.1"])
+                .arg("tls-replication", "yes"),
+            None => builder,
+        }
+    }
+}
+
 /// All of these panic if something does not come about in a minute.
 impl Sentinels {
     /// Starts sentinels that take the master for dead after a second.
     pub async fn start() -> Self {
-        Self::with_down_after(Duration::from_secs(1)).await
+        Self::launch(Settings::default()).await
     }
 
     /// Starts sentinels that take the master for dead after this time without an answer.
     pub async fn with_down_after(down_after: Duration) -> Self {
-        Self::launch(down_after, None, None).await
+        Self::launch(Settings {
+            down_after,
+            ..Settings::default()
+        })
+        .await
     }
 
     /// Starts servers that ask for one password, and sentinels that ask for another.
     pub async fn with_passwords(servers: &str, sentinels: &str) -> Self {
-        Self::launch(Duration::from_secs(1), Some(servers), Some(sentinels)).await
+        Self::launch(Settings {
+            passwords: Some((servers, sentinels)),
+            ..Settings::default()
+        })
+        .await
     }
 
-    async fn launch(
-        down_after: Duration,
-        password: Option<&str>,
-        sentinel_password: Option<&str>,
-    ) -> Self {
+    /// Starts servers and sentinels that talk to one another with TLS, and whose clients need a
+    /// certificate by this authority.
+    pub async fn with_tls(authority: &Authority) -> Self {
+        Self::launch(Settings {
+            authority: Some(authority),
+            ..Settings::default()
+        })
+        .await
+    }
+
+    async fn launch(settings: Settings<'_>) -> Self {
+        let (password, sentinel_password) = settings.passwords.unzip();
         let mut servers = Vec::new();
         for _ in 0..3 {
-            let mut builder = Server::builder()
+            let mut builder = settings
+                .builder()
                 .arg("repl-diskless-sync-delay", "0")
                 .arg("repl-ping-replica-period", "1");
             if let Some(password) = password {
@@ -50,7 +100,7 @@ impl Sentinels {
             }
             servers.push(builder.start().await);
         }
-        let port = servers[0].port();
+        let port = port(&servers[0]);
         for replica in &servers[1..] {
             let mut follow = cmd("REPLICAOF");
             replica.ask::<()>(follow.arg("127.0.0.1").arg(port)).await;
@@ -60,7 +110,7 @@ impl Sentinels {
              sentinel down-after-milliseconds {NAME} {}\n\
              sentinel failover-timeout {NAME} 5000\n\
              sentinel parallel-syncs {NAME} 2\n",
-            down_after.as_millis()
+            settings.down_after.as_millis()
         );
         if let Some(password) = password {
             let _ = writeln!(config, "sentinel auth-pass {NAME} {password}");
@@ -70,7 +120,7 @@ impl Sentinels {
         }
         let mut sentinels = Vec::new();
         for _ in 0..3 {
-            let mut builder = Server::builder().sentinel(&config);
+            let mut builder = settings.builder().sentinel(&config);
             if let Some(password) = sentinel_password {
                 builder = builder.password(password);
             }
@@ -113,9 +163,11 @@ impl Sentinels {
     /// The urls of the sentinels, with the servers' password if they have one.
     #[must_use]
     pub fn urls(&self) -> Vec<String> {
-        let url = |sentinel: &Server| match self.servers[0].password() {
-            Some(password) => sentinel.url_with_password(password),
-            None => sentinel.url_without_password(),
+        let password = self.servers[0].password();
+        let url = |sentinel: &Server| match (sentinel.port_with_tls(), password) {
+            (Some(port), _) => format!("rediss://127.0.0.1:{port}"),
+            (None, Some(password)) => sentinel.url_with_password(password),
+            (None, None) => sentinel.url_without_password(),
         };
         self.sentinels.iter().map(url).collect()
     }
@@ -152,7 +204,7 @@ impl Sentinels {
         let number = self
             .servers
             .iter()
-            .position(|server| Some(server.port()) == named)?;
+            .position(|server| Some(port(server)) == named)?;
         let server = &self.servers[number];
         if !server.is_running() {
             return None;
@@ -165,7 +217,7 @@ impl Sentinels {
     /// Has the sentinels promote a replica, by command: the new master.
     pub async fn fail_over(&self) -> usize {
         let old = self.master().await;
-        let port = self.servers[old].port();
+        let port = port(&self.servers[old]);
         until_some(
             LIMIT,
             "another server is the master by command",
@@ -204,6 +256,11 @@ async fn named_by(sentinel: &Server) -> Option<u16> {
     let answer = sentinel.control.query(question.arg(NAME)).await;
     let (_, port): (String, u16) = answer.ok()?;
     Some(port)
+}
+
+/// Where servers and sentinels find this one.
+fn port(server: &Server) -> u16 {
+    server.port_with_tls().unwrap_or(server.port())
 }
 
 fn subcommand(name: &str) -> Cmd {

@@ -203,12 +203,11 @@ impl Server {
     /// If it has none: see [`Builder::tls`].
     #[must_use]
     pub fn tls_port(&self) -> u16 {
-        self.settings
-            .tls
-            .as_ref()
-            .expect("a server with TLS")
-            .port
-            .number()
+        self.port_with_tls().expect("a server with TLS")
+    }
+
+    pub(crate) fn port_with_tls(&self) -> Option<u16> {
+        Some(self.settings.tls.as_ref()?.port.number())
     }
 
     /// The id of the server's process.

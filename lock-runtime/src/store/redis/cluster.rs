@@ -55,8 +55,9 @@ pub(super) struct Cluster {
 /// Has the nodes tell when a key that a command reads is changed.
 struct Tracking {
     heard: Box<dyn Fn(PushInfo) -> Result<(), ()> + Send + Sync>,
-    /// A node was not where it was looked for, so redis-rs has looked at all its connections again
-    /// and may have replaced some without a word, and what they tracked is forgotten.
+    /// A slot was not where it was looked for, so redis-rs has looked at all its connections again
+    /// and may have replaced some without a word, and what they tracked is forgotten. (One that is on
+    /// its way is found without that, and each time anew.)
     shaken: AtomicBool,
 }
 
@@ -146,6 +147,7 @@ impl Cluster {
         let mut pauses = PAUSES.into_iter();
         let mut redirect = None;
         loop {
+            let node = redirect.as_ref().map(|Redirect { node }| node.clone());
             let answers = self.ask_node(&mut connection, pipeline, redirect).await;
             let error = match answers {
                 Err(error) if is_elsewhere(&error) => error,
@@ -154,7 +156,12 @@ impl Cluster {
                     return answers;
                 }
             };
-            self.shake();
+            if is(&error, ServerErrorKind::Moved) {
+                self.shake();
+                if let Some(node) = node {
+                    may_ask(&mut connection, node).await?;
+                }
+            }
             let Some(pause) = pauses.next() else {
                 return Err(error);
             };
@@ -209,6 +216,23 @@ impl Cluster {
             answer.extract_error()?;
         }
         Ok(answers)
+    }
+}
+
+/// Fails where the user may not say `ASKING`. A node that was not told that we know sends us away,
+/// and of a pipeline's answers, redis-rs hands out only that one.
+async fn may_ask(
+    connection: &mut ClusterConnection,
+    node: SingleNodeRoutingInfo,
+) -> RedisResult<()> {
+    let mut pipeline = redis::pipe();
+    // For the one command that follows, and none of somebody else's.
+    pipeline.cmd("ASKING").cmd("PING");
+    let answers = connection.route_pipeline(pipeline, 0, 2, node).await;
+    let answer = answers.ok().and_then(|answers| answers.into_iter().next());
+    match answer.map(Value::extract_error) {
+        Some(Err(error)) if is(&error, ServerErrorKind::NoPerm) => Err(error),
+        _ => Ok(()),
     }
 }
 
@@ -289,7 +313,7 @@ struct Redirect {
 
 impl Redirect {
     fn read(error: &RedisError) -> Option<Self> {
-        if error.kind() != ErrorKind::Server(ServerErrorKind::Ask) {
+        if !is(error, ServerErrorKind::Ask) {
             return None;
         }
         let (address, _) = error.redirect_node()?;
@@ -304,6 +328,10 @@ impl Redirect {
             },
         })
     }
+}
+
+fn is(error: &RedisError, kind: ServerErrorKind) -> bool {
+    error.kind() == ErrorKind::Server(kind)
 }
 
 /// Whether another node, or this one in a moment, may take the command; this one did not.

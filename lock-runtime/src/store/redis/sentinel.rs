@@ -180,6 +180,10 @@ impl Sentinels {
     }
 
     fn explain(&self, error: RedisError) -> RedisError {
+        // The error of a pipeline has no details; the first of its commands' errors has.
+        let first = error.clone().into_server_errors();
+        let first = first.and_then(|errors| Some(errors.first()?.1.clone()));
+        let error = first.map_or(error, RedisError::from);
         if error.to_string().contains("No such master") {
             let (kind, name) = (ErrorKind::MasterNameNotFoundBySentinel, self.master.clone());
             (kind, "the sentinels watch no master of this name", name).into()

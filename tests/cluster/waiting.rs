@@ -1,0 +1,186 @@
+//! Those who wait are woken by the node that has the key, whichever it is by then.
+
+use std::time::{Duration, Instant};
+
+use redis_locked::{LockError, LockGuard, Locker};
+use redis_locked_test_support::{Cluster, Server, until};
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+
+use crate::{LIMIT, LONG, PAUSE, RETRIES, connect, is_busy, lock};
+
+/// Who is not told when the lock is free asks again at least once a second.
+const LULL: Duration = Duration::from_secs(4);
+
+type Waiting = JoinHandle<Result<Instant, LockError>>;
+
+/// A caller of another process that waits for the key and lets go of it at once.
+pub(crate) fn waiter(locker: &Locker, key: &str) -> Waiting {
+    let request = locker.lock(key).ttl(LONG).wait(2 * LIMIT);
+    tokio::spawn(async move {
+        let guard = request.acquire().await?;
+        let granted = Instant::now();
+        guard.release().await?;
+        Ok(granted)
+    })
+}
+
+/// Waits until a node tracks a key for somebody: a waiter has asked there.
+async fn tracked(server: &Server) {
+    until(LIMIT, "a waiter has asked", async || {
+        server.tracked_keys().await > 0
+    })
+    .await;
+}
+
+/// How often scripts were run on a node since its counts were reset.
+async fn asked(server: &Server) -> u64 {
+    let calls = server.command_calls().await;
+    calls.get("evalsha").copied().unwrap_or(0)
+}
+
+/// That this node will tell the waiter, who leaves it in peace until then.
+async fn lies_in_wait(waiting: &Waiting, server: &Server) {
+    tracked(server).await;
+    server.reset_stats().await;
+    sleep(LULL).await;
+    assert!(!waiting.is_finished(), "granted while it is held");
+    let asked = asked(server).await;
+    // Where a node was looked for in vain, once more afterwards.
+    assert!(asked <= 2, "it polls: {asked} times in {LULL:?}");
+}
+
+/// Releases the lock, and sees that this node wakes the waiter.
+async fn is_woken(waiting: Waiting, server: &Server, guard: LockGuard) {
+    lies_in_wait(&waiting, server).await;
+    assert!(server.tracked_keys().await > 0, "nobody would be told");
+    server.reset_stats().await;
+    let released = Instant::now();
+    guard.release().await.expect("still ours");
+    let granted = waiting.await.expect("ran").expect("granted");
+    // Untold it would look again only at the end of the ttl.
+    assert!(granted.duration_since(released) < LIMIT / 6);
+    let asked = asked(server).await;
+    assert!(asked <= 4, "it polled: {asked} times");
+}
+
+#[tokio::test]
+async fn waiters_are_woken_on_every_shard() {
+    let cluster = Cluster::start().await;
+    let (ours, theirs) = (connect(&cluster).await, connect(&cluster).await);
+    let keys = cluster.a_key_per_master("job").await;
+    let one = async |key: &String| {
+        let guard = lock(&ours, key).await;
+        let waiting = waiter(&theirs, key);
+        let master = cluster.master_of(key).await;
+        is_woken(waiting, cluster.node(master), guard).await;
+    };
+    tokio::join!(one(&keys[0]), one(&keys[1]), one(&keys[2]));
+}
+
+#[tokio::test]
+async fn a_failover_by_command_keeps_the_lock_and_wakes_those_who_wait() {
+    let cluster = Cluster::start().await;
+    let (ours, theirs) = (connect(&cluster).await, connect(&cluster).await);
+    let guard = lock(&ours, "job").await;
+    let old = cluster.master_of("job").await;
+    let waiting = waiter(&theirs, "job");
+    tracked(cluster.node(old)).await;
+    let new = cluster.fail_over("job").await;
+    assert!(is_busy(&theirs, "job").await);
+    // The old master is a replica now, which tells of the extension as it did before, and sends
+    // the waiter to the new one.
+    guard.extend(2 * LONG).await.expect("still ours");
+    tracked(cluster.node(new)).await;
+    assert_eq!(cluster.node(old).tracked_keys().await, 0);
+    is_woken(waiting, cluster.node(new), guard).await;
+}
+
+#[tokio::test]
+async fn when_a_master_is_killed_its_keys_are_granted_again_by_its_replica() {
+    let cluster = Cluster::start().await;
+    let (ours, theirs) = (connect(&cluster).await, connect(&cluster).await);
+    let keys = cluster.a_key_per_master("job").await;
+    let renewed = ours.lock(&keys[0]).ttl(LONG).renew();
+    let guard = renewed.acquire().await.expect("granted");
+    let old = cluster.master_of(&keys[0]).await;
+    let waiting = waiter(&theirs, &keys[0]);
+    tracked(cluster.node(old)).await;
+    assert_eq!(cluster.kill_master(&keys[0]).await, old);
+
+    // Nothing hangs, and the other masters' keys are not held up.
+    for key in &keys[1..] {
+        lock(&ours, key).await.release().await.expect("released");
+    }
+    let start = Instant::now();
+    let error = theirs
+        .lock(&keys[0])
+        .acquire()
+        .await
+        .expect_err("nobody to ask");
+    assert!(error.is_backend() || error.is_busy(), "{error}");
+    assert!(
+        start.elapsed() < Duration::from_secs(3) + LIMIT / 20,
+        "{:?}",
+        start.elapsed()
+    );
+
+    let new = cluster.another_master(&keys[0], old).await;
+    assert!(is_busy(&theirs, &keys[0]).await);
+    is_woken(waiting, cluster.node(new), guard).await;
+    // The node comes back as a replica, without ado.
+    cluster.node(old).restart().await;
+    cluster.settled().await;
+    lock(&theirs, &keys[0])
+        .await
+        .release()
+        .await
+        .expect("released");
+}
+
+#[tokio::test]
+async fn a_slot_moves_while_its_lock_is_held_and_waited_for() {
+    let cluster = Cluster::start().await;
+    let (ours, theirs) = (connect(&cluster).await, connect(&cluster).await);
+    let keys = cluster.a_key_per_master("job").await;
+    let key = &keys[0];
+    let from = cluster.master_of(key).await;
+    let to = cluster.master_of(&keys[1]).await;
+    let fenced = |locker: &Locker| {
+        locker
+            .lock(key)
+            .ttl(LONG)
+            .retries(RETRIES)
+            .backoff(PAUSE)
+            .fenced()
+    };
+    let guard = fenced(&ours).acquire().await.expect("granted");
+    let waiting = waiter(&theirs, key);
+    tracked(cluster.node(from)).await;
+
+    // Half way: the key is still where it was, new ones would go to the other node.
+    cluster.begin_move(key, to).await;
+    guard.extend(2 * LONG).await.expect("still ours");
+    assert!(is_busy(&theirs, key).await);
+    cluster.finish_move(key, to).await;
+    assert_eq!(cluster.master_of(key).await, to);
+    assert!(is_busy(&theirs, key).await);
+    guard.extend(3 * LONG).await.expect("still ours");
+    let first = guard.fencing_token();
+    tracked(cluster.node(to)).await;
+    assert_eq!(cluster.node(from).tracked_keys().await, 0);
+    is_woken(waiting, cluster.node(to), guard).await;
+    let next = fenced(&theirs).acquire().await.expect("granted");
+    assert!(next.fencing_token() > first);
+    next.release().await.expect("released");
+
+    // A key that is taken while its slot is on the way is taken where it is going to be.
+    cluster.settled().await;
+    cluster.begin_move(key, from).await;
+    let guard = lock(&ours, key).await;
+    assert!(is_busy(&theirs, key).await);
+    let waiting = waiter(&theirs, key);
+    lies_in_wait(&waiting, cluster.node(from)).await;
+    cluster.finish_move(key, from).await;
+    is_woken(waiting, cluster.node(from), guard).await;
+}
