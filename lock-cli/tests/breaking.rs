@@ -60,6 +60,20 @@ async fn what_is_free_already_is_told_so() {
 }
 
 #[tokio::test]
+async fn what_was_done_is_json_for_programs() {
+    let server = Server::start().await;
+    hold(&server, "k", "web-3:812").await;
+    let named = ["break", "k", "--owner", "web-3:812", "--json"];
+    let ended = tool(&server.url(), &named).await;
+    let json: serde_json::Value = serde_json::from_str(&ended.out).expect("json");
+    assert_eq!((ended.code, &json["freed"]), (0, &true.into()));
+    assert_eq!(json["key"], "k");
+    let message = json["message"].as_str().expect("text");
+    assert!(message.starts_with("freed lock \"k\": web-3:812 held it"));
+    assert!(!server.exists("k").await);
+}
+
+#[tokio::test]
 async fn who_is_meant_has_to_be_said() {
     let server = Server::start().await;
     hold(&server, "k", "web").await;
