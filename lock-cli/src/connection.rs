@@ -37,7 +37,7 @@ pub(crate) struct Connection {
     /// The URLs are of sentinels, with the credentials of the servers; NAME is the master they watch
     #[arg(long, value_name = "NAME")]
     sentinel: Option<String>,
-    /// The sentinels' own user; by default the one without a name
+    /// The sentinels' own user; without it, they get the password alone
     #[arg(long, requires = "sentinel_password", value_name = "USER")]
     sentinel_user: Option<String>,
     /// The sentinels' own password
@@ -61,7 +61,7 @@ pub(crate) struct Connection {
     /// What is put before each key in Redis, as the programs' lockers do
     #[arg(long, default_value = "", hide_default_value = true)]
     pub(crate) prefix: String,
-    /// How long a server may take to answer
+    /// How long connecting to a server may take, and its answer
     #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = positive)]
     timeout: Duration,
 }

@@ -29,7 +29,7 @@ pub(crate) enum Kind {
 /// Who we are to the sentinels.
 #[derive(Debug, Clone)]
 pub(crate) struct Login {
-    /// `None` for the user without a name.
+    /// Without it, the password alone is sent.
     pub(crate) user: Option<String>,
     pub(crate) password: String,
 }

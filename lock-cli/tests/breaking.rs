@@ -25,6 +25,20 @@ async fn a_lock_is_freed_by_its_owner_or_by_its_token() {
     }
 }
 
+/// One of 64 tokens does.
+#[tokio::test]
+async fn a_token_may_begin_with_a_hyphen() {
+    let server = Server::start().await;
+    let token = "-bcdefghij-_ABCDEFGHIJ";
+    for (option, named) in [("--token", token), ("--owner", "-x")] {
+        let value = format!("{token};-x");
+        server.set_px("k", value.as_str(), 60_000).await;
+        let ended = tool(&server.url(), &["break", "k", option, named]).await;
+        assert_eq!((ended.code, ended.err.as_str()), (0, ""));
+        assert!(!server.exists("k").await);
+    }
+}
+
 #[tokio::test]
 async fn a_lock_that_is_another_by_now_is_left_alone() {
     let server = Server::start().await;

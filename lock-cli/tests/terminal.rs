@@ -152,8 +152,9 @@ fn run_in_shell(server: &Server, flags: &str, body: &str, then: &str) -> Option<
     Some(Terminal::start(command))
 }
 
-const PATIENT: &str = "trap 'echo interrupted; exit 3' INT; trap 'echo continued' CONT; \
-    echo group $$ has begun; while :; do sleep 0.01; done";
+/// Starts nothing after it has begun: a shell that is stopped while it does may hang in vfork(2).
+const PATIENT: &str = "trap 'echo interrupted; kill $!; exit 3' INT; \
+    trap 'echo continued' CONT; sleep 60 & echo group $$ has begun; while :; do wait; done";
 
 /// The process group of the command, which leads it, once it has told.
 async fn group_of_command(terminal: &Terminal) -> i32 {

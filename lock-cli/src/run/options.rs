@@ -61,6 +61,9 @@ pub(crate) struct Run {
     /// Who to be for those who look; by default the host's name and this process's id
     #[arg(long)]
     pub(crate) owner: Option<String>,
+    /// What to run, with its arguments
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<OsString>,
     #[command(flatten)]
     pub(crate) connection: Connection,
     /// Have so many replicas confirm the lock before the command begins, and each extension, so
@@ -72,7 +75,7 @@ pub(crate) struct Run {
         value_parser = clap::value_parser!(u32).range(1..)
     )]
     pub(crate) replicas: Option<u32>,
-    /// How long the replicas may take to confirm; little over what they usually take
+    /// How long the replicas may take to confirm; choose little more than they usually take
     #[arg(
         long,
         value_name = "DURATION",
@@ -81,7 +84,8 @@ pub(crate) struct Run {
         value_parser = positive
     )]
     pub(crate) replicas_timeout: Duration,
-    /// With --quorum: how long the lock waits for servers that do not answer; far below the ttl
+    /// With --quorum: how long the lock waits for servers that do not answer; choose it far below
+    /// the ttl
     #[arg(
         long,
         value_name = "DURATION",
@@ -90,9 +94,6 @@ pub(crate) struct Run {
         value_parser = positive
     )]
     pub(crate) server_timeout: Duration,
-    /// What to run, with its arguments
-    #[arg(last = true, required = true, value_name = "COMMAND")]
-    pub(crate) command: Vec<OsString>,
 }
 
 const HELP: &str = "\
