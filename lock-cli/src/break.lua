@@ -10,6 +10,9 @@ local value = redis.pcall('GET', KEYS[1])
 if value == false then
   return {0}
 end
+if type(value) == 'table' and not string.find(value.err, 'WRONGTYPE', 1, true) then
+  return value -- the user may not look
+end
 local left = redis.call('PTTL', KEYS[1])
 if type(value) ~= 'string' then
   return {-1, left, ''}

@@ -9,10 +9,13 @@ use redis_locked_runtime::{LockError, Locker, LockerBuilder};
 
 use crate::exit::Failure;
 use crate::options::positive;
-use crate::servers::{Kind, Servers};
+use crate::servers::{Kind, Login, Servers};
+
+/// The heading of these options in the help.
+pub(crate) const SERVERS: &str = "Servers";
 
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Servers")]
+#[command(next_help_heading = SERVERS)]
 pub(crate) struct Connection {
     /// The server, as in `redis://user:password@host:6379/0`, or `rediss://…` for TLS; several, or
     /// with commas between them, with --cluster, --quorum and --sentinel
@@ -34,6 +37,9 @@ pub(crate) struct Connection {
     /// The URLs are of sentinels, with the credentials of the servers; NAME is the master they watch
     #[arg(long, value_name = "NAME")]
     sentinel: Option<String>,
+    /// The sentinels' own user; without it, they get the password alone
+    #[arg(long, requires = "sentinel_password", value_name = "USER")]
+    sentinel_user: Option<String>,
     /// The sentinels' own password
     #[arg(
         long,
@@ -55,7 +61,7 @@ pub(crate) struct Connection {
     /// What is put before each key in Redis, as the programs' lockers do
     #[arg(long, default_value = "", hide_default_value = true)]
     pub(crate) prefix: String,
-    /// How long a server may take to answer
+    /// How long connecting to a server may take, and its answer
     #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = positive)]
     timeout: Duration,
 }
@@ -68,7 +74,10 @@ impl Connection {
         match &self.sentinel {
             Some(master) => Ok(Kind::Sentinel {
                 master: master.clone(),
-                password: self.sentinel_password.clone(),
+                login: self.sentinel_password.clone().map(|password| Login {
+                    user: self.sentinel_user.clone(),
+                    password,
+                }),
             }),
             None if self.cluster => Ok(Kind::Cluster),
             None if self.quorum => Ok(Kind::Quorum),
@@ -78,6 +87,10 @@ impl Connection {
                 self.urls.len()
             ))),
         }
+    }
+
+    pub(crate) fn is_quorum(&self) -> bool {
+        self.quorum
     }
 
     /// The servers, to look at.
@@ -113,9 +126,9 @@ impl Connection {
             Kind::One => builder.connect(&self.urls[0]).await,
             Kind::Quorum => builder.connect_quorum(&self.urls).await,
             Kind::Cluster => builder.connect_cluster(&self.urls).await,
-            Kind::Sentinel { master, password } => {
-                if let Some(password) = password {
-                    builder = builder.sentinel_login(None, &password);
+            Kind::Sentinel { master, login } => {
+                if let Some(Login { user, password }) = login {
+                    builder = builder.sentinel_login(user.as_deref(), &password);
                 }
                 builder.connect_sentinel(&self.urls, &master).await
             }

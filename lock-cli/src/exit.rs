@@ -44,12 +44,15 @@ impl Failure {
 
     /// Why a server could not be asked.
     pub(crate) fn redis(server: &str, error: &RedisError) -> Self {
-        let advice = if error.to_string().to_lowercase().contains("certificate") {
+        let said = error.to_string().to_lowercase();
+        let advice = if said.contains("certificate") {
             "check --ca, --client-cert and --client-key, and the names in the server's certificate"
         } else if error.is_timeout() || error.is_io_error() {
             "check the address, and that the server runs and can be reached from here"
         } else if matches!(error.code(), Some("NOAUTH" | "WRONGPASS" | "NOPERM")) {
             "check the user, the password and what they are allowed"
+        } else if said.contains("executing the script") || said.contains("failure in script") {
+            "check what the user is allowed: `break` takes +eval +get +pttl +del"
         } else {
             "see what the server says"
         };

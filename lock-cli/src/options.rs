@@ -116,10 +116,10 @@ pub(crate) struct Break {
     /// The lock's key, without the prefix
     pub(crate) key: String,
     /// Only if this owner holds it still, as `list` and `show` name it
-    #[arg(long, required_unless_present = "token")]
+    #[arg(long, required_unless_present = "token", allow_hyphen_values = true)]
     pub(crate) owner: Option<String>,
     /// Only in this tenure: the token that `show` names; for a foreign lock, its whole value
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     pub(crate) token: Option<String>,
     /// One JSON object instead of a sentence
     #[arg(long)]

@@ -14,7 +14,7 @@ use std::time::Duration;
 use redis_locked_runtime::{LockError, LockGuard, LockRequest, Locker, LockerBuilder};
 use tokio::time::timeout;
 
-use crate::exit::{Failure, say};
+use crate::exit::{Failure, UNAVAILABLE, say};
 use crate::text;
 use group::code_of;
 use options::{Run, Wait};
@@ -47,9 +47,15 @@ pub(crate) async fn run(options: &Run) -> Result<u8, Failure> {
 }
 
 async fn connect(options: &Run) -> Result<Locker, Failure> {
-    let settings = |builder: LockerBuilder| match &options.owner {
-        Some(owner) => builder.owner(owner.as_str()),
-        None => builder,
+    let settings = |mut builder: LockerBuilder| {
+        builder = builder.server_timeout(options.server_timeout);
+        if let Some(owner) = &options.owner {
+            builder = builder.owner(owner.as_str());
+        }
+        if let Some(replicas) = options.replicas {
+            builder = builder.replicas(replicas, options.replicas_timeout);
+        }
+        builder
     };
     options.connection.locker(settings).await
 }
@@ -77,7 +83,23 @@ async fn held(
             let message = busy(options, owner.as_deref(), retry_after, attempts);
             Err(Failure::new(options.busy_exit, message))
         }
-        Err(error) => Err(error.into()),
+        Err(error) => Err(refused(options, error)),
+    }
+}
+
+/// A user who may lock may still not be allowed to draw a number.
+fn refused(options: &Run, error: LockError) -> Failure {
+    let lacks_a_right =
+        matches!(&error, LockError::Backend { happened, .. } if happened.contains("lacks a right"));
+    match options.counter() {
+        Some(counter) if lacks_a_right => Failure::new(
+            UNAVAILABLE,
+            format_args!(
+                "{error}. The number for the command takes the right +time and the key \
+                 {counter:?}; --no-fence does without"
+            ),
+        ),
+        _ => error.into(),
     }
 }
 
@@ -100,7 +122,7 @@ fn request(options: &Run, locker: &Locker) -> LockRequest {
     if let Some(min_hold) = options.min_hold {
         request = request.min_hold(min_hold);
     }
-    if options.fenced {
+    if options.counter().is_some() {
         request = request.fenced();
     }
     request

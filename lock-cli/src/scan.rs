@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use redis::aio::ConnectionLike as _;
-use redis::{Pipeline, RedisResult, Value};
+use redis::{Pipeline, RedisError, RedisResult, Value};
 
 use crate::exit::Failure;
 use crate::lock::{Lock, counter_key, fence, is_counter};
@@ -169,7 +169,7 @@ async fn count(node: &mut Node, locks: &mut [Lock], prefix: &str) -> Result<(), 
     Ok(())
 }
 
-/// One round trip; a command that fails spoils no other.
+/// One round trip. A key that is of another type by now, or on another node, spoils no other.
 async fn ask_all(node: &mut Node, pipeline: &Pipeline) -> Result<Vec<Value>, Failure> {
     if pipeline.is_empty() {
         return Ok(Vec::new());
@@ -179,7 +179,17 @@ async fn ask_all(node: &mut Node, pipeline: &Pipeline) -> Result<Vec<Value>, Fai
         .connection
         .req_packed_commands(pipeline, from, count)
         .await;
-    answers.map_err(|error| node.failure(&error))
+    let answers = answers.map_err(|error| node.failure(&error))?;
+    let refusal = answers.iter().find_map(|answer| match answer {
+        Value::ServerError(error) if !matches!(error.code(), "WRONGTYPE" | "MOVED" | "ASK") => {
+            Some(RedisError::from(error.clone()))
+        }
+        _ => None,
+    });
+    match refusal {
+        Some(error) => Err(node.failure(&error)),
+        None => Ok(answers),
+    }
 }
 
 fn left_of(millis: i64) -> Option<Duration> {

@@ -22,8 +22,16 @@ pub(crate) enum Kind {
     Quorum,
     Sentinel {
         master: String,
-        password: Option<String>,
+        login: Option<Login>,
     },
+}
+
+/// Who we are to the sentinels.
+#[derive(Debug, Clone)]
+pub(crate) struct Login {
+    /// Without it, the password alone is sent.
+    pub(crate) user: Option<String>,
+    pub(crate) password: String,
 }
 
 pub(crate) struct Servers {
@@ -89,8 +97,8 @@ impl Servers {
         let nodes = match &self.kind {
             Kind::One => vec![self.node(&self.clients[0]).await?],
             Kind::Cluster => cluster::masters(self).await?,
-            Kind::Sentinel { master, password } => {
-                let client = sentinel::master(self, master, password.as_deref()).await?;
+            Kind::Sentinel { master, login } => {
+                let client = sentinel::master(self, master, login.as_ref()).await?;
                 vec![self.node(&client).await?.must_be_master().await?]
             }
             Kind::Quorum => {

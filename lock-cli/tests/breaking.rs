@@ -25,6 +25,20 @@ async fn a_lock_is_freed_by_its_owner_or_by_its_token() {
     }
 }
 
+/// One of 64 tokens does.
+#[tokio::test]
+async fn a_token_may_begin_with_a_hyphen() {
+    let server = Server::start().await;
+    let token = "-bcdefghij-_ABCDEFGHIJ";
+    for (option, named) in [("--token", token), ("--owner", "-x")] {
+        let value = format!("{token};-x");
+        server.set_px("k", value.as_str(), 60_000).await;
+        let ended = tool(&server.url(), &["break", "k", option, named]).await;
+        assert_eq!((ended.code, ended.err.as_str()), (0, ""));
+        assert!(!server.exists("k").await);
+    }
+}
+
 #[tokio::test]
 async fn a_lock_that_is_another_by_now_is_left_alone() {
     let server = Server::start().await;
@@ -57,6 +71,20 @@ async fn what_is_free_already_is_told_so() {
     let ended = tool(&server.url(), &["break", "k", "--owner", "web", "--json"]).await;
     let json: serde_json::Value = serde_json::from_str(&ended.out).expect("json");
     assert_eq!((ended.code, &json["freed"]), (1, &false.into()));
+}
+
+#[tokio::test]
+async fn what_was_done_is_json_for_programs() {
+    let server = Server::start().await;
+    hold(&server, "k", "web-3:812").await;
+    let named = ["break", "k", "--owner", "web-3:812", "--json"];
+    let ended = tool(&server.url(), &named).await;
+    let json: serde_json::Value = serde_json::from_str(&ended.out).expect("json");
+    assert_eq!((ended.code, &json["freed"]), (0, &true.into()));
+    assert_eq!(json["key"], "k");
+    let message = json["message"].as_str().expect("text");
+    assert!(message.starts_with("freed lock \"k\": web-3:812 held it"));
+    assert!(!server.exists("k").await);
 }
 
 #[tokio::test]

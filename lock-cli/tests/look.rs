@@ -2,7 +2,10 @@
 
 mod common;
 
-use common::{LIMIT, TOKEN, ask, hold, start, tool};
+use std::process::Command;
+use std::time::Duration;
+
+use common::{LIMIT, PROGRAM, TOKEN, ask, end, hold, start, tool};
 use redis_locked_test_support::Server;
 
 #[tokio::test]
@@ -56,6 +59,16 @@ async fn the_order_is_chosen() {
     assert_eq!(first(&["list", "--reverse"]).await.as_deref(), Some("b"));
     let by_owner = ["list", "--sort", "owner"];
     assert_eq!(first(&by_owner).await.as_deref(), Some("b"));
+    server.set_px("b", format!("{TOKEN};y"), 50_000).await;
+    let by_left = ["list", "--sort", "left"];
+    assert_eq!(first(&by_left).await.as_deref(), Some("b"));
+    server.set_px("{a}:fence", "7", 60_000).await;
+    server.set_px("{b}:fence", "6", 60_000).await;
+    let by_fence = ["list", "--sort", "fence"];
+    assert_eq!(first(&by_fence).await.as_deref(), Some("b"));
+    server.del("{b}:fence").await;
+    // Those without a number come last.
+    assert_eq!(first(&by_fence).await.as_deref(), Some("a"));
 }
 
 #[tokio::test]
@@ -128,6 +141,69 @@ async fn one_lock_is_shown_whole_or_is_free() {
 }
 
 #[tokio::test]
+async fn one_lock_is_json_for_programs() {
+    let server = Server::start().await;
+    hold(&server, "report:42", "web-3:812").await;
+    server.set_px("{report:42}:fence", "3", 60_000).await;
+    let shown = async |key: &str| {
+        let ended = tool(&server.url(), &["show", key, "--json"]).await;
+        assert_eq!(ended.out.lines().count(), 1, "{}", ended.out);
+        let json: serde_json::Value = serde_json::from_str(&ended.out).expect("json");
+        (ended.code, json)
+    };
+    let (code, mut json) = shown("report:42").await;
+    let left = json["left_ms"].take().as_u64().expect("a number");
+    assert!((1..=60_000).contains(&left), "{left}");
+    let all = serde_json::json!({
+        "key": "report:42",
+        "owner": "web-3:812",
+        "token": TOKEN,
+        "left_ms": null,
+        "fence": 3 << 10,
+    });
+    assert_eq!((code, json), (0, all));
+    let free = serde_json::json!({ "key": "other", "owner": null });
+    assert_eq!(shown("other").await, (1, free));
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn an_answer_that_cannot_be_written_is_74() {
+    let server = Server::start().await;
+    hold(&server, "k", "web-3:812").await;
+    for arguments in [
+        "list",
+        "list --json",
+        "show k",
+        "show k --json",
+        "watch --json --interval 1ms",
+        "break k --owner web-3:812",
+    ] {
+        let mut shell = Command::new("sh");
+        // `watch` has nothing to say until something changes.
+        let script = format!("exec {PROGRAM} {arguments} > /dev/full");
+        shell.arg("-c").arg(script).env("REDIS_URL", server.url());
+        let ended = if arguments.starts_with("watch") {
+            let touch = async {
+                for number in 0.. {
+                    hold(&server, &format!("new:{number}"), "web").await;
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+            };
+            tokio::select! {
+                ended = end(shell) => ended,
+                () = touch => unreachable!("it goes on and on"),
+            }
+        } else {
+            end(shell).await
+        };
+        assert_eq!(ended.code, 74, "{arguments}: {ended:?}");
+        let told = "the answer could not be written";
+        assert!(ended.err.contains(told), "{arguments}: {}", ended.err);
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_cannot_be_asked_is_named_and_is_69() {
     let server = Server::start().await;
     let url = server.url();
@@ -189,7 +265,7 @@ async fn each_change_is_a_line_of_json() {
             break line;
         }
         assert!(number < 2_000, "nothing was told");
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
     };
     assert!(new.starts_with(r#"{"change":"new","lock":{"#), "{new}");
     let other = "ABCDEFGHIJ-_abcdefghij;third";

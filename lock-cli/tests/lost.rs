@@ -172,6 +172,19 @@ async fn a_command_that_ends_when_told_to_is_not_killed() {
 }
 
 #[tokio::test]
+async fn the_grace_decides_when_the_command_is_told_to_end() {
+    let server = Server::start().await;
+    let script = "trap 'echo ending' TERM; while :; do sleep 0.01; done";
+    let run = ["run", "-k", "k", "--ttl", "20s", "--grace", "18s", "--"];
+    let run = start(&server.url(), &[&run[..], &["sh", "-c", script]].concat());
+    run.wait_for_line("ending", LIMIT).await;
+    // By default it would be a quarter of the ttl.
+    let left = server.pttl("k").await;
+    assert!((10_000..=18_500).contains(&left), "{left} ms");
+    run.wait_for_line("told to end", LIMIT).await;
+}
+
+#[tokio::test]
 async fn a_renewed_lock_lasts_for_as_long_as_the_command_runs() {
     let server = Server::start().await;
     let run = [

@@ -2,10 +2,12 @@
 
 mod common;
 
+use std::process::Command;
 use std::time::Duration;
 
-use common::{LIMIT, held, hold, signal, start, tool};
-use redis_locked_test_support::{Directory, Server, until};
+use common::{LIMIT, PROGRAM, held, hold, signal, start, tool};
+use redis_locked_test_support::process::Launch;
+use redis_locked_test_support::{Directory, Process, Server, until};
 
 /// What a shell does until a trap ends it.
 const LOOP: &str = "while :; do sleep 0.01; done";
@@ -135,24 +137,62 @@ async fn a_command_that_does_not_exist_is_127_and_frees_the_lock() {
 }
 
 #[tokio::test]
-async fn the_number_is_in_the_environment_when_it_was_asked_for() {
+async fn a_process_that_cannot_be_started_is_71_and_frees_the_lock() {
+    let server = Server::start().await;
+    hold(&server, "k", "web-3:812").await;
+    let directory = Directory::new();
+    let program = directory.path().join("redis-locked");
+    let program = program.to_str().expect("text");
+    // By a process, so that none of ours has it open for writing while it is started.
+    let copied = Command::new("cp").args([PROGRAM, program]).status();
+    assert!(copied.expect("cp").success());
+    let launch = Process::program("sh")
+        .arg("-c")
+        .arg("exec \"$@\" 2>&1")
+        .arg("sh");
+    let launch = launch.arg(program).env("REDIS_URL", server.url());
+    let wait = script(&["--wait", "forever"], "echo ran");
+    let run = wait.iter().fold(launch, Launch::arg).start();
+    until(LIMIT, "it waits", async || server.connections().await >= 2).await;
+    // Its command begins as another process of the same program.
+    let forbidden = Command::new("chmod").args(["a-x", program]).status();
+    assert!(forbidden.expect("chmod").success());
+    server.del("k").await;
+    assert_eq!(run.wait(LIMIT).await.code(), Some(71));
+    let told = run.lines().join("\n");
+    assert!(told.contains("the command could not be started"), "{told}");
+    assert!(!told.contains("ran"), "{told}");
+    assert!(!server.exists("k").await);
+}
+
+#[tokio::test]
+async fn the_number_is_in_the_environment_unless_it_is_not_wanted() {
     let server = Server::start().await;
     let url = server.url();
     let echo = "echo ${REDIS_LOCKED_FENCE-none}";
-    let number = async |options: &[&str]| {
-        let ended = tool(&url, &script(options, echo)).await;
-        ended.out.trim().parse::<u64>().ok()
-    };
-    let first = number(&["--fenced"]).await.expect("a number");
-    let second = number(&["--fenced"]).await.expect("a number");
-    assert!(second > first);
-    assert_eq!(number(&[]).await, None);
-    let inner = format!(
-        "exec {} run -k other --ttl 10s -- sh -c '{echo}'",
-        env!("CARGO_BIN_EXE_redis-locked")
-    );
-    let ended = tool(&url, &script(&["--fenced"], &inner)).await;
+    let told = async |options: &[&str]| tool(&url, &script(options, echo)).await.out;
+    let number = async || told(&[]).await.trim().parse::<u64>().expect("a number");
+    let first = number().await;
+    let second = number().await;
+    assert!(second > first, "{first}, {second}");
+    server.del("{k}:fence").await;
+    assert_eq!(told(&["--no-fence"]).await, "none\n");
+    assert!(!server.exists("{k}:fence").await);
+    let program = env!("CARGO_BIN_EXE_redis-locked");
+    let inner = format!("exec {program} run -k other --ttl 10s --no-fence -- sh -c '{echo}'");
+    let ended = tool(&url, &script(&[], &inner)).await;
     assert_eq!(ended.out, "none\n", "that of a lock around it");
+}
+
+#[tokio::test]
+async fn a_key_that_allows_no_counter_has_no_number() {
+    let server = Server::start().await;
+    for (key, prefix) in [("a}b", ""), ("b", "a}")] {
+        let run = ["run", "-k", key, "--prefix", prefix, "--ttl", "10s", "--"];
+        let command = ["sh", "-c", "echo ${REDIS_LOCKED_FENCE-none}"];
+        let ended = tool(&server.url(), &[&run[..], &command].concat()).await;
+        assert_eq!((ended.code, ended.out.as_str()), (0, "none\n"), "{ended:?}");
+    }
 }
 
 #[tokio::test]
@@ -231,7 +271,7 @@ async fn under_nohup_a_hangup_is_ignored() {
     let inner = format!(
         "trap '' HUP; exec {tool} run -k inner --ttl 10s -- sh -c 'echo begun; read x < /dev/null; sleep 0.3; echo done'"
     );
-    let run = redis_locked_test_support::Process::program("sh")
+    let run = Process::program("sh")
         .arg("-c")
         .arg(inner)
         .env("REDIS_URL", server.url())

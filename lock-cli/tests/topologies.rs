@@ -60,9 +60,44 @@ async fn the_master_that_sentinels_name_is_looked_at_also_after_a_failover() {
         let run = ["run", "-k", "report:42", "--ttl", "5s"];
         let ended = tool(&url, &[&run, &named[..], &["--", "true"]].concat()).await;
         assert_eq!(ended.code, 75, "{ended:?}");
+        let free = ["break", "report:42", "--token", TOKEN];
+        let ended = tool(&url, &[&free, &named[..]].concat()).await;
+        assert_eq!(ended.code, 0, "{ended:?}");
+        assert!(!master.exists("report:42").await);
     }
     let ended = tool(&url, &["list", "--sentinel", "nobody"]).await;
     assert_eq!(ended.code, 69, "{ended:?}");
+}
+
+#[tokio::test]
+async fn sentinels_have_a_password_of_their_own() {
+    let sentinels = Sentinels::with_passwords("geheim", "wache").await;
+    let url = sentinels.urls().join(",");
+    let master = sentinels.server(sentinels.master().await);
+    common::hold(master, "k", "web").await;
+    let list = ["list", "--sentinel", sentinels.name()];
+    let run = [
+        "run",
+        "-k",
+        "k",
+        "--ttl",
+        "5s",
+        "--sentinel",
+        sentinels.name(),
+    ];
+    let own = ["--sentinel-password", "wache"];
+    let ended = tool(&url, &[&list[..], &own].concat()).await;
+    assert!(ended.out.contains("web"), "{ended:?}");
+    let ended = tool(&url, &[&run[..], &own, &["--", "true"]].concat()).await;
+    assert_eq!(ended.code, 75, "{ended:?}");
+    for wrong in [&[][..], &["--sentinel-password", "geheim"]] {
+        for command in [&list[..], &run] {
+            let then: &[&str] = if command == run { &["--", "true"] } else { &[] };
+            let ended = tool(&url, &[command, wrong, then].concat()).await;
+            assert_eq!(ended.code, 69, "{ended:?}");
+            assert!(!ended.err.contains("geheim"), "{}", ended.err);
+        }
+    }
 }
 
 #[tokio::test]

@@ -6,8 +6,9 @@ use std::time::Duration;
 use clap::Args;
 use redis_locked_runtime::Backoff;
 
-use crate::connection::Connection;
+use crate::connection::{Connection, SERVERS};
 use crate::exit::{BUSY, Failure};
+use crate::lock::counter_key;
 use crate::options::{duration, positive};
 
 /// Starting and ending a process takes milliseconds; a lock must not be over by then.
@@ -42,9 +43,10 @@ pub(crate) struct Run {
     /// Keep the key at least this long, however soon the command ends: once per tick on all machines
     #[arg(long, value_name = "DURATION", value_parser = positive)]
     pub(crate) min_hold: Option<Duration>,
-    /// Draw a fencing number, `REDIS_LOCKED_FENCE` in the command's environment
+    /// Draw no fencing number. By default one is drawn, `REDIS_LOCKED_FENCE` in the command's
+    /// environment; it needs a key beside the lock's, and the right +time
     #[arg(long)]
-    pub(crate) fenced: bool,
+    pub(crate) no_fence: bool,
     /// How long before the deadline of its lock the command gets SIGTERM; SIGKILL comes when four
     /// fifths of this have passed. By default a quarter of the ttl or of
     /// --max-hold, at most 10s
@@ -59,17 +61,49 @@ pub(crate) struct Run {
     /// Who to be for those who look; by default the host's name and this process's id
     #[arg(long)]
     pub(crate) owner: Option<String>,
-    #[command(flatten)]
-    pub(crate) connection: Connection,
     /// What to run, with its arguments
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub(crate) command: Vec<OsString>,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+    /// Have so many replicas confirm the lock before the command begins, and each extension, so
+    /// that no failover to one of them loses it
+    #[arg(
+        long,
+        value_name = "N",
+        help_heading = SERVERS,
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
+    pub(crate) replicas: Option<u32>,
+    /// How long the replicas may take to confirm; choose little more than they usually take
+    #[arg(
+        long,
+        value_name = "DURATION",
+        help_heading = SERVERS,
+        default_value = "100ms",
+        value_parser = positive
+    )]
+    pub(crate) replicas_timeout: Duration,
+    /// With --quorum: how long the lock waits for servers that do not answer; choose it far below
+    /// the ttl
+    #[arg(
+        long,
+        value_name = "DURATION",
+        help_heading = SERVERS,
+        default_value = "100ms",
+        value_parser = positive
+    )]
+    pub(crate) server_timeout: Duration,
 }
 
 const HELP: &str = "\
 The command runs in a process group of its own, and only under the lock. Signals are passed on to
 that group, and the lock is held until the whole group has ended. If the lock is lost, the group
 gets SIGTERM, then SIGKILL before the key can expire.
+
+REDIS_LOCKED_FENCE in its environment is a number greater than that of all who had the lock before,
+for what can check it. It is not set with --no-fence or --quorum, and for a key such as `a}b`, whose
+braces allow no counter.
 
 Exit codes:
    0..255  that of the command; 128 + N when signal N ended it
@@ -92,6 +126,15 @@ pub(crate) enum Wait {
 }
 
 impl Run {
+    /// The key of the counter that the command's number is drawn from. A quorum has none, and some
+    /// keys have none.
+    pub(crate) fn counter(&self) -> Option<String> {
+        if self.no_fence || self.connection.is_quorum() {
+            return None;
+        }
+        counter_key(&format!("{}{}", self.connection.prefix, self.key))
+    }
+
     /// How long before its deadline the command is told to end.
     pub(crate) fn grace(&self) -> Result<Duration, Failure> {
         let time = self.max_hold.map_or(self.ttl, |limit| limit.min(self.ttl));

@@ -5,19 +5,19 @@ use std::collections::HashMap;
 use futures_util::future::join_all;
 use redis::{Client, RedisConnectionInfo, RedisResult};
 
-use super::{Servers, moved};
+use super::{Login, Servers, moved};
 use crate::exit::Failure;
 
 /// Asks all sentinels, and takes the word of the one that saw the last failover.
 pub(super) async fn master(
     servers: &Servers,
     name: &str,
-    password: Option<&str>,
+    login: Option<&Login>,
 ) -> Result<Client, Failure> {
     let asking = servers
         .clients
         .iter()
-        .map(|sentinel| ask(servers, sentinel, name, password));
+        .map(|sentinel| ask(servers, sentinel, name, login));
     let mut newest: Option<(u64, Client)> = None;
     let mut failure = None;
     for answer in join_all(asking).await {
@@ -40,13 +40,16 @@ async fn ask(
     servers: &Servers,
     sentinel: &Client,
     name: &str,
-    password: Option<&str>,
+    login: Option<&Login>,
 ) -> Result<(u64, Client), Failure> {
     // What the URL says of user, password and database is meant for the servers.
     let servers_info = sentinel.get_connection_info().clone();
     let mut settings = RedisConnectionInfo::default();
-    if let Some(password) = password {
+    if let Some(Login { user, password }) = login {
         settings = settings.set_password(password);
+        if let Some(user) = user {
+            settings = settings.set_username(user);
+        }
     }
     let to_sentinel = servers_info.clone().set_redis_settings(settings);
     let at = servers_info.addr().to_string();

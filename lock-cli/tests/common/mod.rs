@@ -8,6 +8,8 @@ use std::time::Duration;
 use redis_locked_test_support::process::Launch;
 use redis_locked_test_support::{Process, Server, until_some};
 
+pub(crate) mod terminal;
+
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 pub(crate) const TOKEN: &str = "abcdefghij-_ABCDEFGHIJ";
 
@@ -19,12 +21,17 @@ pub(crate) struct Ended {
     pub(crate) err: String,
 }
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_redis-locked");
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_redis-locked");
 
 /// Runs the tool to its end.
 pub(crate) async fn tool(url: &str, arguments: &[&str]) -> Ended {
     let mut command = Command::new(PROGRAM);
     command.args(arguments).env("REDIS_URL", url);
+    end(command).await
+}
+
+/// Runs a program to its end.
+pub(crate) async fn end(mut command: Command) -> Ended {
     command
         .env_remove("REDIS_LOCKED_FENCE")
         .stdin(Stdio::null());
@@ -55,7 +62,12 @@ pub(crate) fn start<S: AsRef<OsStr>>(url: &str, arguments: &[S]) -> Process {
 
 /// Sends a signal by its name, as in `TERM`.
 pub(crate) fn signal(process: &Process, name: &str) {
-    let id = process.id().to_string();
+    signal_to(process.id(), name);
+}
+
+/// Sends a signal to a process by its id.
+pub(crate) fn signal_to(id: u32, name: &str) {
+    let id = id.to_string();
     let sent = Command::new("kill").args(["-s", name, &id]).status();
     assert!(sent.expect("kill").success());
 }
@@ -72,6 +84,17 @@ pub(crate) async fn held(server: &Server, key: &str) -> String {
 pub(crate) async fn hold(server: &Server, key: &str, owner: &str) {
     let value = format!("{TOKEN};{owner}");
     server.set_px(key, value.as_str(), 60_000).await;
+}
+
+/// Makes a user anew, whose password is `secret`: with these rights and no others.
+pub(crate) async fn grant(server: &Server, user: &str, rules: &[&str]) {
+    let mut command = redis::cmd("ACL");
+    command.arg("SETUSER").arg(user);
+    command.arg("reset").arg("on").arg(">secret");
+    for rule in rules.iter().flat_map(|rules| rules.split(' ')) {
+        command.arg(rule);
+    }
+    ask(server, &command).await;
 }
 
 /// Sends a command.

@@ -1,0 +1,218 @@
+//! The tool in a terminal.
+
+mod common;
+
+use std::process::Command;
+
+use common::terminal::{Terminal, line_of, program};
+use common::{PROGRAM, hold, signal_to};
+use redis_locked_test_support::Server;
+
+const OTHER_TOKEN: &str = "ABCDEFGHIJ-_abcdefghij";
+const CTRL_C: &str = "\u{3}";
+const CTRL_Z: &str = "\u{1a}";
+
+fn watch(server: &Server, options: &[&str]) -> Option<Command> {
+    let mut command = program(PROGRAM)?;
+    command.args(["watch", "--interval", "20ms"]).args(options);
+    command.env("REDIS_URL", server.url());
+    Some(command)
+}
+
+/// Whether a colour was set, for text or ground.
+fn has_color(bytes: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(bytes);
+    let is_color = |parameter: &str| {
+        let number = parameter.parse::<u8>();
+        matches!(number, Ok(30..=38 | 40..=48 | 90..=97 | 100..=107))
+    };
+    text.split("\u{1b}[").skip(1).any(|sequence| {
+        let end = sequence.find(|c: char| !c.is_ascii_digit() && c != ';');
+        let (parameters, rest) = sequence.split_at(end.unwrap_or(sequence.len()));
+        rest.starts_with('m') && parameters.split(';').any(is_color)
+    })
+}
+
+#[tokio::test]
+async fn watch_shows_locks_marks_changes_and_sorts() {
+    let server = Server::start().await;
+    hold(&server, "invoice:1", "web-9:4").await;
+    hold(&server, "report:42", "web-3:812").await;
+    let Some(command) = watch(&server, &[]) else {
+        return;
+    };
+    let mut terminal = Terminal::start(command);
+    terminal.until_line("KEY ▲ OWNER LEFT FENCE").await;
+    terminal.until_line("invoice:1 web-9:4").await;
+    terminal.until_line("report:42 web-3:812").await;
+    terminal.until_line("2 held").await;
+
+    hold(&server, "tick", "cron-1:7").await;
+    terminal.until_line("+ tick cron-1:7").await;
+    let other = format!("{OTHER_TOKEN};web-4:99");
+    server.set_px("report:42", other.as_str(), 60_000).await;
+    terminal.until_line("~ report:42 web-4:99").await;
+    server.set_px("report:42", other.as_str(), 90_000).await;
+    terminal.until_line("^ report:42 web-4:99").await;
+    server.del("tick").await;
+    terminal.until_line("- tick cron-1:7 gone").await;
+    assert!(has_color(&terminal.bytes()));
+
+    let is_first = |screen: &vt100::Screen, first: &str, second: &str| {
+        let line = |key: &str| screen.rows(0, 80).position(|line| line.contains(key));
+        line(first) < line(second)
+    };
+    terminal
+        .until("by key", |screen| {
+            is_first(screen, "invoice:1", "report:42")
+        })
+        .await;
+    terminal.press("o");
+    terminal
+        .until("by owner", |screen| {
+            line_of(screen, "KEY OWNER ▲").is_some() && is_first(screen, "report:42", "invoice:1")
+        })
+        .await;
+    terminal.press("o");
+    terminal
+        .until("by owner, the other way around", |screen| {
+            line_of(screen, "KEY OWNER ▼").is_some() && is_first(screen, "invoice:1", "report:42")
+        })
+        .await;
+    terminal.press("q");
+    assert_eq!(terminal.wait().await, Some(0));
+}
+
+#[tokio::test]
+async fn watch_gives_the_terminal_back_as_it_was() {
+    let server = Server::start().await;
+    hold(&server, "report:42", "web-3:812").await;
+    for ending in ["q", CTRL_C, "TERM"] {
+        let Some(command) = watch(&server, &[]) else {
+            return;
+        };
+        let mut shell = program("sh").expect("as before");
+        shell.args(["-c", "echo before; read x; exec \"$@\"", "sh"]);
+        // The same arguments, less those of setsid(1) itself.
+        shell.args(command.get_args().skip(2));
+        shell.env("REDIS_URL", server.url());
+        let mut terminal = Terminal::start(shell);
+        terminal.until_line("before").await;
+        let before = terminal.settings();
+        terminal.press("\n");
+        terminal.until_line("report:42 web-3:812").await;
+        terminal
+            .until("on a screen of its own", vt100::Screen::alternate_screen)
+            .await;
+        assert_ne!(terminal.settings(), before);
+        if ending == "TERM" {
+            signal_to(terminal.id(), ending);
+        } else {
+            terminal.press(ending);
+        }
+        assert_eq!(terminal.wait().await, Some(0), "{ending:?}");
+        assert_eq!(terminal.settings(), before, "{ending:?}");
+        let is_back = |screen: &vt100::Screen| {
+            let is_gone = line_of(screen, "report:42").is_none();
+            is_gone && !screen.alternate_screen() && !screen.hide_cursor()
+        };
+        terminal.until("the screen of before", is_back).await;
+        terminal.until_line("before").await;
+    }
+}
+
+#[tokio::test]
+async fn watch_does_without_colour() {
+    let server = Server::start().await;
+    for (option, variable) in [(&["--no-color"][..], ""), (&[], "1")] {
+        hold(&server, "report:42", "web-3:812").await;
+        let Some(mut command) = watch(&server, option) else {
+            return;
+        };
+        command.env("NO_COLOR", variable);
+        let mut terminal = Terminal::start(command);
+        terminal.until_line("report:42 web-3:812").await;
+        hold(&server, "tick", "cron-1:7").await;
+        terminal.until_line("+ tick cron-1:7").await;
+        server.del("report:42").await;
+        terminal.until_line("- report:42 web-3:812 gone").await;
+        server.del("tick").await;
+        terminal.press("q");
+        assert_eq!(terminal.wait().await, Some(0));
+        assert!(!has_color(&terminal.bytes()), "{option:?} {variable:?}");
+    }
+}
+
+/// A run of a shell script, by a shell that goes on when the run has ended or was stopped.
+fn run_in_shell(server: &Server, flags: &str, body: &str, then: &str) -> Option<Terminal> {
+    let mut command = program("sh")?;
+    let script = format!("{PROGRAM} run -k k --ttl 60s -- sh -c \"$BODY\"; {then}");
+    command.arg(flags).arg(script);
+    command.env("REDIS_URL", server.url()).env("BODY", body);
+    Some(Terminal::start(command))
+}
+
+/// Starts nothing after it has begun: a shell that is stopped while it does may hang in vfork(2).
+const PATIENT: &str = "trap 'echo interrupted; kill $!; exit 3' INT; \
+    trap 'echo continued' CONT; sleep 60 & echo group $$ has begun; while :; do wait; done";
+
+/// The process group of the command, which leads it, once it has told.
+async fn group_of_command(terminal: &Terminal) -> i32 {
+    terminal.until_text("has begun").await;
+    let written = String::from_utf8(terminal.bytes()).expect("text");
+    let mut words = written.split_whitespace();
+    words.find(|&word| word == "group").expect("what was told");
+    words.next().expect("an id").parse().expect("a number")
+}
+
+#[tokio::test]
+async fn ctrl_c_reaches_the_command_alone() {
+    let server = Server::start().await;
+    let Some(mut terminal) = run_in_shell(&server, "-c", PATIENT, "exit $?") else {
+        return;
+    };
+    let group = group_of_command(&terminal).await;
+    assert_eq!(terminal.foreground(), group);
+    terminal.press(CTRL_C);
+    terminal.until_text("interrupted").await;
+    assert_eq!(terminal.wait().await, Some(3));
+    assert!(!server.exists("k").await);
+}
+
+#[tokio::test]
+async fn ctrl_z_stops_the_job_which_can_be_continued() {
+    let server = Server::start().await;
+    let then = "echo stopped with $?; read x; fg; echo ended with $?";
+    let Some(mut terminal) = run_in_shell(&server, "-mc", PATIENT, then) else {
+        return;
+    };
+    let group = group_of_command(&terminal).await;
+    terminal.press(CTRL_Z);
+    let stopped = 128 + nix::sys::signal::Signal::SIGTSTP as i32;
+    terminal
+        .until_text(&format!("stopped with {stopped}"))
+        .await;
+    assert_ne!(terminal.foreground(), group);
+    assert!(server.exists("k").await);
+    terminal.press("\n");
+    terminal.until_text("continued").await;
+    assert_eq!(terminal.foreground(), group);
+    terminal.press(CTRL_C);
+    terminal.until_text("interrupted").await;
+    terminal.until_text("ended with 3").await;
+    assert_eq!(terminal.wait().await, Some(0));
+    assert!(!server.exists("k").await);
+}
+
+#[tokio::test]
+async fn the_foreground_is_given_back() {
+    let server = Server::start().await;
+    let then = "read line; echo got $line";
+    let Some(mut terminal) = run_in_shell(&server, "-c", "echo group $$ has begun", then) else {
+        return;
+    };
+    group_of_command(&terminal).await;
+    terminal.press("hello\n");
+    terminal.until_text("got hello").await;
+    assert_eq!(terminal.wait().await, Some(0));
+}
