@@ -68,6 +68,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // As the scheduler reads it: both the day of the month and that of the week have to fit.
     let parser = CronParser::builder().seconds(Seconds::Required);
     let schedule = parser.dom_and_dow(true).build().parse(SCHEDULE)?;
+    let mut terminate = signal(SignalKind::terminate())?; // before the first job can begin
     let mut scheduler = JobScheduler::new().await?;
     let running = TaskTracker::new();
     let tracker = running.clone();
@@ -83,7 +84,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     scheduler.start().await?;
     println!("process {} waits for its turns", process::id());
 
-    signal(SignalKind::terminate())?.recv().await;
+    terminate.recv().await;
+    println!("ending when the last job has ended");
     scheduler.shutdown().await?; // it starts nothing more, but does not wait for what it started
     running.close();
     running.wait().await;

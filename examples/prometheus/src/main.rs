@@ -15,6 +15,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
 use redis_locked::{LockError, Locker, redis_locked};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 /// Each tenant's reports are built one at a time; who wants the same one waits.
@@ -62,30 +64,43 @@ async fn main() -> anyhow::Result<()> {
         .with_http_listener(listen)
         .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &BUCKETS)?
         .install()?;
-    let locker = Locker::builder().names(["nightly"]);
-    locker.connect(&url).await?.install()?;
+    let locker = Locker::builder().names(["nightly"]).connect(&url).await?;
+    locker.install()?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
     println!("metrics at http://{listen}/metrics");
 
+    let mut jobs = JoinSet::new();
     for tenant in ["acme", "acme", "globex", "globex"] {
-        tokio::spawn(again_and_again("report", async || {
+        jobs.spawn(again_and_again("report", async || {
             build_report(tenant).await
         }));
     }
     for _ in 0..2 {
-        tokio::spawn(again_and_again("cleanup", clean_up));
+        jobs.spawn(again_and_again("cleanup", clean_up));
     }
-    tokio::spawn(async {
+    jobs.spawn(async {
         loop {
             sleep(DAY).await;
             tell("nightly", nightly().await);
         }
     });
-    let sizes = [50, 100, 50, 400].map(Duration::from_millis);
-    let mut sizes = sizes.into_iter().cycle();
-    loop {
-        let size = sizes.next().unwrap_or_default();
-        tell("import", import(size).await);
+    jobs.spawn(async {
+        let sizes = [50, 100, 50, 400].map(Duration::from_millis);
+        for size in sizes.into_iter().cycle() {
+            tell("import", import(size).await);
+        }
+    });
+
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
     }
+    // Cuts the jobs off, which releases their locks in the background: the second waits for that. How
+    // to let them end first is in `cron`.
+    jobs.shutdown().await;
+    locker.shutdown().await;
+    Ok(())
 }
 
 async fn again_and_again(job: &str, run: impl AsyncFn() -> Result<(), LockError>) {

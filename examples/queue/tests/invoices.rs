@@ -2,7 +2,6 @@
 //! time and sent once, and nothing is lost.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::process::Command;
 use std::time::Duration;
 
 use redis::{AsyncCommands, aio::MultiplexedConnection};
@@ -205,14 +204,27 @@ async fn a_worker_that_only_seemed_dead_does_not_send_again() {
 #[tokio::test]
 async fn a_worker_that_is_told_to_end_sends_its_invoice_first() {
     let shop = Shop::open(1).await;
-    shop.push(&[7]).await;
-    shop.worker_that(|line| line.order == 7).await;
-    assert!(shop.server.exists("invoice:7").await);
-    let id = shop.workers[0].id().to_string();
-    let kill = Command::new("kill").args(["-s", "TERM", &id]).status();
-    assert!(kill.expect("kill").success());
-    let status = shop.workers[0].wait(LIMIT).await;
+    let worker = &shop.workers[0];
+    let mut order = 0;
+    // Told while it stands still in the middle of an order. One that it had sent by then is followed
+    // by another.
+    loop {
+        order += 1;
+        shop.push(&[order]).await;
+        shop.worker_that(|line| line.order == order).await;
+        worker.stop();
+        let held = shop.server.exists(format!("invoice:{order}")).await;
+        let sent = |line: &Line| line.order == order && line.sends;
+        if !shop.journal().await.iter().any(sent) {
+            assert!(held, "the order was begun without the lock");
+            break;
+        }
+        worker.resume();
+    }
+    worker.terminate();
+    worker.resume();
+    let status = worker.wait(LIMIT).await;
     assert_eq!(status.code(), Some(0));
-    shop.all_done(&[7], None).await;
-    assert!(!shop.server.exists("invoice:7").await);
+    shop.all_done(&(1..=order).collect::<Vec<_>>(), None).await;
+    assert!(!shop.server.exists(format!("invoice:{order}")).await);
 }

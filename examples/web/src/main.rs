@@ -10,7 +10,7 @@
 
 use std::env;
 use std::error::Error;
-use std::fs::{self, File};
+use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -22,6 +22,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Router, routing::put};
 use futures_util::TryStreamExt;
 use redis_locked::{LockError, Locker, redis_locked};
+use tempfile::NamedTempFile;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -35,20 +36,24 @@ use tokio::signal::unix::{SignalKind, signal};
 ///
 /// Cut off, or left by its client, it has not touched the document: only the last step does. It
 /// writes with `std::fs`, piece by piece, since what `tokio::fs` has begun goes on after the cut.
+/// Each upload has a file of its own (`.tmp…`, removed unless it becomes the document), for a server
+/// that stands still may go on when another has the lock. Its last step, if late, can still put an
+/// old document over a newer one: where that does harm, see `fencing`.
 #[redis_locked(key = "document:{id}", ttl = "10s", renew, max_hold = "10m")]
 async fn store(
     Path(id): Path<u64>,
     State(directory): State<PathBuf>,
     body: Body,
 ) -> Result<String, Failure> {
-    let part = directory.join(format!("{id}.part"));
-    let mut file = File::create(&part)?;
+    println!("document {id} begun");
+    let mut file = NamedTempFile::new_in(&directory)?;
     let (mut body, mut length) = (body.into_data_stream(), 0);
     while let Some(piece) = body.try_next().await? {
         file.write_all(&piece)?;
         length += piece.len();
     }
-    fs::rename(part, directory.join(id.to_string()))?;
+    let document = directory.join(id.to_string());
+    file.persist(document).map_err(|refused| refused.error)?;
     Ok(format!("stored {length} bytes\n"))
 }
 
@@ -110,14 +115,16 @@ impl From<std::io::Error> for Failure {
 async fn main() -> Result<(), Box<dyn Error>> {
     let url = env::var("REDIS_URL").unwrap_or_else(|_| "redis://127.0.0.1:6379".to_owned());
     let address = env::var("ADDRESS").unwrap_or_else(|_| "127.0.0.1:3000".to_owned());
-    let directory = env::var_os("DOCUMENTS").map_or_else(env::temp_dir, PathBuf::from);
+    let directory = env::var_os("DOCUMENTS").unwrap_or_else(|| "documents".into());
+    let directory = PathBuf::from(directory);
+    fs::create_dir_all(&directory)?;
     let locker = Locker::connect(&url).await?;
     locker.install()?;
 
     let documents = Router::new().route("/documents/{id}", put(store));
     let listener = TcpListener::bind(address).await?;
+    let mut terminate = signal(SignalKind::terminate())?; // before the first request
     println!("listening on {}", listener.local_addr()?);
-    let mut terminate = signal(SignalKind::terminate())?;
     axum::serve(listener, documents.with_state(directory))
         .with_graceful_shutdown(async move {
             terminate.recv().await;

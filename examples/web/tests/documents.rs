@@ -1,7 +1,8 @@
 //! Two server processes with one Redis: what clients get while a document is busy, while Redis is
 //! gone, and when a server is told to end.
 
-use std::process::Command;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use redis_locked_test_support::{Directory, Process, Server, until};
@@ -21,7 +22,7 @@ impl Web {
         let process = Process::program(env!("CARGO_BIN_EXE_redis-locked-recipe-web"))
             .env("REDIS_URL", redis.url())
             .env("ADDRESS", "127.0.0.1:0")
-            .env("DOCUMENTS", documents.path())
+            .env("DOCUMENTS", made_in(documents))
             .start();
         let line = process.wait_for_line("listening on ", LIMIT).await;
         let address = line.trim_start_matches("listening on ").to_owned();
@@ -57,11 +58,44 @@ impl Web {
         stream
     }
 
-    fn terminate(&self) {
-        let id = self.process.id().to_string();
-        let kill = Command::new("kill").args(["-s", "TERM", &id]).status();
-        assert!(kill.expect("kill").success());
+    /// Tells it to end, and waits until it has: of which documents it began an upload.
+    async fn end(&self) -> Vec<u64> {
+        self.process.terminate();
+        self.has_ended().await
     }
+
+    async fn has_ended(&self) -> Vec<u64> {
+        let status = self.process.wait(LIMIT).await;
+        assert_eq!(status.code(), Some(0));
+        let lines = self.process.lines();
+        let begun = lines
+            .iter()
+            .filter_map(|line| line.strip_prefix("document ")?.strip_suffix(" begun"));
+        begun.map(|id| id.parse().expect("a number")).collect()
+    }
+}
+
+/// The servers make it.
+fn made_in(directory: &Directory) -> PathBuf {
+    directory.path().join("documents")
+}
+
+/// All files there, by name: documents, and what is not yet or was never one.
+fn files(directory: &Directory) -> BTreeMap<String, String> {
+    let entries = std::fs::read_dir(made_in(directory)).expect("it is there");
+    let file = |entry: std::io::Result<std::fs::DirEntry>| {
+        let path = entry.expect("an entry").path();
+        let name = path.file_name().expect("a name").to_string_lossy();
+        let text = std::fs::read_to_string(&path).expect("a text");
+        (name.into_owned(), text)
+    };
+    entries.map(file).collect()
+}
+
+fn stored<const N: usize>(documents: [(&str, &str); N]) -> BTreeMap<String, String> {
+    documents
+        .map(|(id, text)| (id.to_owned(), text.to_owned()))
+        .into()
 }
 
 async fn finish(mut stream: TcpStream, text: &str) -> Answer {
@@ -92,6 +126,12 @@ impl Answer {
         let mut lines = self.head.lines();
         lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
     }
+
+    /// In seconds.
+    fn retry_after(&self) -> Option<i64> {
+        let header = self.header("retry-after")?;
+        Some(header.parse().expect("whole seconds"))
+    }
 }
 
 async fn start() -> (Server, Directory, Web, Web) {
@@ -109,26 +149,25 @@ async fn one_upload_to_a_document_at_a_time_and_others_beside_it() {
     for server in [&first, &second] {
         let refused = server.put(7, "other").await;
         assert_eq!(refused.status, 409, "{refused:?}");
-        let seconds: u64 = refused
-            .header("retry-after")
-            .expect("a time")
-            .parse()
-            .expect("seconds");
+        let seconds = refused.retry_after().expect("a time");
         assert!((1..=10).contains(&seconds), "{refused:?}");
     }
     // A ttl that is not a whole number of seconds: rounded down, the client would come too early.
     redis.set_px("document:8", "another program", 59_400).await;
     let refused = second.put(8, "text").await;
-    assert_eq!(
-        (refused.status, refused.header("retry-after")),
-        (409, Some("60"))
-    );
+    let left = redis.pttl("document:8").await;
+    assert_eq!(refused.status, 409, "{refused:?}");
+    let seconds = refused.retry_after().expect("a time");
+    assert!(seconds * 1000 >= left, "{left} ms are left: {refused:?}");
+    assert!(seconds <= 60, "{refused:?}");
 
     assert_eq!(second.put(9, "text").await.status, 200);
     assert_eq!(finish(upload, "first").await.status, 200);
     assert_eq!(second.put(7, "later").await.status, 200);
-    let stored = |id: &str| std::fs::read_to_string(documents.path().join(id)).expect("stored");
-    assert_eq!((stored("7"), stored("9")), ("later".into(), "text".into()));
+    assert_eq!(files(&documents), stored([("7", "later"), ("9", "text")]));
+    // Not a statement of those that were refused.
+    assert_eq!(first.end().await, [7]);
+    assert_eq!(second.end().await, [9, 7]);
 }
 
 #[tokio::test]
@@ -141,7 +180,7 @@ async fn a_client_that_goes_away_frees_its_document() {
         redis.keys().await.is_empty()
     })
     .await;
-    assert!(!documents.path().join("7").exists());
+    assert_eq!(files(&documents), stored([]));
     assert_eq!(second.put(7, "text").await.status, 200);
 }
 
@@ -152,7 +191,28 @@ async fn an_upload_that_loses_its_lock_is_an_error_of_the_server() {
     redis.set_px("document:7", "an intruder", 60_000).await;
     let lost = Answer::read(upload).await; // its body never comes
     assert_eq!(lost.status, 500, "{lost:?}");
-    assert!(!documents.path().join("7").exists());
+    assert_eq!(files(&documents), stored([]));
+}
+
+/// Its lock is gone before it can know. It may store what it has, but nothing of what the next one is
+/// writing.
+#[tokio::test]
+async fn a_late_upload_leaves_the_next_one_alone() {
+    let (redis, documents, first, second) = start().await;
+    let late = first.begin(7, 5).await;
+    assert!(redis.del("document:7").await);
+    let mut next = second.begin(7, 10).await;
+    next.write_all(b"half ").await.expect("written");
+
+    let late = finish(late, "first").await;
+    let document = match late.status {
+        200 => Some("first".to_owned()),
+        500 => None, // it was slow, and has seen it
+        _ => panic!("{late:?}"),
+    };
+    assert_eq!(files(&documents).remove("7"), document);
+    assert_eq!(finish(next, "whole").await.status, 200);
+    assert_eq!(files(&documents), stored([("7", "half whole")]));
 }
 
 #[tokio::test]
@@ -163,20 +223,19 @@ async fn without_redis_it_is_unavailable() {
     for server in [&first, &second] {
         let refused = server.put(7, "other").await;
         assert_eq!(
-            (refused.status, refused.header("retry-after")),
+            (refused.status, refused.retry_after()),
             (503, None),
             "{refused:?}"
         );
     }
-    let stored = std::fs::read_to_string(documents.path().join("7"));
-    assert_eq!(stored.expect("stored"), "text");
+    assert_eq!(files(&documents), stored([("7", "text")]));
 }
 
 #[tokio::test]
 async fn a_server_that_is_told_to_end_ends_its_request_first() {
     let (redis, documents, first, second) = start().await;
     let upload = first.begin(7, 5).await;
-    first.terminate();
+    first.process.terminate();
     first.process.wait_for_line("ending when", LIMIT).await;
     until(LIMIT, "it takes no more requests", async || {
         TcpStream::connect(&first.address).await.is_err()
@@ -185,9 +244,7 @@ async fn a_server_that_is_told_to_end_ends_its_request_first() {
     assert_eq!(second.put(7, "other").await.status, 409);
 
     assert_eq!(finish(upload, "first").await.status, 200);
-    let status = first.process.wait(LIMIT).await;
-    assert_eq!(status.code(), Some(0));
+    assert_eq!(first.has_ended().await, [7]);
     assert_eq!(redis.keys().await, Vec::<String>::new());
-    let stored = std::fs::read_to_string(documents.path().join("7"));
-    assert_eq!(stored.expect("stored"), "first");
+    assert_eq!(files(&documents), stored([("7", "first")]));
 }

@@ -143,6 +143,14 @@ impl Process {
         signal::resume(&self.child());
     }
 
+    /// Tells it to end (SIGTERM). If it is stopped, it learns of it when it continues.
+    ///
+    /// # Panics
+    /// If it has ended already.
+    pub fn terminate(&self) {
+        signal::terminate(&self.child());
+    }
+
     /// Kills it (SIGKILL), also while it is stopped.
     pub fn kill(&self) {
         let mut child = self.child();
@@ -324,6 +332,17 @@ mod tests {
         assert_eq!(child.lines(), ["line 1", "line 2", "line 3"]);
         child.kill();
         assert_eq!(child.wait(LIMIT).await.code(), Some(3));
+    }
+
+    #[tokio::test]
+    async fn it_is_told_to_end_and_ends_as_it_likes() {
+        let child =
+            shell("trap 'echo told; exit 3' TERM; echo there; while :; do sleep 0.01; done");
+        let child = child.start();
+        child.wait_for_line("there", LIMIT).await;
+        child.terminate();
+        assert_eq!(child.wait(LIMIT).await.code(), Some(3));
+        assert_eq!(child.lines(), ["there", "told"]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Stopping and continuing a child process.
+//! Stopping and continuing a child process, and telling it to end.
 
 use std::process::Child;
 
@@ -13,6 +13,12 @@ pub(crate) fn stop(child: &Child) {
         let until = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
         let _ = waitid(WaitId::Pid(pid), until);
     }
+}
+
+/// # Panics
+/// If it has ended, and its exit was seen.
+pub(crate) fn terminate(child: &Child) {
+    kill_process(Pid::from_child(child), Signal::TERM).expect("the child is there");
 }
 
 pub(crate) fn resume(child: &Child) {
