@@ -158,8 +158,8 @@ async fn max_hold_is_the_commands_time() {
 async fn a_command_that_ends_when_told_to_is_not_killed() {
     let server = Server::start().await;
     let script = "trap 'echo ending; exit 5' TERM; echo begun; while :; do sleep 0.05; done";
-    let run = ["run", "-k", "k", "--ttl", "2s", "--", "sh", "-c", script];
-    let run = start(&server.url(), &run);
+    let run = ["run", "-k", "k", "--ttl", "20s", "--grace", "18s", "--"];
+    let run = start(&server.url(), &[&run[..], &["sh", "-c", script]].concat());
     assert_eq!(run.line(LIMIT).await, "begun");
     assert_eq!(run.wait(LIMIT).await.code(), Some(76));
     let told = run.lines().join("\n");

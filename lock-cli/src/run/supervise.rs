@@ -22,6 +22,7 @@ struct Watch<'a> {
     lease: &'a Lease,
     voice: Voice,
     plan: Plan,
+    /// When the lock was asked for, less the clocks' drift.
     began: Instant,
     /// As it was last seen.
     deadline: Instant,
@@ -43,14 +44,19 @@ pub(crate) async fn supervise(
         signals.add(Signal::SIGTSTP)?;
     }
     signals.add(Signal::SIGCONT)?;
-    let began = Instant::now();
+    let deadline = Instant::now() + lease.remaining();
+    // As the deadline tells: answers may take long.
+    let first = options
+        .max_hold
+        .map_or(options.ttl, |limit| limit.min(options.ttl));
+    let began = deadline.checked_sub(first).unwrap_or(deadline);
     let mut watch = Watch {
         options,
         lease,
         voice: Voice::new()?,
         plan: Plan::new(grace),
         began,
-        deadline: began + lease.remaining(),
+        deadline,
         kill_at: None,
     };
     if lease.remaining() <= grace {
