@@ -193,7 +193,7 @@ async fn a_renewed_lock_outlives_its_connection_over_tls() {
         .connect(&url(&server))
         .await
         .expect("connected");
-    let ttl = Duration::from_millis(600);
+    let ttl = Duration::from_secs(2);
     let body = async {
         for _ in 0..4 {
             server.kill_clients().await;
@@ -240,9 +240,7 @@ async fn a_cluster_over_tls() -> Result<(), LockError> {
     }
     let authority = Authority::new();
     let builder = Server::builder().tls(&authority, &["localhost", "127.0.0.1"]);
-    let builder = builder
-        .arg("cluster-enabled", "yes")
-        .arg("tls-cluster", "yes");
+    let builder = builder.cluster_node().arg("tls-cluster", "yes");
     let server = builder
         .arg("cluster-require-full-coverage", "no")
         .start()

@@ -41,6 +41,8 @@ async fn connect(sentinels: &Sentinels) -> Result<Locker, LockError> {
     };
     Locker::builder()
         .prefix("jobs:")
+        .connection_timeout(LIMIT)
+        .response_timeout(LIMIT)
         .sentinel_login(Some("watcher"), "other")
         .connect_sentinel((0..3).map(url), sentinels.name())
         .await

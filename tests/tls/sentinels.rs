@@ -13,8 +13,11 @@ use crate::{tracks, trusting};
 const LIMIT: Duration = Duration::from_secs(60);
 const LONG: Duration = Duration::from_secs(120);
 
+/// With time for handshakes on a machine that runs too many tests at once.
 async fn connect(builder: LockerBuilder, sentinels: &Sentinels) -> Result<Locker, LockError> {
     builder
+        .connection_timeout(LIMIT)
+        .response_timeout(LIMIT)
         .connect_sentinel(sentinels.urls(), sentinels.name())
         .await
 }

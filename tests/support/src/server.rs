@@ -43,6 +43,7 @@ pub struct Builder {
     tls: Option<Arc<Tls>>,
     arguments: Vec<(String, String)>,
     sentinel: Option<String>,
+    bus: Option<Arc<Port>>,
 }
 
 /// A second port, with TLS.
@@ -72,6 +73,18 @@ impl Builder {
             port,
             _files: files,
         }));
+        self
+    }
+
+    /// Makes it a node of a cluster, whose other port nobody else can have: by default, Redis adds
+    /// 10000 to the first, which may be anybody's.
+    #[must_use]
+    pub fn cluster_node(mut self) -> Self {
+        let bus = Port::claim();
+        self = self
+            .arg("cluster-enabled", "yes")
+            .arg("cluster-port", &bus.number().to_string());
+        self.bus = Some(Arc::new(bus));
         self
     }
 
