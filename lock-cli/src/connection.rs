@@ -7,8 +7,8 @@ use std::time::Duration;
 use clap::Args;
 use redis_locked_runtime::{LockError, Locker, LockerBuilder};
 
+use crate::duration::positive;
 use crate::exit::Failure;
-use crate::options::positive;
 use crate::servers::{Kind, Login, Servers};
 
 /// The heading of these options in the help.

@@ -8,6 +8,7 @@ compile_error!("redis-locked-cli passes on signals and needs a Unix; the library
 
 mod breaking;
 mod connection;
+mod duration;
 mod exit;
 mod list;
 mod lock;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::connection::Connection;
+use crate::duration::positive;
 use crate::run::options::Run;
 use crate::run::under_lock::UnderLock;
 
@@ -135,17 +136,4 @@ pub(crate) enum Column {
     Owner,
     Left,
     Fence,
-}
-
-/// A duration in humantime's form.
-pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text).map_err(|error| format!("{error}; write 500ms, 30s or 1m 30s"))
-}
-
-/// A duration over zero.
-pub(crate) fn positive(text: &str) -> Result<Duration, String> {
-    match duration(text)? {
-        Duration::ZERO => Err("it is zero; give more".into()),
-        more => Ok(more),
-    }
 }

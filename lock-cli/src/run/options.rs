@@ -7,9 +7,9 @@ use clap::Args;
 use redis_locked_runtime::Backoff;
 
 use crate::connection::{Connection, SERVERS};
+use crate::duration::{duration, positive};
 use crate::exit::{BUSY, Failure};
 use crate::lock::counter_key;
-use crate::options::{duration, positive};
 
 /// Starting and ending a process takes milliseconds; a lock must not be over by then.
 const SHORTEST_TTL: Duration = Duration::from_secs(1);
