@@ -65,4 +65,4 @@ fi
 # The bash of macOS takes an empty array for an unset one.
 cargo semver-checks "${crates[@]/#/--package=}" ${baseline[@]+"${baseline[@]}"} || failed=yes
 [ -z "$failed" ] ||
-    fail "the API broke: look above. Take it back, or raise the version: its minor part before 1.0, its major part after"
+    fail "the API broke, or could not be read: look above. Take it back, or raise the version: its minor part before 1.0, its major part after"
