@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use redis_locked::{LockError, LockGuard, Locker};
-use redis_locked_test_support::{FakeAnswers, Sentinels, Server, until};
+use redis_locked_test_support::{FakeAnswers, Sentinels, Server};
 use tokio::task::JoinHandle;
 
 /// Longer than anything takes that is awaited, failovers included; shorter than the ttl of a lock
@@ -43,13 +43,6 @@ fn waiter(locker: &Locker, key: &str) -> JoinHandle<Result<Instant, LockError>> 
     })
 }
 
-async fn tracked(sentinels: &Sentinels, master: usize) {
-    until(LIMIT, "a waiter has asked", async || {
-        sentinels.server(master).tracked_keys().await > 0
-    })
-    .await;
-}
-
 #[tokio::test]
 async fn a_failover_by_command_keeps_the_lock_and_wakes_those_who_wait() {
     let sentinels = Sentinels::start().await;
@@ -57,12 +50,9 @@ async fn a_failover_by_command_keeps_the_lock_and_wakes_those_who_wait() {
     let guard = lock(&ours, "job").await;
     let old = sentinels.master().await;
     let waiting = waiter(&theirs, "job");
-    tracked(&sentinels, old).await;
+    sentinels.server(old).wait_until_tracking(LIMIT).await;
     let new = sentinels.fail_over().await;
-    until(LIMIT, "the waiter has asked the new master", async || {
-        sentinels.server(new).tracked_keys().await > 0
-    })
-    .await;
+    sentinels.server(new).wait_until_tracking(LIMIT).await;
     assert!(!waiting.is_finished(), "granted while it is held");
     let first = guard.fencing_token();
     let released = Instant::now();
@@ -83,7 +73,7 @@ async fn when_the_master_is_killed_the_same_locker_goes_on() {
     let guard = request.acquire().await.expect("granted");
     let old = sentinels.master().await;
     let waiting = waiter(&theirs, "job");
-    tracked(&sentinels, old).await;
+    sentinels.server(old).wait_until_tracking(LIMIT).await;
     assert_eq!(sentinels.kill_master().await, old);
 
     let start = Instant::now();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use redis_locked::{LockError, Locker};
-use redis_locked_test_support::{Sentinels, until};
+use redis_locked_test_support::Sentinels;
 use tokio::time::timeout;
 
 use crate::{LOCKS, SENTINEL, TRACKING, grant, names, set_user};
@@ -48,13 +48,6 @@ async fn connect(sentinels: &Sentinels) -> Result<Locker, LockError> {
         .await
 }
 
-async fn tracked(sentinels: &Sentinels, server: usize) {
-    until(LIMIT, "who waits has asked there", async || {
-        sentinels.server(server).tracked_keys().await > 0
-    })
-    .await;
-}
-
 #[tokio::test]
 async fn sentinels() -> Result<(), LockError> {
     let sentinels = Sentinels::start().await;
@@ -62,9 +55,10 @@ async fn sentinels() -> Result<(), LockError> {
     let (ours, theirs) = (connect(&sentinels).await?, connect(&sentinels).await?);
     let guard = ours.lock("k").ttl(LONG).acquire().await?;
     let waiting = tokio::spawn(theirs.lock("k").ttl(LONG).wait(LONG).acquire());
-    tracked(&sentinels, sentinels.master().await).await;
+    let old = sentinels.master().await;
+    sentinels.server(old).wait_until_tracking(LIMIT).await;
     let new = sentinels.fail_over().await;
-    tracked(&sentinels, new).await;
+    sentinels.server(new).wait_until_tracking(LIMIT).await;
     guard.release().await?;
     let guard = timeout(LIMIT, waiting).await.expect("its turn comes");
     guard.expect("no panic")?.release().await?;

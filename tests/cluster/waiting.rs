@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use redis_locked::{LockError, LockGuard, Locker};
-use redis_locked_test_support::{Cluster, Server, until};
+use redis_locked_test_support::{Cluster, Server};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
@@ -25,14 +25,6 @@ pub(crate) fn waiter(locker: &Locker, key: &str) -> Waiting {
     })
 }
 
-/// Waits until a node tracks a key for somebody: a waiter has asked there.
-async fn tracked(server: &Server) {
-    until(LIMIT, "a waiter has asked", async || {
-        server.tracked_keys().await > 0
-    })
-    .await;
-}
-
 /// How often scripts were run on a node since its counts were reset.
 async fn asked(server: &Server) -> u64 {
     let calls = server.command_calls().await;
@@ -41,7 +33,7 @@ async fn asked(server: &Server) -> u64 {
 
 /// That this node will tell the waiter, who leaves it in peace until then.
 async fn lies_in_wait(waiting: &Waiting, server: &Server) {
-    tracked(server).await;
+    server.wait_until_tracking(LIMIT).await;
     server.reset_stats().await;
     sleep(LULL).await;
     assert!(!waiting.is_finished(), "granted while it is held");
@@ -85,13 +77,13 @@ async fn a_failover_by_command_keeps_the_lock_and_wakes_those_who_wait() {
     let guard = lock(&ours, "job").await;
     let old = cluster.master_of("job").await;
     let waiting = waiter(&theirs, "job");
-    tracked(cluster.node(old)).await;
+    cluster.node(old).wait_until_tracking(LIMIT).await;
     let new = cluster.fail_over("job").await;
     assert!(is_busy(&theirs, "job").await);
     // The old master is a replica now, which tells of the extension as it did before, and sends
     // the waiter to the new one.
     guard.extend(2 * LONG).await.expect("still ours");
-    tracked(cluster.node(new)).await;
+    cluster.node(new).wait_until_tracking(LIMIT).await;
     assert_eq!(cluster.node(old).tracked_keys().await, 0);
     is_woken(waiting, cluster.node(new), guard).await;
 }
@@ -105,7 +97,7 @@ async fn when_a_master_is_killed_its_keys_are_granted_again_by_its_replica() {
     let guard = renewed.acquire().await.expect("granted");
     let old = cluster.master_of(&keys[0]).await;
     let waiting = waiter(&theirs, &keys[0]);
-    tracked(cluster.node(old)).await;
+    cluster.node(old).wait_until_tracking(LIMIT).await;
     assert_eq!(cluster.kill_master(&keys[0]).await, old);
 
     // Nothing hangs, and the other masters' keys are not held up.
@@ -156,7 +148,7 @@ async fn a_slot_moves_while_its_lock_is_held_and_waited_for() {
     };
     let guard = fenced(&ours).acquire().await.expect("granted");
     let waiting = waiter(&theirs, key);
-    tracked(cluster.node(from)).await;
+    cluster.node(from).wait_until_tracking(LIMIT).await;
 
     // Half way: the key is still where it was, new ones would go to the other node.
     cluster.begin_move(key, to).await;
@@ -167,7 +159,7 @@ async fn a_slot_moves_while_its_lock_is_held_and_waited_for() {
     assert!(is_busy(&theirs, key).await);
     guard.extend(3 * LONG).await.expect("still ours");
     let first = guard.fencing_token();
-    tracked(cluster.node(to)).await;
+    cluster.node(to).wait_until_tracking(LIMIT).await;
     assert_eq!(cluster.node(from).tracked_keys().await, 0);
     is_woken(waiting, cluster.node(to), guard).await;
     let next = fenced(&theirs).acquire().await.expect("granted");

@@ -1,11 +1,13 @@
 //! What tests ask a server.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use redis::{Cmd, FromRedisValue, ToRedisArgs, cmd};
 
 use crate::control::field;
 use crate::server::Server;
+use crate::until::until;
 
 /// What counting itself takes.
 const COUNTING: [&str; 2] = ["info", "config|resetstat"];
@@ -79,6 +81,14 @@ impl Server {
     pub async fn tracked_keys(&self) -> u64 {
         let info: redis::InfoDict = self.ask(cmd("INFO").arg("stats")).await;
         info.get("tracking_total_keys").unwrap_or(0)
+    }
+
+    /// Waits until it watches a key for somebody: who waits for a lock has asked here.
+    pub async fn wait_until_tracking(&self, limit: Duration) {
+        until(limit, "a waiter has asked", async || {
+            self.tracked_keys().await > 0
+        })
+        .await;
     }
 
     /// Starts counting anew.
