@@ -7,7 +7,7 @@ use crate::error::{LockError, LostReason};
 use crate::guard::LockGuard;
 use crate::lease::Lease;
 use crate::locker::Locker;
-use crate::store::{Acquired, Asking, Entry, Holder, StoreError};
+use crate::store::{Acquired, Asking, Attempted, Entry, Holder, StoreError};
 use crate::telemetry::{self, Waiting};
 use crate::tenure::{Tenure, Terms};
 use crate::token::random_token;
@@ -100,10 +100,10 @@ pub(crate) async fn acquire(
                 return Err(order.busy(attempts, started, holder));
             }
             Attempt::Busy(_) | Attempt::Split(_) => in_doubt = false,
-            Attempt::Failed(error) if last || !error.may_pass => {
+            Attempt::Failed { error, .. } if last || !error.may_pass => {
                 return Err(order.failed(attempts, started, error));
             }
-            Attempt::Failed(error) => in_doubt |= error.unresolved,
+            Attempt::Failed { settled, .. } => in_doubt |= !settled,
         }
         guard = order.again(guard);
         sleep(pauses.next().unwrap_or_default()).await;
@@ -115,7 +115,10 @@ pub(crate) enum Attempt {
     Busy(Option<Holder>),
     /// Busy, after some of several servers were taken.
     Split(Option<Holder>),
-    Failed(StoreError),
+    Failed {
+        error: StoreError,
+        settled: bool,
+    },
 }
 
 /// One attempt, from the command to a lease that runs.
@@ -130,13 +133,10 @@ pub(crate) async fn attempt(
         tenure.asked();
         store.acquire(tenure.entry.clone(), terms.ttl, asking)
     };
-    match answer.await {
-        Ok(Acquired::Granted {
-            since,
-            fence,
-            in_doubt,
-        }) => {
-            if in_doubt || asking == Asking::Again {
+    let Attempted { outcome, settled } = answer.await;
+    match outcome {
+        Ok(Acquired::Granted { since, fence }) => {
+            if !settled || asking == Asking::Again {
                 tenure.leave_in_doubt();
             }
             if !tenure.granted(since, fence, terms) {
@@ -150,17 +150,17 @@ pub(crate) async fn attempt(
             tenure.not_granted();
             Ok(Attempt::Busy(holder))
         }
-        Ok(Acquired::Split { holder, in_doubt }) => {
-            if !in_doubt {
+        Ok(Acquired::Split(holder)) => {
+            if settled {
                 tenure.not_granted();
             }
             Ok(Attempt::Split(holder))
         }
         Err(error) => {
-            if !error.unresolved && asking != Asking::Again {
+            if settled && asking != Asking::Again {
                 tenure.not_granted();
             }
-            Ok(Attempt::Failed(error))
+            Ok(Attempt::Failed { error, settled })
         }
     }
 }

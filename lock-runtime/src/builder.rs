@@ -216,7 +216,6 @@ impl LockerBuilder {
     }
 
     fn build(self, store: Arc<dyn Store>) -> Locker {
-        let settle = self.timeouts.response + self.confirming();
         telemetry::describe();
         for name in &self.names {
             telemetry::show(name);
@@ -226,7 +225,7 @@ impl LockerBuilder {
             owner: self.owner.unwrap_or_else(host_and_process),
             default_ttl: self.default_ttl,
         };
-        Locker::new(store, settings, settle)
+        Locker::new(store, settings)
     }
 }
 

@@ -39,8 +39,6 @@ pub(crate) struct Keeper {
 
 struct Shared {
     store: Arc<dyn Store>,
-    /// How long a command may be under way before it is given up.
-    settle: Duration,
     desk: Mutex<Desk>,
     /// Notified when a release is done, and when the task ends.
     progress: Notify,
@@ -68,20 +66,14 @@ enum Job {
 }
 
 impl Keeper {
-    pub(crate) fn new(store: Arc<dyn Store>, settle: Duration) -> Self {
+    pub(crate) fn new(store: Arc<dyn Store>) -> Self {
         Self {
             shared: Arc::new(Shared {
                 store,
-                settle,
                 desk: Mutex::default(),
                 progress: Notify::new(),
             }),
         }
-    }
-
-    /// How long a command may be under way before it is given up.
-    pub(crate) fn settle_time(&self) -> Duration {
-        self.shared.settle
     }
 
     /// Extends the lease for as long as it is wanted.

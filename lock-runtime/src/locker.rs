@@ -57,11 +57,10 @@ pub(crate) struct Settings {
 }
 
 impl Locker {
-    /// `settle` is how long a command may be under way before it is given up.
-    pub(crate) fn new(store: Arc<dyn Store>, settings: Settings, settle: Duration) -> Self {
+    pub(crate) fn new(store: Arc<dyn Store>, settings: Settings) -> Self {
         Self {
             inner: Arc::new(Inner {
-                keeper: Keeper::new(Arc::clone(&store), settle),
+                keeper: Keeper::new(Arc::clone(&store)),
                 queue: Queue::default(),
                 store,
                 settings,

@@ -68,7 +68,7 @@ impl Tenure {
 
     /// An earlier command that sets the key may be under way still, although the lock was granted.
     pub(crate) fn leave_in_doubt(&self) {
-        let settled = Instant::now() + self.locker.keeper().settle_time();
+        let settled = Instant::now() + self.locker.store().settles_within();
         self.state().in_doubt_until = Some(settled);
     }
 
@@ -219,7 +219,7 @@ impl Tenure {
             let state = self.state();
             let leftover = Leftover {
                 in_doubt_until: if state.phase == Phase::Asked {
-                    Some(Instant::now() + self.locker.keeper().settle_time())
+                    Some(Instant::now() + self.locker.store().settles_within())
                 } else {
                     state.in_doubt_until
                 },

@@ -126,7 +126,7 @@ async fn ask(
                 last = Last::Busy(holder);
                 again
             }
-            Attempt::Failed(error) if error.may_pass => {
+            Attempt::Failed { error, .. } if error.may_pass => {
                 // Once for each time of trouble; whoever has a limit is told at its end.
                 if until.is_none() && !matches!(last, Last::Failed(_)) {
                     telemetry::waits_for_store(order.terms.name, order.key(), &error);
@@ -135,7 +135,7 @@ async fn ask(
                 last = Last::Failed(error);
                 pauses.next().map(|pause| Instant::now() + pause)
             }
-            Attempt::Failed(error) => return Err(order.failed(attempts, started, error)),
+            Attempt::Failed { error, .. } => return Err(order.failed(attempts, started, error)),
         };
         asking = Asking::Watching;
         guard = order.again(guard);

@@ -11,7 +11,8 @@ use tokio::time::Instant;
 
 use super::alerts::Alerts;
 use super::{
-    Acquired, Alert, Answer, Asking, Entry, Extended, Extension, Holder, Released, Store, owner_of,
+    Acquired, Alert, Answer, Asking, Attempted, Entry, Extended, Extension, Holder, Released,
+    Store, owner_of,
 };
 
 /// Keys that have expired are swept when the table has grown to this many, then to twice the rest.
@@ -77,11 +78,7 @@ impl Table {
         };
         self.keys.insert(entry.key.clone(), stored);
         let fence = entry.counter.is_some().then(|| self.draw_fence());
-        Acquired::Granted {
-            since,
-            fence,
-            in_doubt: false,
-        }
+        Acquired::Granted { since, fence }
     }
 
     fn draw_fence(&mut self) -> u64 {
@@ -144,8 +141,18 @@ impl fmt::Debug for MemoryStore {
 }
 
 impl Store for MemoryStore {
-    fn acquire(&self, entry: Arc<Entry>, ttl: Duration, _: Asking) -> Answer<Acquired> {
-        ready(Ok(self.table().acquire(&entry, ttl))).boxed()
+    fn acquire(
+        &self,
+        entry: Arc<Entry>,
+        ttl: Duration,
+        _: Asking,
+    ) -> BoxFuture<'static, Attempted> {
+        let outcome = Ok(self.table().acquire(&entry, ttl));
+        ready(Attempted {
+            outcome,
+            settled: true,
+        })
+        .boxed()
     }
 
     fn release(&self, entry: Arc<Entry>, keep: Option<Duration>) -> Answer<Released> {
@@ -167,6 +174,10 @@ impl Store for MemoryStore {
 
     fn alert(&self, key: &str) -> Alert {
         self.alerts.alert(key)
+    }
+
+    fn settles_within(&self) -> Duration {
+        Duration::ZERO
     }
 
     fn close(&self) {}

@@ -9,7 +9,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, timeout_at};
 
 use super::{Server, Servers};
-use crate::store::{Acquired, Asking, Entry, Holder, StoreError};
+use crate::store::{Acquired, Asking, Attempted, Entry, Holder, StoreError};
 
 /// The answers to an attempt so far.
 #[derive(Default)]
@@ -24,26 +24,15 @@ struct Votes<'a> {
 }
 
 impl<'a> Votes<'a> {
-    fn count(&mut self, server: &'a Server, vote: Result<Acquired, StoreError>) {
-        if vote.is_ok() {
+    fn count(&mut self, server: &'a Server, vote: Attempted) {
+        if vote.outcome.is_ok() {
             self.heard.push(server);
         }
-        match vote {
-            Ok(Acquired::Granted {
-                since, in_doubt, ..
-            }) => {
-                self.granted.push((server, since));
-                self.in_doubt |= in_doubt;
-            }
-            Ok(Acquired::Busy(holder)) => self.busy.push(holder),
-            Ok(Acquired::Split { holder, in_doubt }) => {
-                self.busy.push(holder);
-                self.in_doubt |= in_doubt;
-            }
-            Err(error) => {
-                self.in_doubt |= error.unresolved;
-                self.errors.push(error);
-            }
+        self.in_doubt |= !vote.settled;
+        match vote.outcome {
+            Ok(Acquired::Granted { since, .. }) => self.granted.push((server, since)),
+            Ok(Acquired::Busy(holder) | Acquired::Split(holder)) => self.busy.push(holder),
+            Err(error) => self.errors.push(error),
         }
     }
 
@@ -91,7 +80,7 @@ impl Servers {
         entry: Arc<Entry>,
         ttl: Duration,
         asking: Asking,
-    ) -> Result<Acquired, StoreError> {
+    ) -> Attempted {
         // Time is left to send a release.
         let limit = self.limit() - self.grace();
         let (all, majority) = (self.all.len(), self.majority());
@@ -101,13 +90,14 @@ impl Servers {
         let ask = |server| {
             let answer = Server::store(server).acquire(Arc::clone(&entry), ttl, asking);
             async move {
-                let vote = timeout_at(limit, answer).await.unwrap_or_else(|_| {
-                    Err(StoreError {
-                        unresolved: !in_order,
-                        ..StoreError::late(self.patience)
-                    })
-                });
-                (server, server.heard(vote))
+                let late = |_| Attempted {
+                    outcome: Err(StoreError::late(self.patience)),
+                    settled: in_order,
+                };
+                let Attempted { outcome, settled } =
+                    timeout_at(limit, answer).await.unwrap_or_else(late);
+                let outcome = server.heard(outcome);
+                (server, Attempted { outcome, settled })
             }
         };
         let mut asked: FuturesUnordered<_> = self.all.iter().map(ask).collect();
@@ -129,11 +119,10 @@ impl Servers {
                 }
                 votes.in_doubt |= !asked.is_empty();
             }
-            return Ok(Acquired::Granted {
-                since,
-                fence: None,
-                in_doubt: votes.in_doubt,
-            });
+            return Attempted {
+                outcome: Ok(Acquired::Granted { since, fence: None }),
+                settled: !votes.in_doubt,
+            };
         }
         let granted: Vec<_> = votes.granted.iter().map(|(server, _)| *server).collect();
         let silent = votes.silent(&self.all);
@@ -153,7 +142,7 @@ impl Servers {
                 let Ok(Some((server, vote))) = timeout_at(until, asked.next()).await else {
                     break;
                 };
-                if matches!(vote, Ok(Acquired::Granted { .. })) {
+                if matches!(vote.outcome, Ok(Acquired::Granted { .. })) {
                     answers.push(give_back(server).await);
                 }
                 votes.count(server, vote);
@@ -163,20 +152,18 @@ impl Servers {
         let (granted, _, the_rest) = join3(granted, silent, the_rest).await;
         votes.in_doubt |= granted.iter().chain(&the_rest).any(Result::is_err);
         votes.in_doubt |= !in_order && !asked.is_empty();
-        let in_doubt = votes.in_doubt;
-        if votes.errors.len() > all - majority {
-            let error = StoreError::no_majority(votes.errors, all);
-            return Err(StoreError {
-                unresolved: in_doubt,
-                ..error
-            });
-        }
-        let holder = votes.holder(majority);
-        Ok(if votes.granted.is_empty() && !in_doubt {
-            Acquired::Busy(holder)
+        let settled = !votes.in_doubt;
+        let outcome = if votes.errors.len() > all - majority {
+            Err(StoreError::no_majority(votes.errors, all))
         } else {
-            Acquired::Split { holder, in_doubt }
-        })
+            let holder = votes.holder(majority);
+            Ok(if votes.granted.is_empty() && settled {
+                Acquired::Busy(holder)
+            } else {
+                Acquired::Split(holder)
+            })
+        };
+        Attempted { outcome, settled }
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::link::{Link, whole_millis};
 use super::script::{ACQUIRE, EXTEND, RELEASE, Script, command};
 use crate::store::{
-    Acquired, Asking, Entry, Extended, Extension, Holder, Released, StoreError, owner_of,
+    Acquired, Asking, Attempted, Entry, Extended, Extension, Holder, Released, StoreError, owner_of,
 };
 
 /// How long a fencing counter lives after its last use.
@@ -19,8 +19,17 @@ use crate::store::{
 /// corrects in one step, and lets the counters of keys that nobody uses go away.
 const COUNTER_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// What came of it, and whether nothing of it is under way any more.
+pub(super) fn attempted(link: &Link, outcome: Result<Acquired, StoreError>) -> Attempted {
+    let unresolved = outcome.as_ref().is_err_and(|error| error.unresolved);
+    Attempted {
+        settled: !link.in_doubt && !unresolved,
+        outcome,
+    }
+}
+
 pub(super) async fn acquire(
-    mut link: Link,
+    link: &mut Link,
     entry: &Entry,
     ttl: Duration,
     asking: Asking,
@@ -33,11 +42,7 @@ pub(super) async fn acquire(
             Some(Value::Nil) | None => {}
             Some(Value::Okay) => {
                 link.check_replicas()?;
-                return Ok(Acquired::Granted {
-                    since,
-                    fence: None,
-                    in_doubt: false,
-                });
+                return Ok(Acquired::Granted { since, fence: None });
             }
             Some(other) => return Err(StoreError::unexpected(&other)),
         }
@@ -54,7 +59,7 @@ fn set(entry: &Entry, ttl: Duration) -> Cmd {
 
 /// Takes a key that is free, or ours by an attempt whose answer was lost; else tells who has it.
 pub(super) async fn acquire_by_script(
-    mut link: Link,
+    link: &mut Link,
     entry: &Entry,
     ttl: Duration,
     rings: bool,
@@ -76,7 +81,6 @@ pub(super) async fn acquire_by_script(
                 Ok(Acquired::Granted {
                     since,
                     fence: number.filter(|_| entry.counter.is_some()),
-                    in_doubt: link.in_doubt,
                 })
             }
             [Value::Int(0), Value::Int(left), Value::BulkString(value)] => {

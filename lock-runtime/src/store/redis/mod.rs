@@ -20,8 +20,8 @@ use std::time::Duration;
 use futures_util::future::{BoxFuture, join_all};
 
 use super::alerts::Alerts;
-use super::{Acquired, Alert, Answer, Asking, Entry, Extension, Released, Store, StoreError};
-use commands::{acquire, acquire_by_script, extend, extend_one, release};
+use super::{Alert, Answer, Asking, Attempted, Entry, Extension, Released, Store, StoreError};
+use commands::{acquire, acquire_by_script, attempted, extend, extend_one, release};
 use connection::Connection;
 pub(crate) use connection::Timeouts;
 use link::Link;
@@ -94,21 +94,38 @@ impl fmt::Debug for RedisStore {
 }
 
 impl Store for RedisStore {
-    fn acquire(&self, entry: Arc<Entry>, ttl: Duration, asking: Asking) -> Answer<Acquired> {
-        let link = self.link().with_replicas(self.replicas);
+    fn acquire(
+        &self,
+        entry: Arc<Entry>,
+        ttl: Duration,
+        asking: Asking,
+    ) -> BoxFuture<'static, Attempted> {
+        let mut link = self.link().with_replicas(self.replicas);
         if asking == Asking::Watching {
             let (tracking, replicas) = (Arc::clone(&self.tracking), self.replicas);
             return Box::pin(async move {
-                match tracking.link().await? {
-                    Some(tracked) => {
-                        let tracked = tracked.with_replicas(replicas);
-                        acquire_by_script(tracked, &entry, ttl, true).await
+                let tracked = match tracking.link().await {
+                    Ok(tracked) => tracked,
+                    // Nothing was sent.
+                    Err(error) => {
+                        return Attempted {
+                            outcome: Err(error.into()),
+                            settled: true,
+                        };
                     }
-                    None => acquire_by_script(link, &entry, ttl, false).await,
+                };
+                let rings = tracked.is_some();
+                if let Some(tracked) = tracked {
+                    link = tracked.with_replicas(replicas);
                 }
+                let outcome = acquire_by_script(&mut link, &entry, ttl, rings).await;
+                attempted(&link, outcome)
             });
         }
-        Box::pin(async move { acquire(link, &entry, ttl, asking).await })
+        Box::pin(async move {
+            let outcome = acquire(&mut link, &entry, ttl, asking).await;
+            attempted(&link, outcome)
+        })
     }
 
     fn release(&self, entry: Arc<Entry>, keep: Option<Duration>) -> Answer<Released> {
@@ -127,6 +144,10 @@ impl Store for RedisStore {
             };
             join_all(batch.iter().map(one)).await
         })
+    }
+
+    fn settles_within(&self) -> Duration {
+        self.timeouts.response
     }
 
     fn alert(&self, key: &str) -> Alert {

@@ -17,7 +17,7 @@ use futures_util::future::BoxFuture;
 use tokio::time::{Instant, timeout_at};
 
 use super::alerts::Alerts;
-use super::{Acquired, Alert, Answer, Asking, Entry, Extension, Released, Store, StoreError};
+use super::{Alert, Answer, Asking, Attempted, Entry, Extension, Released, Store, StoreError};
 
 pub(crate) struct QuorumStore {
     servers: Servers,
@@ -131,7 +131,12 @@ impl fmt::Debug for QuorumStore {
 }
 
 impl Store for QuorumStore {
-    fn acquire(&self, entry: Arc<Entry>, ttl: Duration, asking: Asking) -> Answer<Acquired> {
+    fn acquire(
+        &self,
+        entry: Arc<Entry>,
+        ttl: Duration,
+        asking: Asking,
+    ) -> BoxFuture<'static, Attempted> {
         let servers = self.servers.clone();
         Box::pin(async move { servers.acquire(entry, ttl, asking).await })
     }
@@ -148,6 +153,13 @@ impl Store for QuorumStore {
 
     fn alert(&self, key: &str) -> Alert {
         self.alerts.alert(key)
+    }
+
+    fn settles_within(&self) -> Duration {
+        let each = self.servers.all.iter();
+        each.map(|server| server.store().settles_within())
+            .max()
+            .unwrap_or_default()
     }
 
     fn spends_tokens(&self) -> bool {

@@ -24,7 +24,12 @@ pub(crate) type Answer<T> = BoxFuture<'static, Result<T, StoreError>>;
 /// One store of locks.
 pub(crate) trait Store: fmt::Debug + Send + Sync + 'static {
     /// Takes the key when it is free.
-    fn acquire(&self, entry: Arc<Entry>, ttl: Duration, asking: Asking) -> Answer<Acquired>;
+    fn acquire(
+        &self,
+        entry: Arc<Entry>,
+        ttl: Duration,
+        asking: Asking,
+    ) -> BoxFuture<'static, Attempted>;
 
     /// Deletes the key when it is ours; with `keep`, lets it expire after that time instead.
     fn release(&self, entry: Arc<Entry>, keep: Option<Duration>) -> Answer<Released>;
@@ -40,6 +45,10 @@ pub(crate) trait Store: fmt::Debug + Send + Sync + 'static {
     /// Tells when this key may be free, as far as attempts that are [`Asking::Watching`] were told
     /// so by [`Holder::rings`].
     fn alert(&self, key: &str) -> Alert;
+
+    /// How long after it was sent a command may still be carried out, on a connection that was given
+    /// up meanwhile.
+    fn settles_within(&self) -> Duration;
 
     /// Whether each attempt needs a token of its own: where a command that gives the key back may be
     /// under way from the last attempt, and take away what the next is granted.
@@ -82,23 +91,26 @@ pub(crate) enum Asking {
 
 pub(crate) type Extension = Result<Extended, StoreError>;
 
+/// What came of an attempt to acquire.
+#[derive(Debug)]
+pub(crate) struct Attempted {
+    pub(crate) outcome: Result<Acquired, StoreError>,
+    /// Whether every command of the attempt that can set the key was answered, or was never sent.
+    /// Otherwise one of them may set it later, whatever the outcome says.
+    pub(crate) settled: bool,
+}
+
 #[derive(Debug)]
 pub(crate) enum Acquired {
     Granted {
         /// Just before the command was sent that set the expiry.
         since: Instant,
         fence: Option<u64>,
-        /// Whether a command that sets the key may be under way still, on a connection that broke.
-        in_doubt: bool,
     },
     Busy(Option<Holder>),
     /// Busy, but some of several servers granted the key before they were asked to give it back, or
     /// may have.
-    Split {
-        holder: Option<Holder>,
-        /// Whether a command that sets or deletes the key may be under way still.
-        in_doubt: bool,
-    },
+    Split(Option<Holder>),
 }
 
 /// Who has a key that is not ours.
