@@ -7,12 +7,12 @@ pub use std::result::Result;
 pub use std::time::Duration;
 
 pub use crate::backoff::Backoff;
-pub use crate::key::{Fields, Key};
-use crate::lease::Lease;
+pub use crate::body::{FromLockError, FromSkipped, or_else};
+use crate::hold::Lease;
+pub use crate::key::{Fields, Key, counter_key};
 use crate::locker::Locker;
-pub use crate::outcome::{FromLockError, FromSkipped, or_else};
 use crate::request::LockRequest;
-pub use crate::request::{OnLost, counter_key};
+pub use crate::request::OnLost;
 use crate::token::FencingToken;
 pub use crate::token::TOKEN_LEN;
 
@@ -21,12 +21,12 @@ pub const TURNS: u32 = FencingToken::TURNS;
 
 /// A request to the locker that applies where none is named.
 pub fn request(key: Key) -> LockRequest {
-    LockRequest::annotated(Locker::ambient(), key)
+    LockRequest::annotated(Locker::ambient().map(|locker| locker.common()), key)
 }
 
 /// A request to this locker.
 pub fn request_on(locker: &(impl AsLocker + ?Sized), key: Key) -> LockRequest {
-    LockRequest::annotated(Ok(locker.as_locker().clone()), key)
+    LockRequest::annotated(Ok(locker.as_locker().common()), key)
 }
 
 /// The lease of the body that calls this.

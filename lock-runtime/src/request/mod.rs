@@ -1,24 +1,30 @@
-//! What a caller asks for, and the attempts to get it.
+//! What a caller asks for.
 
-mod wish;
+mod attempts;
+mod check;
+mod in_line;
+mod retries;
+#[cfg(test)]
+mod tests;
 
 use std::future::{Future, ready};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
-use crate::acquire::acquire;
 use crate::backoff::Backoff;
 use crate::body::Locked;
 use crate::error::LockError;
-use crate::guard::LockGuard;
+use crate::hold::{Common, LockGuard};
 use crate::key::Key;
-use crate::locker::{Locker, NoLocker};
 use crate::telemetry::{Run, UNNAMED};
-use crate::waiting::wait;
-use wish::Wish;
-pub(crate) use wish::check_ttl;
-pub use wish::counter_key;
+use crate::tenure::Terms;
+use attempts::attempts;
+use check::Asked;
+pub(crate) use check::NoLocker;
+use in_line::wait;
+use retries::Retries;
 
 /// What becomes of the body when its lock is lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -54,7 +60,7 @@ pub enum OnLost {
 #[must_use = "a request does nothing until `acquire` or `run` is awaited"]
 pub struct LockRequest {
     // Boxed, since a function's future holds its request until it is first polled.
-    wish: Box<Wish>,
+    asked: Box<Asked>,
 }
 
 /// What to do while the lock is busy.
@@ -65,8 +71,9 @@ enum Patience {
 }
 
 impl LockRequest {
-    pub(crate) fn new(locker: Result<Locker, NoLocker>, key: String) -> Self {
-        let wish = Wish {
+    /// A request to the locker that has this in common with its other requests.
+    pub(crate) fn new(locker: Result<Arc<Common>, NoLocker>, key: String) -> Self {
+        let asked = Asked {
             locker,
             key,
             flaw: None,
@@ -75,23 +82,26 @@ impl LockRequest {
                 retries: 0,
                 backoff: Backoff::default(),
             },
-            renew: false,
-            max_hold: None,
-            min_hold: None,
+            terms: Terms {
+                ttl: Duration::ZERO,
+                renew: false,
+                max_hold: None,
+                min_hold: None,
+                name: UNNAMED,
+            },
             on_lost: OnLost::Cancel,
             fenced: false,
-            name: UNNAMED,
         };
         Self {
-            wish: Box::new(wish),
+            asked: Box::new(asked),
         }
     }
 
     /// A request by the attribute, whose key was made from a template.
-    pub(crate) fn annotated(locker: Result<Locker, NoLocker>, key: Key) -> Self {
+    pub(crate) fn annotated(locker: Result<Arc<Common>, NoLocker>, key: Key) -> Self {
         let (text, template, empty) = key.into_parts();
         let mut request = Self::new(locker, text).name(template);
-        request.wish.flaw = empty.map(|field| {
+        request.asked.flaw = empty.map(|field| {
             format!(
                 "`{field}` in its template {template:?} is empty, so that unrelated calls would \
                  share a lock; make sure that it has a value"
@@ -103,27 +113,30 @@ impl LockRequest {
     /// How long Redis keeps the lock if this process dies, at least 10 ms; without
     /// [`renew`](Self::renew), also the longest that a body may run. By default the locker's, 30 s.
     pub fn ttl(mut self, ttl: Duration) -> Self {
-        self.wish.ttl = Some(ttl);
+        self.asked.ttl = Some(ttl);
         self
     }
 
     /// Further attempts after the first, while the lock is busy or an error may pass. By default
     /// none.
     pub fn retries(mut self, retries: u32) -> Self {
-        let backoff = self.backoff_or_default();
-        self.wish.patience = Patience::Retry { retries, backoff };
+        let backoff = match self.asked.patience {
+            Patience::Retry { backoff, .. } => backoff,
+            Patience::Wait { .. } => Backoff::default(),
+        };
+        self.asked.patience = Patience::Retry { retries, backoff };
         self
     }
 
     /// The pause between attempts; a plain `Duration` is a fixed one. By default exponential,
     /// from 50 ms to 1 s.
     pub fn backoff(mut self, backoff: impl Into<Backoff>) -> Self {
-        let retries = match self.wish.patience {
+        let retries = match self.asked.patience {
             Patience::Retry { retries, .. } => retries,
             Patience::Wait { .. } => 0,
         };
         let backoff = backoff.into();
-        self.wish.patience = Patience::Retry { retries, backoff };
+        self.asked.patience = Patience::Retry { retries, backoff };
         self
     }
 
@@ -149,7 +162,7 @@ impl LockRequest {
     /// # }
     /// ```
     pub fn wait(mut self, limit: Duration) -> Self {
-        self.wish.patience = Patience::Wait { limit: Some(limit) };
+        self.asked.patience = Patience::Wait { limit: Some(limit) };
         self
     }
 
@@ -157,38 +170,38 @@ impl LockRequest {
     /// again, too, and since no caller hears of it, the log does: at `error`, once for each time of
     /// trouble.
     pub fn wait_forever(mut self) -> Self {
-        self.wish.patience = Patience::Wait { limit: None };
+        self.asked.patience = Patience::Wait { limit: None };
         self
     }
 
     /// Keeps extending the lock for as long as it is held.
     pub fn renew(mut self) -> Self {
-        self.wish.renew = true;
+        self.asked.terms.renew = true;
         self
     }
 
     /// With [`renew`](Self::renew): the longest that the lock may be held.
     pub fn max_hold(mut self, max_hold: Duration) -> Self {
-        self.wish.max_hold = Some(max_hold);
+        self.asked.terms.max_hold = Some(max_hold);
         self
     }
 
     /// Keeps the key at least this long after it was acquired, whatever becomes of the body, so
     /// that a short job runs once per tick on all machines.
     pub fn min_hold(mut self, min_hold: Duration) -> Self {
-        self.wish.min_hold = Some(min_hold);
+        self.asked.terms.min_hold = Some(min_hold);
         self
     }
 
     /// What becomes of the body when the lock is lost. By default it is cut off.
     pub fn on_lost(mut self, on_lost: OnLost) -> Self {
-        self.wish.on_lost = on_lost;
+        self.asked.on_lost = on_lost;
         self
     }
 
     /// Draws a [fencing token](crate::FencingToken) with the lock.
     pub fn fenced(mut self) -> Self {
-        self.wish.fenced = true;
+        self.asked.fenced = true;
         self
     }
 
@@ -206,7 +219,7 @@ impl LockRequest {
     /// # }
     /// ```
     pub fn name(mut self, name: &'static str) -> Self {
-        self.wish.name = name;
+        self.asked.terms.name = name;
         self
     }
 
@@ -227,7 +240,7 @@ impl LockRequest {
     /// Dropping the future frees the key in the background, whether or not Redis has granted it,
     /// and the place in the line.
     pub async fn acquire(self) -> Result<LockGuard, LockError> {
-        self.start().await
+        start(*self.asked).await
     }
 
     /// Acquires the lock, runs the body while it is surely held, and releases.
@@ -270,33 +283,25 @@ impl LockRequest {
     /// # }
     /// ```
     pub fn run<F: Future>(self, body: F) -> impl Future<Output = Result<F::Output, LockError>> {
-        Locked::new(self, body)
+        let on_lost = self.asked.on_lost;
+        // The span and the request's check are for the task that polls.
+        let begin = move || {
+            let run = Run::start(&self.asked.key, self.asked.terms.name);
+            (run, start(*self.asked))
+        };
+        Locked::new(Box::new(begin), on_lost == OnLost::Finish, body)
     }
+}
 
-    pub(crate) fn start_run(&self) -> Run {
-        Run::start(&self.wish.key, self.wish.name)
-    }
-
-    pub(crate) fn lost_policy(&self) -> OnLost {
-        self.wish.on_lost
-    }
-
-    /// The path of one acquisition. To be called where it is awaited: it looks at the running task.
-    pub(crate) fn start(self) -> BoxFuture<'static, Result<LockGuard, LockError>> {
-        let patience = self.wish.patience;
-        match (self.wish.into_order(), patience) {
-            (Err(error), _) => Box::pin(ready(Err(error))),
-            (Ok(order), Patience::Retry { retries, backoff }) => {
-                Box::pin(acquire(order, retries, backoff))
-            }
-            (Ok(order), Patience::Wait { limit }) => Box::pin(wait(order, limit)),
-        }
-    }
-
-    fn backoff_or_default(&self) -> Backoff {
-        match self.wish.patience {
-            Patience::Retry { backoff, .. } => backoff,
-            Patience::Wait { .. } => Backoff::default(),
-        }
+/// The path of one acquisition. To be called where it is awaited: it looks at the running task.
+fn start(asked: Asked) -> BoxFuture<'static, Result<LockGuard, LockError>> {
+    let patience = asked.patience;
+    match (asked.check(), patience) {
+        (Err(error), _) => Box::pin(ready(Err(error))),
+        (Ok(request), Patience::Retry { retries, backoff }) => Box::pin(async move {
+            let pauses = backoff.pauses();
+            attempts(&request, &mut Retries { retries, pauses }).await
+        }),
+        (Ok(request), Patience::Wait { limit }) => Box::pin(wait(request, limit)),
     }
 }

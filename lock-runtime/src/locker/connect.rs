@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::LockerBuilder;
+use super::Locker;
+use super::builder::LockerBuilder;
 use crate::error::LockError;
-use crate::locker::Locker;
 use crate::store::StoreError;
 #[cfg(feature = "sentinel")]
 use crate::store::redis::Sentinels;

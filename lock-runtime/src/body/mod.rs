@@ -1,5 +1,7 @@
 //! Running a body under a lease.
 
+mod outcome;
+
 use std::future::Future;
 use std::mem;
 use std::pin::Pin;
@@ -10,10 +12,15 @@ use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::error::{LockError, LostReason};
-use crate::guard::LockGuard;
-use crate::request::{LockRequest, OnLost};
+use crate::hold::LockGuard;
 use crate::store::{Answer, Released, StoreError};
 use crate::telemetry::Run;
+pub use outcome::{FromLockError, FromSkipped, or_else};
+
+/// The request, once it is awaited: its span, and what answers with the lock.
+pub(crate) type Begin = Box<dyn FnOnce() -> (Run, Acquiring) + Send>;
+
+pub(crate) type Acquiring = BoxFuture<'static, Result<LockGuard, LockError>>;
 
 pin_project! {
     /// Acquires, polls the body while the lock is surely held, releases.
@@ -26,7 +33,8 @@ pin_project! {
         // Boxed, and only for a body that pauses: a timer is larger than all the rest.
         cutoff: Option<Pin<Box<Sleep>>>,
         step: Step,
-        on_lost: OnLost,
+        // Whether a body whose lock is lost runs to its end.
+        finishes: bool,
         // Around the body and all that is done for it.
         run: Run,
     }
@@ -44,8 +52,8 @@ pin_project! {
 
 enum Step {
     /// Not polled yet: what the request looks at is the task that polls.
-    Asked(LockRequest),
-    Acquiring(BoxFuture<'static, Result<LockGuard, LockError>>),
+    Asked(Begin),
+    Acquiring(Acquiring),
     Held(LockGuard),
     Releasing {
         answer: Answer<Released>,
@@ -56,13 +64,13 @@ enum Step {
 }
 
 impl<F: Future> Locked<F> {
-    pub(crate) fn new(request: LockRequest, body: F) -> Self {
+    pub(crate) fn new(begin: Begin, finishes: bool, body: F) -> Self {
         Self {
             body: MaybeDone::Future(body),
             cutoff: None,
-            on_lost: request.lost_policy(),
+            finishes,
             run: Run::none(),
-            step: Step::Asked(request),
+            step: Step::Asked(begin),
         }
     }
 }
@@ -72,20 +80,20 @@ impl<F: Future> Future for Locked<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        if let Step::Asked(request) = this.step {
-            *this.run = request.start_run();
+        if let Step::Asked(_) = this.step
+            && let Step::Asked(begin) = mem::replace(this.step, Step::Done)
+        {
+            let (run, acquiring) = begin();
+            *this.run = run;
+            *this.step = Step::Acquiring(acquiring);
         }
         let _in_run = this.run.enter();
         loop {
             match this.step {
-                Step::Asked(_) => {
-                    if let Step::Asked(request) = mem::replace(this.step, Step::Done) {
-                        *this.step = Step::Acquiring(request.start());
-                    }
-                }
+                Step::Asked(_) => unreachable!("it has begun just now"),
                 Step::Acquiring(acquire) => match ready!(acquire.as_mut().poll(cx)) {
                     Ok(guard) => {
-                        this.run.acquired(&guard);
+                        this.run.acquired(guard.attempts(), guard.waited());
                         *this.step = Step::Held(guard);
                     }
                     Err(error) => {
@@ -99,7 +107,7 @@ impl<F: Future> Future for Locked<F> {
                     let body = this.body.as_mut();
                     let ended = ready!(poll_held(
                         guard,
-                        *this.on_lost,
+                        *this.finishes,
                         this.run,
                         body,
                         this.cutoff,
@@ -109,7 +117,7 @@ impl<F: Future> Future for Locked<F> {
                         this.run.ran();
                     }
                     match ended {
-                        Ok(()) if guard.passed_on() => *this.step = Step::Done,
+                        Ok(()) if guard.pass_on() => *this.step = Step::Done,
                         Ok(()) => {
                             let asked = Instant::now();
                             let answer = guard.ask_release();
@@ -123,7 +131,7 @@ impl<F: Future> Future for Locked<F> {
                             };
                         }
                         Err(reason) => {
-                            guard.tenure.tell_loss(reason);
+                            guard.tenure().tell_loss(reason);
                             let key = guard.key().to_owned();
                             let error = LockError::Lost { key, reason };
                             this.run.failed(&error);
@@ -154,28 +162,28 @@ impl<F: Future> Future for Locked<F> {
 /// Polls the body if the lock is held; ready when the body is, or when it has to be cut off.
 fn poll_held<F: Future>(
     guard: &LockGuard,
-    on_lost: OnLost,
+    finishes: bool,
     run: &Run,
     body: Pin<&mut MaybeDone<F>>,
     cutoff: &mut Option<Pin<Box<Sleep>>>,
     cx: &mut Context<'_>,
 ) -> Poll<Result<(), LostReason>> {
-    if on_lost == OnLost::Cancel
-        && let Err(reason) = guard.tenure.watch(cx.waker())
-    {
+    let tenure = guard.tenure();
+    if !finishes && let Err(reason) = tenure.watch(Instant::now(), cx.waker()) {
         return Poll::Ready(Err(reason));
     }
     if run.in_body(|| guard.enter(|| body.poll(cx))).is_ready() {
-        if let Some(reason) = guard.tenure.loss() {
-            guard.tenure.tell_loss(reason);
+        let now = Instant::now();
+        if let Some(reason) = tenure.look(|tenure| tenure.loss(now)) {
+            tenure.tell_loss(reason);
         }
         return Poll::Ready(Ok(()));
     }
-    if on_lost == OnLost::Finish {
+    if finishes {
         return Poll::Pending;
     }
     loop {
-        let until = match guard.tenure.watch(cx.waker()) {
+        let until = match tenure.watch(Instant::now(), cx.waker()) {
             Ok(until) => until,
             Err(reason) => return Poll::Ready(Err(reason)),
         };
@@ -192,7 +200,7 @@ fn poll_held<F: Future>(
 
 /// Ends the release, whose failure must not mask what the body returned.
 fn conclude(guard: LockGuard, asked: Instant, answer: Result<Released, StoreError>) {
-    let loss_is_known = guard.tenure.loss_is_told();
+    let loss_is_known = guard.tenure().loss_is_told();
     match guard.conclude(asked, answer) {
         Ok(()) => {}
         // The body went on without its lock, and the log has been told why.

@@ -1,7 +1,11 @@
 //! The key of an attribute: its text, the template it came from, and whether a field was empty.
 
+mod side;
+
 use std::cell::Cell;
 use std::fmt::{self, Arguments, Display, Write};
+
+pub use side::counter_key;
 
 /// A finished key. The attribute makes it before the arguments move into the body.
 #[derive(Debug)]

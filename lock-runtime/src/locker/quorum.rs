@@ -7,9 +7,9 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, timeout};
 
-use super::LockerBuilder;
+use super::Locker;
+use super::builder::LockerBuilder;
 use crate::error::LockError;
-use crate::locker::Locker;
 use crate::store::StoreError;
 use crate::store::quorum::{QuorumStore, majority};
 use crate::store::redis::{RedisStore, Servers};

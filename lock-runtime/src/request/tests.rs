@@ -11,7 +11,7 @@ fn request(locker: &Locker) -> LockRequest {
 }
 
 fn lines(locker: &Locker) -> usize {
-    locker.queue().lines().len()
+    locker.common().lines.len()
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,12 +1,10 @@
 //! The settings of a locker.
 
-mod connect;
-mod quorum;
-
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::locker::{Locker, Settings};
+use super::Locker;
+use crate::hold::{Common, Settings};
 use crate::store::Store;
 use crate::store::alerts::Alerts;
 use crate::store::memory::MemoryStore;
@@ -33,11 +31,11 @@ pub struct LockerBuilder {
     default_ttl: Duration,
     names: Vec<&'static str>,
     pub(crate) timeouts: Timeouts,
-    server_timeout: Duration,
+    pub(super) server_timeout: Duration,
     replicas: Option<Replicas>,
     pub(crate) tls: Tls,
     #[cfg(feature = "sentinel")]
-    sentinel_login: Option<Login>,
+    pub(super) sentinel_login: Option<Login>,
 }
 
 impl Default for LockerBuilder {
@@ -199,12 +197,12 @@ impl LockerBuilder {
         self.build(Arc::new(store))
     }
 
-    fn store(&self, servers: Servers, alerts: Arc<Alerts>) -> RedisStore {
+    pub(super) fn store(&self, servers: Servers, alerts: Arc<Alerts>) -> RedisStore {
         RedisStore::new(servers, self.timeouts, self.replicas, alerts)
     }
 
     /// How long replicas may take to confirm a command.
-    fn confirming(&self) -> Duration {
+    pub(super) fn confirming(&self) -> Duration {
         self.replicas
             .map_or(Duration::ZERO, |replicas| replicas.timeout)
     }
@@ -215,7 +213,7 @@ impl LockerBuilder {
         self.build(Arc::new(MemoryStore::default()))
     }
 
-    fn build(self, store: Arc<dyn Store>) -> Locker {
+    pub(super) fn build(self, store: Arc<dyn Store>) -> Locker {
         telemetry::describe();
         for name in &self.names {
             telemetry::show(name);
@@ -225,7 +223,9 @@ impl LockerBuilder {
             owner: self.owner.unwrap_or_else(host_and_process),
             default_ttl: self.default_ttl,
         };
-        Locker::new(store, settings)
+        Locker {
+            common: Arc::new(Common::new(store, settings)),
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 #[cfg(feature = "metrics")]
 mod metrics;
 #[cfg(not(feature = "metrics"))]
-#[path = "telemetry/no_metrics.rs"]
+#[path = "no_metrics.rs"]
 mod metrics;
 mod run;
 

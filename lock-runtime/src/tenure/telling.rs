@@ -1,37 +1,28 @@
-//! What has been told of a holder's troubles: each once, to the log or to the caller.
+//! What is told of a holder's troubles: each once, to the log or to the caller.
 
 use tokio::time::Instant;
 
-use super::Tenure;
+use super::SharedTenure;
 use crate::error::LostReason;
 use crate::store::Released;
 use crate::telemetry;
 
-/// Of the holder whose turn it is.
-#[derive(Debug, Default)]
-pub(super) struct Told {
-    /// That the lock is lost.
-    loss: bool,
-    /// That a release has failed.
-    failed_release: bool,
-}
-
-impl Tenure {
+impl SharedTenure {
     /// Tells the log of a loss.
     pub(crate) fn tell_loss(&self, reason: LostReason) {
-        if let Some(name) = self.first_word(|told| &mut told.loss) {
+        if let Some(name) = self.first_word(|tenure| &mut tenure.told.loss) {
             telemetry::lost(name, self.key(), reason);
         }
     }
 
     /// Whether the log or the caller was told that the holder has lost the lock.
     pub(crate) fn loss_is_told(&self) -> bool {
-        self.state().told.loss
+        self.look(|tenure| tenure.told.loss)
     }
 
     /// The release, whose caller is told, has not found the key.
     pub(crate) fn count_loss(&self) {
-        if let Some(name) = self.first_word(|told| &mut told.loss) {
+        if let Some(name) = self.first_word(|tenure| &mut tenure.told.loss) {
             telemetry::count_loss(name);
         }
     }
@@ -42,7 +33,7 @@ impl Tenure {
             return;
         }
         let reason = match answer {
-            _ if Instant::now() >= self.state().confirmed => LostReason::Expired,
+            _ if Instant::now() >= self.look(|tenure| tenure.confirmed) => LostReason::Expired,
             Released::TakenOver => LostReason::TakenOver,
             Released::Gone | Released::Done => LostReason::Deleted,
         };
@@ -52,18 +43,10 @@ impl Tenure {
 
     /// Counts a release that failed. True if nobody has been told of it.
     pub(crate) fn count_failed_release(&self) -> bool {
-        let name = self.first_word(|told| &mut told.failed_release);
+        let name = self.first_word(|tenure| &mut tenure.told.failed_release);
         if let Some(name) = name {
             telemetry::failed_release(name);
         }
         name.is_some()
-    }
-
-    /// The lock's name if this has not been told yet; from now on it has. The recorder and the
-    /// subscriber, which are foreign code, are called when the state is let go.
-    fn first_word(&self, of: impl FnOnce(&mut Told) -> &mut bool) -> Option<&'static str> {
-        let mut state = self.state();
-        let told = std::mem::replace(of(&mut state.told), true);
-        (!told).then_some(state.name)
     }
 }

@@ -1,19 +1,18 @@
 //! The configured handle that grants locks, and which one applies.
 
-use std::error::Error;
+mod builder;
+mod connect;
+mod quorum;
+
 use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
-use crate::builder::LockerBuilder;
 use crate::error::LockError;
-use crate::keeper::Keeper;
-use crate::queue::Queue;
-use crate::request::LockRequest;
-use crate::store::Store;
+use crate::hold::Common;
+use crate::request::{LockRequest, NoLocker};
 use crate::store::redis::Servers;
-use crate::token::TOKEN_LEN;
+pub use builder::LockerBuilder;
 
 static INSTALLED: OnceLock<Locker> = OnceLock::new();
 static FROM_ENVIRONMENT: OnceLock<Locker> = OnceLock::new();
@@ -38,36 +37,10 @@ tokio::task_local! {
 /// ```
 #[derive(Clone)]
 pub struct Locker {
-    inner: Arc<Inner>,
-}
-
-struct Inner {
-    store: Arc<dyn Store>,
-    keeper: Keeper,
-    queue: Queue,
-    settings: Settings,
-}
-
-/// What a locker adds to its requests.
-#[derive(Debug)]
-pub(crate) struct Settings {
-    pub(crate) prefix: String,
-    pub(crate) owner: String,
-    pub(crate) default_ttl: Duration,
+    common: Arc<Common>,
 }
 
 impl Locker {
-    pub(crate) fn new(store: Arc<dyn Store>, settings: Settings) -> Self {
-        Self {
-            inner: Arc::new(Inner {
-                keeper: Keeper::new(Arc::clone(&store)),
-                queue: Queue::default(),
-                store,
-                settings,
-            }),
-        }
-    }
-
     /// Connects to one Redis server, with the defaults of [`builder`](Self::builder).
     ///
     /// The connection opens itself again whenever it breaks.
@@ -136,7 +109,7 @@ impl Locker {
     ///
     /// The key may have any bytes that a string can; an empty one is refused.
     pub fn lock(&self, key: impl Into<String>) -> LockRequest {
-        LockRequest::new(Ok(self.clone()), key.into())
+        LockRequest::new(Ok(self.common()), key.into())
     }
 
     /// Waits until no release is pending, and closes the connection. Keys under `min_hold` stay.
@@ -144,8 +117,8 @@ impl Locker {
     /// Call it at the end of the program, when nothing holds a lock any more. What still does goes
     /// on; the next use connects again.
     pub async fn shutdown(&self) {
-        self.inner.keeper.settle().await;
-        self.inner.store.close();
+        self.common.keeper.settle().await;
+        self.common.store.close();
     }
 
     /// The locker that applies where none is named.
@@ -175,67 +148,14 @@ impl Locker {
         Ok(FROM_ENVIRONMENT.get_or_init(|| defaults.on(server)).clone())
     }
 
-    pub(crate) fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.inner, &other.inner)
-    }
-
-    pub(crate) fn store(&self) -> &dyn Store {
-        &*self.inner.store
-    }
-
-    pub(crate) fn keeper(&self) -> &Keeper {
-        &self.inner.keeper
-    }
-
-    pub(crate) fn queue(&self) -> &Queue {
-        &self.inner.queue
-    }
-
-    pub(crate) fn owner(&self) -> &str {
-        &self.inner.settings.owner
-    }
-
-    pub(crate) fn prefix(&self) -> &str {
-        &self.inner.settings.prefix
-    }
-
-    pub(crate) fn default_ttl(&self) -> Duration {
-        self.inner.settings.default_ttl
-    }
-
-    /// The value that a key has while the holder with this token has it.
-    pub(crate) fn value(&self, token: [u8; TOKEN_LEN]) -> String {
-        let owner = &self.inner.settings.owner;
-        let mut value = String::with_capacity(TOKEN_LEN + 1 + owner.len());
-        value.push_str(str::from_utf8(&token).expect("base64"));
-        value.push(';');
-        value.push_str(owner);
-        value
+    /// What its requests share.
+    pub(crate) fn common(&self) -> Arc<Common> {
+        Arc::clone(&self.common)
     }
 }
 
 impl fmt::Debug for Locker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Locker")
-            .field("store", &self.inner.store)
-            .field("settings", &self.inner.settings)
-            .finish_non_exhaustive()
-    }
-}
-
-/// Why no locker applies.
-#[derive(Debug)]
-pub(crate) struct NoLocker {
-    problem: &'static str,
-    source: Option<Box<dyn Error + Send + Sync>>,
-}
-
-impl NoLocker {
-    pub(crate) fn into_error(self, key: String) -> LockError {
-        LockError::NotConfigured {
-            key,
-            problem: self.problem,
-            source: self.source,
-        }
+        self.common.fmt(f)
     }
 }

@@ -3,18 +3,24 @@
 use std::fmt;
 use std::future::pending;
 use std::pin::pin;
-use std::sync::{Arc, MutexGuard};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use crate::error::LockError;
-use crate::error::LostReason;
-use crate::locker::Locker;
+use super::common::Common;
+use crate::error::{LockError, LostReason};
+use crate::keeper::vacate;
 use crate::store::Extension;
 use crate::telemetry;
-use crate::tenure::{State, Tenure, Terms};
+use crate::tenure::{SharedTenure, Tenure};
 use crate::token::{FencingToken, TOKEN_LEN};
+
+/// A shorter ttl would be eaten by the drift and the way to Redis.
+const SHORTEST_TTL: Duration = Duration::from_millis(10);
+
+/// Far beyond any use, and far below what Redis and the clocks can count.
+pub(crate) const LONGEST_TIME: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
 tokio::task_local! {
     /// The innermost lease whose body the task is polling.
@@ -44,49 +50,42 @@ tokio::task_local! {
 /// ```
 #[derive(Clone)]
 pub struct Lease {
-    pub(crate) tenure: Arc<Tenure>,
+    pub(super) common: Arc<Common>,
+    pub(super) tenure: Arc<SharedTenure>,
     /// Which of the tenure's holders this lease is for.
     turn: u32,
     /// Whether that holder asked for a fencing number.
     fenced: bool,
+    /// The lease whose body asked for this one.
+    outer: Option<Arc<Self>>,
 }
 
 impl Lease {
-    pub(crate) fn first(tenure: Tenure) -> Self {
+    /// That of the tenure's present turn.
+    pub(super) fn new(common: Arc<Common>, tenure: Arc<SharedTenure>, fenced: bool) -> Self {
         Self {
-            fenced: tenure.entry.counter.is_some(),
-            tenure: Arc::new(tenure),
-            turn: 0,
+            turn: tenure.look(Tenure::turn),
+            common,
+            tenure,
+            fenced,
+            outer: Self::current().map(Arc::new),
         }
     }
 
-    /// Whether this is the lease of the one whose turn it is.
-    fn state(&self) -> Option<MutexGuard<'_, State>> {
-        let state = self.tenure.state();
-        (state.turn == self.turn).then_some(state)
+    /// What is asked of the tenure, if it is still this lease's turn.
+    fn look<T>(&self, at: impl FnOnce(&Tenure) -> T) -> Option<T> {
+        self.tenure
+            .look(|tenure| (tenure.turn() == self.turn).then(|| at(tenure)))
     }
 
-    /// Whether there may be a key in the store that this lease has to answer for.
-    pub(crate) fn may_have_key(&self) -> bool {
-        self.state().is_some_and(|state| state.may_have_key())
+    /// Whether its holder has to give the key back.
+    pub(super) fn owes_release(&self) -> bool {
+        self.look(|tenure| !tenure.is_over()).unwrap_or(false)
     }
 
-    /// Passes the lock on, if it may be.
-    ///
-    /// The lease that is returned lasts until the confirmed deadline; who takes it says by
-    /// [`accept`](Self::accept) what it wants.
-    pub(crate) fn pass_on(&self, fenced: bool) -> Option<Self> {
-        let turn = self.state()?.pass_on(fenced)?;
-        Some(Self {
-            tenure: Arc::clone(&self.tenure),
-            turn,
-            fenced,
-        })
-    }
-
-    /// Starts the turn of the one that the lock was passed on to. False when it was lost meanwhile.
-    pub(crate) fn accept(&self, terms: Terms) -> bool {
-        self.tenure.accept(terms, Self::current())
+    /// How often the lock had been passed on when this lease began.
+    pub(crate) fn turn(&self) -> u32 {
+        self.turn
     }
 
     /// The key, without the locker's prefix.
@@ -107,7 +106,7 @@ impl Lease {
         if !self.fenced {
             return None;
         }
-        let number = self.tenure.state().fence()?;
+        let number = self.tenure.look(Tenure::fence)?;
         Some(FencingToken::new(number, self.turn))
     }
 
@@ -115,17 +114,15 @@ impl Lease {
     #[must_use]
     pub fn remaining(&self) -> Duration {
         let now = Instant::now();
-        match self.state() {
-            Some(state) if state.is_held(now) => state.cutoff() - now,
-            _ => Duration::ZERO,
-        }
+        let held = |tenure: &Tenure| tenure.is_held(now).then(|| tenure.cutoff() - now);
+        self.look(held).flatten().unwrap_or_default()
     }
 
     /// Whether the lock is surely held at this moment. Sends nothing.
     #[must_use]
     pub fn is_held(&self) -> bool {
-        self.state()
-            .is_some_and(|state| state.is_held(Instant::now()))
+        let now = Instant::now();
+        self.look(|tenure| tenure.is_held(now)).unwrap_or(false)
     }
 
     /// Waits until the lock is lost, and tells how.
@@ -136,20 +133,21 @@ impl Lease {
     /// Dropping the future does nothing.
     pub async fn lost(&self) -> LostReason {
         loop {
-            let mut changed = pin!(self.tenure.lost.notified());
-            changed.as_mut().enable();
-            let until = {
-                match self.state() {
-                    None => None,
-                    Some(state) => match state.loss(Instant::now()) {
-                        Some(reason) => return reason,
-                        None => state.is_granted().then(|| state.cutoff()),
-                    },
-                }
+            let mut over = pin!(self.tenure.over.notified());
+            over.as_mut().enable();
+            let now = Instant::now();
+            let until = self.look(|tenure| match tenure.loss(now) {
+                Some(reason) => Err(reason),
+                None => Ok(tenure.is_granted().then(|| tenure.cutoff())),
+            });
+            let until = match until {
+                Some(Err(reason)) => return reason,
+                Some(Ok(until)) => until,
+                None => None,
             };
             match until {
                 // The deadline may have moved meanwhile: look again in either case.
-                Some(until) => drop(timeout_at(until, changed).await),
+                Some(until) => drop(timeout_at(until, over).await),
                 None => pending().await,
             }
         }
@@ -168,45 +166,42 @@ impl Lease {
     ///
     /// When the future is dropped, Redis may or may not have extended the key; the deadline stays.
     pub async fn extend(&self, ttl: Duration) -> Result<(), LockError> {
-        let tenure = &self.tenure;
-        crate::request::check_ttl(self.key(), ttl)?;
-        let lost = |reason| LockError::Lost {
-            key: self.key().to_owned(),
-            reason,
-        };
-        {
-            let state = self.state();
-            if let Some(reason) = state.as_ref().and_then(|state| state.loss(Instant::now())) {
-                return Err(lost(reason));
-            }
-            if !state.is_some_and(|state| state.is_granted()) {
+        check_ttl(self.key(), ttl)?;
+        let key = || self.key().to_owned();
+        let lost = |reason| LockError::Lost { key: key(), reason };
+        let asked = Instant::now();
+        let state = self.look(|tenure| (tenure.loss(asked), tenure.is_granted()));
+        match state {
+            Some((Some(reason), _)) => return Err(lost(reason)),
+            Some((None, true)) => {}
+            Some((None, false)) | None => {
                 return Err(LockError::NotHeld {
-                    key: self.key().to_owned(),
+                    key: key(),
                     taken_over: false,
                 });
             }
         }
-        let asked = Instant::now();
+        let tenure = &self.tenure;
         let batch = vec![(Arc::clone(&tenure.entry), ttl)];
-        let answer: Option<Extension> = tenure.locker.store().extend(batch).await.pop();
-        match answer {
-            Some(Ok(answer)) => tenure.extended(ttl, answer).map_err(lost)?,
+        let answer: Option<Extension> = self.common.store.extend(batch).await.pop();
+        let answer = match answer {
+            Some(Ok(answer)) => answer,
             Some(Err(error)) => {
                 telemetry::backend_error(tenure.name());
-                let waited = asked.elapsed();
-                return Err(LockError::backend(
-                    Some(self.key()),
-                    "extended",
-                    1,
-                    waited,
-                    error,
-                ));
+                let (key, waited) = (Some(self.key()), asked.elapsed());
+                return Err(LockError::backend(key, "extended", 1, waited, error));
             }
             None => unreachable!("a store answers each extension"),
+        };
+        if let Err(reason) = tenure.hear_extension(ttl, answer) {
+            vacate(&self.common.lines, tenure);
+            return Err(lost(reason));
         }
-        if let Some(mut state) = self.state() {
-            state.want_confirmed();
-        }
+        tenure.tell(|tenure| {
+            if tenure.turn() == self.turn {
+                tenure.want_confirmed();
+            }
+        });
         Ok(())
     }
 
@@ -254,16 +249,14 @@ impl Lease {
 
     /// The leases of the bodies that the running task is in, the innermost first.
     fn around() -> impl Iterator<Item = Self> {
-        std::iter::successors(Self::current(), |lease| lease.state()?.outer())
+        let outer = |lease: &Self| lease.outer.as_deref().cloned();
+        std::iter::successors(Self::current(), outer)
     }
 
     /// Whether a body that the running task is in holds this key, with the prefix, of this locker.
-    pub(crate) fn would_deadlock(locker: &Locker, key: &str) -> bool {
-        let now = Instant::now();
+    pub(crate) fn would_deadlock(common: &Arc<Common>, key: &str) -> bool {
         Self::around().any(|lease| {
-            lease.tenure.locker.is(locker)
-                && lease.tenure.entry.key == key
-                && lease.state().is_some_and(|state| state.is_held(now))
+            Arc::ptr_eq(&lease.common, common) && lease.tenure.entry.key == key && lease.is_held()
         })
     }
 
@@ -271,6 +264,15 @@ impl Lease {
     pub(crate) fn enter<T>(&self, body: impl FnOnce() -> T) -> T {
         INNERMOST.sync_scope(self.clone(), body)
     }
+}
+
+/// Refuses a ttl that no request may have.
+pub(crate) fn check_ttl(key: &str, ttl: Duration) -> Result<(), LockError> {
+    if (SHORTEST_TTL..=LONGEST_TIME).contains(&ttl) {
+        return Ok(());
+    }
+    let problem = format!("its ttl is {ttl:?}; give one from 10ms to ten years");
+    Err(LockError::invalid(key, problem))
 }
 
 impl fmt::Debug for Lease {

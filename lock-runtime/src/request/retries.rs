@@ -1,0 +1,40 @@
+//! A request with retries: a pause, and the next attempt, so many times.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::attempts::{Between, Next, Progress};
+use super::check::Request;
+use crate::store::{Asking, StoreError};
+
+pub(super) struct Retries<P> {
+    pub(super) retries: u32,
+    pub(super) pauses: P,
+}
+
+impl<P: Iterator<Item = Duration> + Send> Between for Retries<P> {
+    fn asking(&self, attempt: u32) -> Asking {
+        if attempt > self.retries {
+            Asking::WhoHolds
+        } else {
+            Asking::Plain
+        }
+    }
+
+    fn limit(&self, _: u32) -> Option<Instant> {
+        None
+    }
+
+    async fn next(&mut self, _: &Request, progress: &Progress) -> Next {
+        if progress.attempts > self.retries {
+            return Next::GiveUp;
+        }
+        sleep(self.pauses.next().unwrap_or_default()).await;
+        Next::Ask
+    }
+
+    fn cut(&self, _: &Request, _: Instant) -> Option<StoreError> {
+        None
+    }
+}
