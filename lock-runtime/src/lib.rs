@@ -21,8 +21,9 @@ mod tenure;
 mod token;
 
 pub use backoff::Backoff;
+pub use body::OnLost;
 pub use error::{LockError, LostReason};
 pub use hold::{Lease, LockGuard};
 pub use locker::{Locker, LockerBuilder};
-pub use request::{LockRequest, OnLost};
+pub use request::LockRequest;
 pub use token::FencingToken;

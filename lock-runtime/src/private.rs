@@ -7,12 +7,11 @@ pub use std::result::Result;
 pub use std::time::Duration;
 
 pub use crate::backoff::Backoff;
-pub use crate::body::{FromLockError, FromSkipped, or_else};
+pub use crate::body::{FromLockError, FromSkipped, OnLost, or_else};
 use crate::hold::Lease;
 pub use crate::key::{Fields, Key, counter_key};
 use crate::locker::Locker;
 use crate::request::LockRequest;
-pub use crate::request::OnLost;
 use crate::token::FencingToken;
 pub use crate::token::TOKEN_LEN;
 

@@ -17,6 +17,16 @@ use crate::store::{Answer, Released, StoreError};
 use crate::telemetry::Run;
 pub use outcome::{FromLockError, FromSkipped, or_else};
 
+/// What becomes of the body when its lock is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnLost {
+    /// It is dropped where it awaits, and the caller gets [`LockError::Lost`].
+    #[default]
+    Cancel,
+    /// It runs to its end without the lock; the caller gets its result, the log a warning.
+    Finish,
+}
+
 /// The request, once it is awaited: its span, and what answers with the lock.
 pub(crate) type Begin = Box<dyn FnOnce() -> (Run, Acquiring) + Send>;
 
@@ -33,8 +43,7 @@ pin_project! {
         // Boxed, and only for a body that pauses: a timer is larger than all the rest.
         cutoff: Option<Pin<Box<Sleep>>>,
         step: Step,
-        // Whether a body whose lock is lost runs to its end.
-        finishes: bool,
+        on_lost: OnLost,
         // Around the body and all that is done for it.
         run: Run,
     }
@@ -64,11 +73,11 @@ enum Step {
 }
 
 impl<F: Future> Locked<F> {
-    pub(crate) fn new(begin: Begin, finishes: bool, body: F) -> Self {
+    pub(crate) fn new(begin: Begin, on_lost: OnLost, body: F) -> Self {
         Self {
             body: MaybeDone::Future(body),
             cutoff: None,
-            finishes,
+            on_lost,
             run: Run::none(),
             step: Step::Asked(begin),
         }
@@ -107,7 +116,7 @@ impl<F: Future> Future for Locked<F> {
                     let body = this.body.as_mut();
                     let ended = ready!(poll_held(
                         guard,
-                        *this.finishes,
+                        *this.on_lost,
                         this.run,
                         body,
                         this.cutoff,
@@ -162,14 +171,16 @@ impl<F: Future> Future for Locked<F> {
 /// Polls the body if the lock is held; ready when the body is, or when it has to be cut off.
 fn poll_held<F: Future>(
     guard: &LockGuard,
-    finishes: bool,
+    on_lost: OnLost,
     run: &Run,
     body: Pin<&mut MaybeDone<F>>,
     cutoff: &mut Option<Pin<Box<Sleep>>>,
     cx: &mut Context<'_>,
 ) -> Poll<Result<(), LostReason>> {
     let tenure = guard.tenure();
-    if !finishes && let Err(reason) = tenure.watch(Instant::now(), cx.waker()) {
+    if on_lost == OnLost::Cancel
+        && let Err(reason) = tenure.watch(Instant::now(), cx.waker())
+    {
         return Poll::Ready(Err(reason));
     }
     if run.in_body(|| guard.enter(|| body.poll(cx))).is_ready() {
@@ -179,7 +190,7 @@ fn poll_held<F: Future>(
         }
         return Poll::Ready(Ok(()));
     }
-    if finishes {
+    if on_lost == OnLost::Finish {
         return Poll::Pending;
     }
     loop {

@@ -1,19 +1,17 @@
 //! A release that nobody awaits, asked for until it is done or the key is gone by itself.
 
 use std::iter::successors;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
 
-use super::{Inner, TenureLines};
-use crate::store::{Acquired, Attempted, Released, StoreError};
+use crate::line::Lines;
+use crate::store::{Acquired, Attempted, Released, Store, StoreError};
 use crate::telemetry;
-use crate::tenure::{Cleanup, Question, SharedTenure, rest};
+use crate::tenure::{Cleanup, Needs, Question, SharedTenure, rest};
 
 /// How long after a bounded tenure was released the first of the line leaves the lock to others.
 ///
@@ -27,6 +25,9 @@ const STEP_BACK: Duration = Duration::from_millis(1);
 /// The first and the longest pause between attempts; each is four times the last. Thousands of
 /// guards may be dropped while Redis refuses, and each asks.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(2));
+
+/// The lines of a locker's callers: a tenure is passed on to one who needs so much of it.
+pub(crate) type TenureLines = Lines<SharedTenure, Needs, StoreError>;
 
 /// A tenure that is over, and what is to be done about its key.
 pub(crate) struct Release {
@@ -53,22 +54,11 @@ pub(crate) fn vacate(lines: &TenureLines, tenure: &Arc<SharedTenure>) {
 }
 
 impl Release {
-    /// Does it. Dropped before its end, it becomes a job again; should it panic, it is given up.
-    pub(super) async fn run(self, inner: Arc<Inner>) {
-        let mut under_way = UnderWay {
-            inner,
-            release: Some(self),
-        };
-        let ended = AssertUnwindSafe(under_way.work()).catch_unwind().await;
-        under_way.end();
-        drop(ended); // A panic has been reported by its hook.
-    }
-
     /// Asks until the key is released or gone by itself.
     ///
     /// While a command that sets the key may still be under way, no answer settles anything, not
     /// even that the key was ours and is gone: it may come back.
-    async fn ask(&mut self, inner: &Inner) {
+    pub(super) async fn ask(&mut self, store: &dyn Store, lines: &TenureLines) {
         let tenure = Arc::clone(&self.tenure);
         let Cleanup {
             expires,
@@ -85,9 +75,9 @@ impl Release {
             let mut pause = pauses.next().map_or(longest, |pause| {
                 pause.mul_f64(0.5 + rand::random::<f64>() / 2.0)
             });
-            match inner.store.release(entry, rest(keep_until, asked)).await {
+            match store.release(entry, rest(keep_until, asked)).await {
                 Ok(answer) => {
-                    vacate(&inner.lines, &tenure);
+                    vacate(lines, &tenure);
                     // After an answer that was lost, the key may be gone by this very release.
                     if held && is_first && answer != Released::Done {
                         tenure.was_not_there(answer);
@@ -139,36 +129,6 @@ impl Release {
         } else {
             // It was never had, or the holder or the log has been told that its release failed.
             tracing::debug!(lock.key = key, error, "{text}");
-        }
-    }
-}
-
-/// A release that the task drives.
-struct UnderWay {
-    inner: Arc<Inner>,
-    release: Option<Release>,
-}
-
-impl UnderWay {
-    async fn work(&mut self) {
-        if let Some(release) = &mut self.release {
-            release.ask(&self.inner).await;
-        }
-    }
-
-    fn end(&mut self) {
-        if let Some(release) = self.release.take() {
-            vacate(&self.inner.lines, &release.tenure);
-            self.inner.status().releases -= 1;
-            self.inner.progress.notify_waiters();
-        }
-    }
-}
-
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        if let Some(release) = self.release.take() {
-            self.inner.submit_release(release);
         }
     }
 }

@@ -1,20 +1,21 @@
 //! The task: it takes jobs, extends what is due, and drives the releases.
 
 use std::future::poll_fn;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::release::vacate;
+use super::release::{Release, vacate};
+use super::staff::{Job, Staff, Work};
 use super::timers::Timer;
-use super::{Inner, Job, Work};
 use crate::store::Extension;
 use crate::telemetry;
 use crate::tenure::{Next, SharedTenure, Tenure};
@@ -23,7 +24,7 @@ use crate::tenure::{Next, SharedTenure, Tenure};
 const FURTHEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 pub(super) struct Task {
-    inner: Arc<Inner>,
+    staff: Arc<Staff>,
     /// Until the task ends by itself.
     work: Option<Work>,
     under_way: FuturesUnordered<BoxFuture<'static, Done>>,
@@ -43,9 +44,9 @@ struct Watched {
 }
 
 impl Task {
-    pub(super) fn new(inner: Arc<Inner>, work: Work) -> Self {
+    pub(super) fn new(staff: Arc<Staff>, work: Work) -> Self {
         Self {
-            inner,
+            staff,
             work: Some(work),
             under_way: FuturesUnordered::new(),
             timer: None,
@@ -90,9 +91,12 @@ impl Task {
                     }
                 }
                 Job::Release(release) => {
-                    let releasing = release.run(Arc::clone(&self.inner));
+                    let mut under_way = UnderWay {
+                        staff: Arc::clone(&self.staff),
+                        release: Some(release),
+                    };
                     self.under_way.push(Box::pin(async move {
-                        releasing.await;
+                        under_way.run().await;
                         Done::Released
                     }));
                 }
@@ -129,7 +133,7 @@ impl Task {
             }
         }
         if !due.is_empty() {
-            let answers = self.inner.store.extend(batch);
+            let answers = self.staff.store.extend(batch);
             self.under_way.push(Box::pin(async move {
                 let answers = answers.await;
                 let extended = due.into_iter().zip(answers);
@@ -175,7 +179,7 @@ impl Task {
         match answer {
             Ok(answer) => {
                 if tenure.hear_extension(ttl, answer).is_err() {
-                    vacate(&self.inner.lines, tenure);
+                    vacate(&self.staff.lines, tenure);
                 }
                 self.schedule(watched);
             }
@@ -216,14 +220,14 @@ impl Task {
     }
 
     fn forget(&self) {
-        self.inner.forget();
+        self.staff.forget();
     }
 
     /// Ends the task when it has nothing to do, unless a job has come in meanwhile.
     fn pause(&mut self) -> Poll<()> {
         let is_busy = !self.under_way.is_empty();
         let ends = {
-            let mut status = self.inner.status();
+            let mut status = self.staff.status();
             let has_job = self.work.as_ref().is_some_and(|work| !work.jobs.is_empty());
             let ends = status.watched == 0 && !is_busy && !has_job;
             if ends && let Some(mut work) = self.work.take() {
@@ -233,7 +237,7 @@ impl Task {
             }
             ends
         };
-        self.inner.progress.notify_waiters();
+        self.staff.progress.notify_waiters();
         if ends { Poll::Ready(()) } else { Poll::Pending }
     }
 }
@@ -245,8 +249,38 @@ impl Drop for Task {
         };
         // Releases that are cut short go back to the jobs.
         self.under_way.clear();
-        self.inner.take_over(work);
-        self.inner.progress.notify_waiters();
+        self.staff.take_over(work);
+        self.staff.progress.notify_waiters();
+    }
+}
+
+/// A release that the task drives. Dropped before its end, it becomes a job again; should it panic,
+/// it is given up.
+struct UnderWay {
+    staff: Arc<Staff>,
+    release: Option<Release>,
+}
+
+impl UnderWay {
+    async fn run(&mut self) {
+        if let Some(release) = &mut self.release {
+            let asking = release.ask(&*self.staff.store, &self.staff.lines);
+            // A panic has been reported by its hook.
+            drop(AssertUnwindSafe(asking).catch_unwind().await);
+        }
+        if let Some(release) = self.release.take() {
+            vacate(&self.staff.lines, &release.tenure);
+            self.staff.status().releases -= 1;
+            self.staff.progress.notify_waiters();
+        }
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        if let Some(release) = self.release.take() {
+            self.staff.submit_release(release);
+        }
     }
 }
 

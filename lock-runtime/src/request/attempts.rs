@@ -40,7 +40,9 @@ pub(super) trait Between {
     fn asking(&self, attempt: u32) -> Asking;
 
     /// When the attempt with this number is cut short.
-    fn limit(&self, attempt: u32) -> Option<Instant>;
+    fn limit(&self, _attempt: u32) -> Option<Instant> {
+        None
+    }
 
     /// Pauses after an attempt that did not get the lock.
     fn next(&mut self, request: &Request, progress: &Progress)
@@ -48,7 +50,9 @@ pub(super) trait Between {
 
     /// What has come of an attempt that was cut short, where that is more than what is known of the
     /// one before it.
-    fn cut(&self, request: &Request, asked: Instant) -> Option<StoreError>;
+    fn cut(&self, _request: &Request, _asked: Instant) -> Option<StoreError> {
+        None
+    }
 }
 
 /// Asks until the lock is granted, or passed on, or `between` gives up. The guard, and how many

@@ -7,13 +7,14 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-use super::{OnLost, Patience};
+use crate::backoff::Backoff;
+use crate::body::OnLost;
 use crate::error::LockError;
 use crate::hold::{Common, LONGEST_TIME, Lease, LockGuard, check_ttl};
 use crate::key::counter_key;
 use crate::store::{Holder, StoreError};
 use crate::telemetry::{self, Waiting};
-use crate::tenure::{Needs, Terms};
+use crate::tenure::{Needs, SharedTenure, Terms};
 
 /// What was asked for.
 #[derive(Debug)]
@@ -28,6 +29,13 @@ pub(super) struct Asked {
     pub(super) terms: Terms,
     pub(super) on_lost: OnLost,
     pub(super) fenced: bool,
+}
+
+/// What to do while the lock is busy.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Patience {
+    Retry { retries: u32, backoff: Backoff },
+    Wait { limit: Option<Duration> },
 }
 
 /// Why no locker applies.
@@ -161,7 +169,7 @@ impl Request {
     }
 
     /// The owner of a tenure that was passed on, who has not begun its turn.
-    pub(super) fn passed_on(&self, tenure: Arc<crate::tenure::SharedTenure>) -> LockGuard {
+    pub(super) fn passed_on(&self, tenure: Arc<SharedTenure>) -> LockGuard {
         LockGuard::of(&self.common, tenure, self.counter.is_some(), &self.runtime)
     }
 

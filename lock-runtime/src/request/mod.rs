@@ -14,27 +14,17 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 
 use crate::backoff::Backoff;
-use crate::body::Locked;
+use crate::body::{Locked, OnLost};
 use crate::error::LockError;
 use crate::hold::{Common, LockGuard};
 use crate::key::Key;
 use crate::telemetry::{Run, UNNAMED};
 use crate::tenure::Terms;
 use attempts::attempts;
-use check::Asked;
 pub(crate) use check::NoLocker;
+use check::{Asked, Patience};
 use in_line::wait;
 use retries::Retries;
-
-/// What becomes of the body when its lock is lost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum OnLost {
-    /// It is dropped where it awaits, and the caller gets [`LockError::Lost`].
-    #[default]
-    Cancel,
-    /// It runs to its end without the lock; the caller gets its result, the log a warning.
-    Finish,
-}
 
 /// A request for a lock, from [`Locker::lock`]: how long, how to retry. Nothing is sent before
 /// [`acquire`](Self::acquire) or [`run`](Self::run).
@@ -61,13 +51,6 @@ pub enum OnLost {
 pub struct LockRequest {
     // Boxed, since a function's future holds its request until it is first polled.
     asked: Box<Asked>,
-}
-
-/// What to do while the lock is busy.
-#[derive(Debug, Clone, Copy)]
-enum Patience {
-    Retry { retries: u32, backoff: Backoff },
-    Wait { limit: Option<Duration> },
 }
 
 impl LockRequest {
@@ -289,7 +272,7 @@ impl LockRequest {
             let run = Run::start(&self.asked.key, self.asked.terms.name);
             (run, start(*self.asked))
         };
-        Locked::new(Box::new(begin), on_lost == OnLost::Finish, body)
+        Locked::new(Box::new(begin), on_lost, body)
     }
 }
 

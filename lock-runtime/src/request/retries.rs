@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use super::attempts::{Between, Next, Progress};
 use super::check::Request;
-use crate::store::{Asking, StoreError};
+use crate::store::Asking;
 
 pub(super) struct Retries<P> {
     pub(super) retries: u32,
@@ -22,19 +22,11 @@ impl<P: Iterator<Item = Duration> + Send> Between for Retries<P> {
         }
     }
 
-    fn limit(&self, _: u32) -> Option<Instant> {
-        None
-    }
-
     async fn next(&mut self, _: &Request, progress: &Progress) -> Next {
         if progress.attempts > self.retries {
             return Next::GiveUp;
         }
         sleep(self.pauses.next().unwrap_or_default()).await;
         Next::Ask
-    }
-
-    fn cut(&self, _: &Request, _: Instant) -> Option<StoreError> {
-        None
     }
 }
