@@ -8,12 +8,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::mem;
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use tokio::time::Instant;
 
-use super::sync::Mutex;
+use super::sync::{Mutex, MutexGuard};
 
 pub(crate) struct Lines<H, N, E> {
     lines: Mutex<HashMap<String, Line<H, N, E>>>,
@@ -79,16 +79,7 @@ impl<H> Called<H> {
     #[must_use]
     fn call(&self, call: Call<H>) -> Option<Waker> {
         let mut ear = self.ear();
-        // A lock that was passed on is not to be forgotten for a call to ask, nor that for one to
-        // look.
-        let outranked = match &ear.call {
-            Some(Call::Take(_)) => true,
-            Some(Call::Ask { .. }) => matches!(call, Call::Look),
-            Some(Call::Look) | None => false,
-        };
-        if !outranked {
-            ear.call = Some(call);
-        }
+        ear.call = Some(call);
         ear.waker.take()
     }
 }
@@ -142,10 +133,9 @@ impl<H, N, E> Lines<H, N, E> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many lines there are.
     #[cfg(test)]
-    pub(crate) fn len(&self) -> usize {
-        self.lines().len()
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lines().is_empty()
     }
 
     /// Takes a place at the end of the line for this key.

@@ -1,3 +1,3 @@
-//! What `lines` locks with; the trial of all orders brings its own.
+//! What `lines` locks with; `tests/lines` brings its own.
 
-pub(super) use std::sync::Mutex;
+pub(super) use std::sync::{Mutex, MutexGuard};
