@@ -13,6 +13,7 @@ use crate::locker::Locker;
 pub use crate::outcome::{FromLockError, FromSkipped, or_else};
 use crate::request::LockRequest;
 pub use crate::request::{OnLost, counter_key};
+pub use crate::store::KEPT;
 use crate::token::FencingToken;
 pub use crate::token::TOKEN_LEN;
 

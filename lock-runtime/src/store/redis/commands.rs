@@ -109,7 +109,7 @@ pub(super) async fn release(
     Ok(match ownership(&answer)? {
         Ownership::Ours => Released::Done,
         // An earlier command, whose answer was lost, has released it.
-        Ownership::Gone if link.in_doubt => Released::Done,
+        Ownership::Gone | Ownership::Other if link.in_doubt => Released::Done,
         Ownership::Gone => Released::Gone,
         Ownership::Other => Released::TakenOver,
     })

@@ -159,3 +159,6 @@ impl Store for RedisStore {
         self.connection.close();
     }
 }
+
+#[cfg(test)]
+mod tests;
