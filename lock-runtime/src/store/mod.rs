@@ -47,8 +47,8 @@ pub(crate) trait Store: fmt::Debug + Send + Sync + 'static {
     /// so by [`Holder::rings`].
     fn alert(&self, key: &str) -> Alert;
 
-    /// How long after it was sent a command may still be carried out, on a connection that was given
-    /// up meanwhile.
+    /// How long after the call of `acquire` a command of it may still be carried out, on a connection
+    /// that was given up meanwhile.
     fn settles_within(&self) -> Duration;
 
     /// Whether each attempt needs a token of its own: where a command that gives the key back may be

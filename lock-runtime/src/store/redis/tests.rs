@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis_locked_test_support::{AfterLoss, Proxy, Server, bulk};
+use tokio::runtime::Builder;
+use tokio::time::timeout;
 
 use super::*;
 use crate::store::{Acquired, Extended};
@@ -118,6 +120,22 @@ async fn nothing_that_comes_late_finds_a_key_that_was_released_and_kept() {
 }
 
 #[tokio::test]
+async fn what_was_never_sent_is_settled() {
+    let (_server, proxy, store) = start().await;
+    proxy.refuse(true).await;
+    proxy.cut().await;
+    let idle = store_at(&proxy.url(), TIMEOUTS, None);
+    for asking in [Asking::Plain, Asking::Again, Asking::Watching] {
+        let attempted = idle.acquire(entry(), TTL, asking).await;
+        assert!(attempted.outcome.is_err(), "{attempted:?}");
+        assert!(attempted.settled, "{attempted:?}");
+    }
+    // It had a connection when it was asked.
+    let attempted = store.acquire(entry(), TTL, Asking::Plain).await;
+    assert!(!attempted.settled, "{attempted:?}");
+}
+
+#[tokio::test]
 async fn what_was_sent_and_not_answered_is_not_settled_whatever_comes_after() {
     let (server, proxy, store) = start().await;
     proxy.drop_next_answer(bulk("SET"), AfterLoss::Cut);
@@ -201,5 +219,30 @@ async fn a_script_that_was_refused_a_command_may_have_set_the_key() {
             attempted.outcome.is_err() && attempted.settled,
             "{attempted:?}"
         );
+    }
+}
+
+/// A runtime that ends while it opens the connection.
+#[test]
+fn a_runtime_that_ends_while_it_connects_takes_nothing_along() {
+    let runtime = || {
+        let mut builder = Builder::new_current_thread();
+        builder.enable_all().build().expect("a runtime")
+    };
+    let (own, second) = (runtime(), runtime());
+    let (_server, proxy, store) = own.block_on(start());
+    for asking in [Asking::Plain, Asking::Watching] {
+        store.close();
+        let first = runtime();
+        proxy.stall_answers(true);
+        let attempt = store.acquire(entry(), TTL, asking);
+        let begun = first.block_on(async { timeout(LIMIT / 200, attempt).await });
+        assert!(begun.is_err(), "{begun:?}");
+        drop(first);
+        proxy.stall_answers(false);
+        let attempted = second.block_on(store.acquire(entry(), TTL, asking));
+        assert!(is_granted(&attempted), "{attempted:?}");
+        let released = second.block_on(store.release(entry(), None));
+        assert_eq!(released.expect("released"), Released::Done);
     }
 }
