@@ -108,17 +108,8 @@ async fn redis_restarted_empty_while_a_lock_is_held() {
     server.restart().await;
     let other = locker_at(&server.url()).await;
     let theirs = other.lock("k").ttl(TTL).acquire().await.expect("free");
-    let error = guard.release().await.expect_err("theirs");
-    assert!(
-        matches!(
-            error,
-            LockError::NotHeld {
-                taken_over: true,
-                ..
-            }
-        ),
-        "{error}"
-    );
+    // Asked for twice again: it may have been carried out before they came.
+    guard.release().await.expect("not ours any more");
     theirs.release().await.expect("still theirs");
 }
 

@@ -89,7 +89,7 @@ async fn free_on(node: &mut Node, full: &str, options: &Break) -> Result<Outcome
         }
         other => Err(Failure::new(
             UNAVAILABLE,
-            format_args!("{} answered in an unknown way: {other:?}", node.name),
+            format_args!("{} answered in an unknown way: {other:?}", node.name()),
         )),
     }
 }

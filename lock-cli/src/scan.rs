@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use redis::aio::ConnectionLike as _;
-use redis::{Pipeline, RedisError, RedisResult, Value};
+use redis::{Pipeline, RedisError, Value};
 
 use crate::exit::Failure;
 use crate::lock::{Lock, counter_key, fence, is_counter};
@@ -174,12 +173,7 @@ async fn ask_all(node: &mut Node, pipeline: &Pipeline) -> Result<Vec<Value>, Fai
     if pipeline.is_empty() {
         return Ok(Vec::new());
     }
-    let (from, count) = (0, pipeline.len());
-    let answers: RedisResult<Vec<Value>> = node
-        .connection
-        .req_packed_commands(pipeline, from, count)
-        .await;
-    let answers = answers.map_err(|error| node.failure(&error))?;
+    let answers = node.ask_all(pipeline).await?;
     let refusal = answers.iter().find_map(|answer| match answer {
         Value::ServerError(error) if !matches!(error.code(), "WRONGTYPE" | "MOVED" | "ASK") => {
             Some(RedisError::from(error.clone()))

@@ -12,6 +12,9 @@ use crate::hold::Lease;
 pub use crate::key::{Fields, Key, counter_key};
 use crate::locker::Locker;
 use crate::request::LockRequest;
+pub use crate::store::KEPT;
+#[cfg(all(feature = "cluster", feature = "sentinel"))]
+pub use crate::store::redis::masters::{Master, Masters, Unreachable};
 use crate::token::FencingToken;
 pub use crate::token::TOKEN_LEN;
 
@@ -65,4 +68,42 @@ impl<L: AsLocker + ?Sized> AsLocker for std::sync::Arc<L> {
     fn as_locker(&self) -> &Locker {
         (**self).as_locker()
     }
+}
+
+/// What the URLs of servers are of.
+#[derive(Debug, Clone)]
+pub enum Topology {
+    /// A server of its own.
+    One,
+    /// Some nodes of a cluster.
+    Cluster,
+    /// The servers of a quorum.
+    Quorum,
+    /// The sentinels of the master with this name.
+    Sentinel(String),
+}
+
+/// The servers that a locker with these settings would ask.
+///
+/// # Errors
+///
+/// When a URL or a certificate cannot be used.
+#[cfg(all(feature = "cluster", feature = "sentinel"))]
+pub fn masters(
+    builder: &crate::LockerBuilder,
+    topology: &Topology,
+    urls: &[String],
+) -> redis::RedisResult<Masters> {
+    use crate::store::redis::Servers;
+    let (tls, timeouts) = (&builder.tls, builder.timeouts);
+    let login = builder.sentinel_login.as_ref();
+    let servers = match topology {
+        Topology::One | Topology::Quorum => urls
+            .iter()
+            .map(|url| Servers::one(url, tls, timeouts))
+            .collect::<redis::RedisResult<_>>()?,
+        Topology::Cluster => vec![Servers::cluster(urls, tls)?],
+        Topology::Sentinel(name) => vec![Servers::sentinel(urls, login, name, tls, timeouts)?],
+    };
+    Ok(Masters { servers, timeouts })
 }

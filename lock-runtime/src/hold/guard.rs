@@ -185,7 +185,7 @@ impl LockGuard {
             }
             Err(error) => {
                 let (key, waited) = (Some(self.key()), asked.elapsed());
-                return Err(LockError::backend(key, "released", 1, waited, error));
+                return Err(error.into_error(key, "released", 1, waited));
             }
         };
         Err(LockError::NotHeld {

@@ -189,7 +189,7 @@ impl Lease {
             Some(Err(error)) => {
                 telemetry::backend_error(tenure.name());
                 let (key, waited) = (Some(self.key()), asked.elapsed());
-                return Err(LockError::backend(key, "extended", 1, waited, error));
+                return Err(error.into_error(key, "extended", 1, waited));
             }
             None => unreachable!("a store answers each extension"),
         };

@@ -35,7 +35,7 @@ pub struct LockerBuilder {
     replicas: Option<Replicas>,
     pub(crate) tls: Tls,
     #[cfg(feature = "sentinel")]
-    pub(super) sentinel_login: Option<Login>,
+    pub(crate) sentinel_login: Option<Login>,
 }
 
 impl Default for LockerBuilder {

@@ -8,8 +8,6 @@ use super::Locker;
 use super::builder::LockerBuilder;
 use crate::error::LockError;
 use crate::store::StoreError;
-#[cfg(feature = "sentinel")]
-use crate::store::redis::Sentinels;
 use crate::store::redis::Servers;
 
 impl LockerBuilder {
@@ -112,15 +110,13 @@ impl LockerBuilder {
             return Err(unnamed("it needs the URLs of the sentinels"));
         }
         let login = self.sentinel_login.as_ref();
-        let sentinels = Sentinels::new(urls, login, master, &self.tls, self.timeouts);
-        let servers = sentinels.map(|sentinels| Servers::Sentinel(Arc::new(sentinels)));
+        let servers = Servers::sentinel(urls, login, master, &self.tls, self.timeouts);
         self.connect_to(servers).await
     }
 
     async fn connect_to(self, servers: redis::RedisResult<Servers>) -> Result<Locker, LockError> {
         let started = Instant::now();
-        let failed =
-            |error: StoreError| LockError::backend(None, "connected", 1, started.elapsed(), error);
+        let failed = |error: StoreError| error.into_error(None, "connected", 1, started.elapsed());
         let servers = servers.map_err(|error| failed(error.into()))?;
         let store = self.store(servers, Arc::default());
         store.connect().await.map_err(failed)?;
@@ -131,9 +127,7 @@ impl LockerBuilder {
     /// first request.
     #[must_use]
     pub fn from_client(self, client: redis::Client) -> Locker {
-        #[cfg(feature = "tls")]
-        crate::store::redis::choose_crypto(client.get_connection_info());
-        self.on(Servers::One(client))
+        self.on(Servers::of_client(client))
     }
 }
 

@@ -61,8 +61,7 @@ impl LockerBuilder {
         urls: impl IntoIterator<Item = U>,
     ) -> Result<Locker, LockError> {
         let started = Instant::now();
-        let failed =
-            |error: StoreError| LockError::backend(None, "connected", 1, started.elapsed(), error);
+        let failed = |error: StoreError| error.into_error(None, "connected", 1, started.elapsed());
         let alerts = Arc::default();
         let servers = urls
             .into_iter()

@@ -195,6 +195,6 @@ impl Request {
     pub(super) fn failed(&self, attempts: u32, error: StoreError) -> LockError {
         telemetry::backend_error(self.terms.name);
         let (key, waited) = (Some(self.key()), self.started.elapsed());
-        LockError::backend(key, "acquired", attempts, waited, error)
+        error.into_error(key, "acquired", attempts, waited)
     }
 }

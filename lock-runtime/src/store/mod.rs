@@ -31,7 +31,8 @@ pub(crate) trait Store: fmt::Debug + Send + Sync + 'static {
         asking: Asking,
     ) -> BoxFuture<'static, Attempted>;
 
-    /// Deletes the key when it is ours; with `keep`, lets it expire after that time instead.
+    /// Deletes the key when it is ours; with `keep`, lets it expire after that time instead, under
+    /// a value that is not ours any more: [`KEPT`] and what it was.
     fn release(&self, entry: Arc<Entry>, keep: Option<Duration>) -> Answer<Released>;
 
     /// Like `release`, for a store that answers without being waited for; `None` from others.
@@ -46,8 +47,8 @@ pub(crate) trait Store: fmt::Debug + Send + Sync + 'static {
     /// so by [`Holder::rings`].
     fn alert(&self, key: &str) -> Alert;
 
-    /// How long after it was sent a command may still be carried out, on a connection that was given
-    /// up meanwhile.
+    /// How long after the call of `acquire` a command of it may still be carried out, on a connection
+    /// that was given up meanwhile.
     fn settles_within(&self) -> Duration;
 
     /// Whether each attempt needs a token of its own: where a command that gives the key back may be
@@ -142,8 +143,14 @@ pub(crate) enum Extended {
     TakenOver,
 }
 
+/// What stands before the value of a key that was released and is kept.
+pub const KEPT: char = '~';
+
 /// Reads the owner out of a foreign value: what follows the first `;`, if anything does.
 pub(crate) fn owner_of(value: &str) -> Option<String> {
     let (_, owner) = value.split_once(';')?;
     (!owner.is_empty()).then(|| owner.to_owned())
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,36 +6,24 @@
 //! costs at most that time.
 
 mod attempt;
+mod servers;
 mod verdict;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use tokio::time::{Instant, timeout_at};
 
-use super::alerts::Alerts;
-use super::{Alert, Answer, Asking, Attempted, Entry, Extension, Released, Store, StoreError};
+use super::alerts::{Alert, Alerts};
+use super::{Answer, Asking, Attempted, Entry, Extension, Released, Store};
+pub(crate) use servers::majority;
+use servers::{Server, Servers};
 
 pub(crate) struct QuorumStore {
     servers: Servers,
     /// Rung for each of the servers.
     alerts: Arc<Alerts>,
-}
-
-#[derive(Clone)]
-struct Servers {
-    all: Arc<[Server]>,
-    /// How long an operation waits for those that do not answer.
-    patience: Duration,
-}
-
-struct Server {
-    store: Arc<dyn Store>,
-    /// Whether it failed when it was last waited for.
-    failing: AtomicBool,
 }
 
 impl QuorumStore {
@@ -44,88 +32,17 @@ impl QuorumStore {
         alerts: Arc<Alerts>,
         patience: Duration,
     ) -> Self {
-        let server = |store| Server {
-            store,
-            failing: AtomicBool::new(false),
-        };
-        let all = servers.into_iter().map(server).collect();
         Self {
-            servers: Servers { all, patience },
+            servers: Servers::new(servers, patience),
             alerts,
         }
     }
 }
 
-impl Server {
-    fn store(&self) -> &dyn Store {
-        &*self.store
-    }
-
-    fn is_failing(&self) -> bool {
-        self.failing.load(Ordering::Relaxed)
-    }
-
-    /// Its answer, with its name in an error.
-    fn heard<T>(&self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
-        let failing = answer.is_err();
-        if self.failing.swap(failing, Ordering::Relaxed) != failing {
-            match &answer {
-                Ok(_) => tracing::info!(server = ?self.store, "server of the quorum answers again"),
-                Err(error) => tracing::warn!(
-                    server = ?self.store,
-                    error = error as &dyn std::error::Error,
-                    "server of the quorum fails; locks are granted while a majority answers"
-                ),
-            }
-        }
-        answer.map_err(|error| error.of(&self.store))
-    }
-}
-
-impl Servers {
-    fn majority(&self) -> usize {
-        majority(self.all.len())
-    }
-
-    fn limit(&self) -> Instant {
-        Instant::now() + self.patience
-    }
-
-    /// How long to wait for servers whose answers decide nothing: a command has been sent by then.
-    fn grace(&self) -> Duration {
-        self.patience / 10
-    }
-
-    async fn ask<T>(
-        &self,
-        server: &Server,
-        answer: Answer<T>,
-        limit: Instant,
-    ) -> Result<T, StoreError> {
-        let late = |_| Err(StoreError::late(self.patience));
-        server.heard(timeout_at(limit, answer).await.unwrap_or_else(late))
-    }
-
-    async fn release(
-        &self,
-        server: &Server,
-        entry: &Arc<Entry>,
-        keep: Option<Duration>,
-        limit: Instant,
-    ) -> Result<Released, StoreError> {
-        let answer = server.store().release(Arc::clone(entry), keep);
-        self.ask(server, answer, limit).await
-    }
-}
-
-pub(crate) fn majority(servers: usize) -> usize {
-    servers / 2 + 1
-}
-
 impl fmt::Debug for QuorumStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a majority of ")?;
-        let stores = self.servers.all.iter().map(|server| &server.store);
+        let stores = self.servers.all.iter().map(Server::store);
         f.debug_list().entries(stores).finish()
     }
 }
@@ -157,9 +74,8 @@ impl Store for QuorumStore {
 
     fn settles_within(&self) -> Duration {
         let each = self.servers.all.iter();
-        each.map(|server| server.store().settles_within())
-            .max()
-            .unwrap_or_default()
+        let each = each.map(|server| server.store().settles_within());
+        each.max().unwrap_or_default()
     }
 
     fn spends_tokens(&self) -> bool {

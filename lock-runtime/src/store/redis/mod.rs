@@ -1,15 +1,23 @@
 //! Locks on Redis: one server, or several that act as one.
 
+#[cfg(feature = "tls")]
+mod certificates;
 #[cfg(feature = "cluster")]
 mod cluster;
 mod commands;
 mod connection;
-mod link;
-mod reopening;
+mod failure;
+#[cfg(all(feature = "cluster", feature = "sentinel"))]
+pub(crate) mod masters;
+mod operation;
+mod reconnecting;
+#[cfg(feature = "cluster")]
+mod route;
 mod script;
 #[cfg(feature = "sentinel")]
 mod sentinel;
 mod servers;
+mod settings;
 mod tls;
 mod tracking;
 
@@ -17,22 +25,17 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::{BoxFuture, join_all};
+use futures_util::future::BoxFuture;
 
-use super::alerts::Alerts;
-use super::{Alert, Answer, Asking, Attempted, Entry, Extension, Released, Store, StoreError};
-use commands::{acquire, acquire_by_script, attempted, extend, extend_one, release};
+use super::alerts::{Alert, Alerts};
+use super::{Acquired, Answer, Asking, Attempted, Entry, Extension, Released, Store, StoreError};
 use connection::Connection;
-pub(crate) use connection::Timeouts;
-use link::Link;
-pub(crate) use link::Replicas;
-pub(crate) use script::Script;
+use operation::Operation;
 #[cfg(feature = "sentinel")]
-pub(crate) use sentinel::{Login, Sentinels};
+pub(crate) use sentinel::Login;
 pub(crate) use servers::Servers;
+pub(crate) use settings::{Replicas, Timeouts};
 pub(crate) use tls::Tls;
-#[cfg(feature = "tls")]
-pub(crate) use tls::{choose_crypto, describe as describe_tls};
 use tracking::Tracking;
 
 pub(crate) struct RedisStore {
@@ -74,17 +77,31 @@ impl RedisStore {
 
     /// Opens the connection, and fails when Redis does not answer on it.
     pub(crate) async fn connect(&self) -> Result<(), StoreError> {
-        Ok(self.link().check().await?)
+        self.operation().check().await
+    }
+
+    fn operation(&self) -> Operation {
+        Operation::new(self.connection.clone(), self.timeouts)
     }
 
     /// For scripts that are to take effect even if nobody hears the answer.
-    fn link_for_scripts(&self) -> Link {
-        self.link().with_whole_scripts(self.one_of_several)
+    fn lasting(&self) -> Operation {
+        self.operation().with_whole_scripts(self.one_of_several)
     }
+}
 
-    fn link(&self) -> Link {
-        Link::new(self.connection.clone(), self.timeouts)
-    }
+async fn acquire(
+    operation: &mut Operation,
+    entry: &Entry,
+    ttl: Duration,
+    asking: Asking,
+    tracking: Option<&Tracking>,
+) -> Result<Acquired, StoreError> {
+    let Some(tracking) = tracking else {
+        return commands::acquire(operation, entry, ttl, asking).await;
+    };
+    let rings = tracking.take_over(operation).await?;
+    commands::acquire_by_script(operation, entry, ttl, rings).await
 }
 
 impl fmt::Debug for RedisStore {
@@ -100,54 +117,32 @@ impl Store for RedisStore {
         ttl: Duration,
         asking: Asking,
     ) -> BoxFuture<'static, Attempted> {
-        let mut link = self.link().with_replicas(self.replicas);
-        if asking == Asking::Watching {
-            let (tracking, replicas) = (Arc::clone(&self.tracking), self.replicas);
-            return Box::pin(async move {
-                let tracked = match tracking.link().await {
-                    Ok(tracked) => tracked,
-                    // Nothing was sent.
-                    Err(error) => {
-                        return Attempted {
-                            outcome: Err(error.into()),
-                            settled: true,
-                        };
-                    }
-                };
-                let rings = tracked.is_some();
-                if let Some(tracked) = tracked {
-                    link = tracked.with_replicas(replicas);
-                }
-                let outcome = acquire_by_script(&mut link, &entry, ttl, rings).await;
-                attempted(&link, outcome)
-            });
-        }
+        let mut operation = self.operation().with_replicas(self.replicas);
+        let tracking = (asking == Asking::Watching).then(|| Arc::clone(&self.tracking));
         Box::pin(async move {
-            let outcome = acquire(&mut link, &entry, ttl, asking).await;
-            attempted(&link, outcome)
+            let tracking = tracking.as_deref();
+            let outcome = acquire(&mut operation, &entry, ttl, asking, tracking).await;
+            Attempted {
+                outcome,
+                settled: operation.is_settled(),
+            }
         })
     }
 
     fn release(&self, entry: Arc<Entry>, keep: Option<Duration>) -> Answer<Released> {
-        let link = self.link_for_scripts();
-        Box::pin(async move { release(link, &entry, keep).await })
+        let operation = self.lasting();
+        Box::pin(async move { commands::release(operation, &entry, keep).await })
     }
 
     fn extend(&self, batch: Vec<(Arc<Entry>, Duration)>) -> BoxFuture<'static, Vec<Extension>> {
-        let link = self.link_for_scripts().with_replicas(self.replicas);
-        Box::pin(async move {
-            if !link.is_spread() {
-                return extend(link, &batch).await;
-            }
-            let one = |(entry, ttl): &(Arc<Entry>, Duration)| {
-                extend_one(link.clone(), Arc::clone(entry), *ttl)
-            };
-            join_all(batch.iter().map(one)).await
-        })
+        let operation = self.lasting().with_replicas(self.replicas);
+        Box::pin(commands::extend(operation, batch))
     }
 
+    /// As long as an attempt may take, and then as long as the kernel goes on delivering what a
+    /// connection holds that was given up.
     fn settles_within(&self) -> Duration {
-        self.timeouts.response
+        2 * self.timeouts.total()
     }
 
     fn alert(&self, key: &str) -> Alert {
@@ -159,3 +154,6 @@ impl Store for RedisStore {
         self.connection.close();
     }
 }
+
+#[cfg(test)]
+mod tests;

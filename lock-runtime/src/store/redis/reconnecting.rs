@@ -1,0 +1,165 @@
+//! A connection that is opened by whoever needs it first, and anew when it broke.
+
+use std::future::pending;
+use std::io;
+use std::sync::{PoisonError, RwLock, RwLockWriteGuard};
+
+use futures_util::future::BoxFuture;
+use redis::{ErrorKind, RedisError, RedisResult, ServerErrorKind};
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+
+type Opening<C> = BoxFuture<'static, RedisResult<C>>;
+
+/// What redis-rs' `ConnectionManager` does, and in addition: a connection that has gone silent is
+/// given up like one that broke, so that a server that vanished without a word costs one timeout
+/// and not one for each command until TCP gives up; a connection can be set up after it was opened;
+/// its server can be looked up anew each time; and one whose runtime has ended is not sent anything.
+pub(super) struct Reconnecting<C> {
+    /// Opens the connection of this number, which tells one from the next.
+    open: Box<dyn Fn(u64) -> Opening<C> + Send + Sync>,
+    /// Called when a connection that was in use is given up.
+    gone: Box<dyn Fn() + Send + Sync>,
+    current: RwLock<Current<C>>,
+}
+
+struct Current<C> {
+    number: u64,
+    task: Option<OpeningTask<C>>,
+}
+
+/// Opens the connection, on the runtime of whoever needs it first, and then stays: it ends only
+/// with that runtime, and with it ends what drives the connection.
+struct OpeningTask<C> {
+    answer: watch::Receiver<Option<RedisResult<C>>>,
+    handle: AbortHandle,
+}
+
+impl<C> Drop for OpeningTask<C> {
+    fn drop(&mut self) {
+        self.handle.abort();
+    }
+}
+
+impl<C: Clone + Send + Sync + 'static> OpeningTask<C> {
+    fn start(opening: Opening<C>) -> Self {
+        let (sender, answer) = watch::channel(None);
+        let task = tokio::spawn(async move {
+            sender.send_replace(Some(opening.await));
+            pending::<()>().await;
+        });
+        Self {
+            answer,
+            handle: task.abort_handle(),
+        }
+    }
+
+    fn has_ended(&self) -> bool {
+        self.handle.is_finished()
+    }
+
+    fn connection(&self) -> Option<C> {
+        self.answer.borrow().as_ref()?.as_ref().ok().cloned()
+    }
+}
+
+impl<C: Clone + Send + Sync + 'static> Reconnecting<C> {
+    pub(super) fn new(open: impl Fn(u64) -> Opening<C> + Send + Sync + 'static) -> Self {
+        Self {
+            open: Box::new(open),
+            gone: Box::new(|| {}),
+            current: RwLock::new(Current {
+                number: 0,
+                task: None,
+            }),
+        }
+    }
+
+    /// Has this called whenever a connection that was in use is given up.
+    pub(super) fn telling(mut self, gone: impl Fn() + Send + Sync + 'static) -> Self {
+        self.gone = Box::new(gone);
+        self
+    }
+
+    fn current(&self) -> RwLockWriteGuard<'_, Current<C>> {
+        self.current.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn in_use(&self) -> Option<(u64, C)> {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        let task = current.task.as_ref().filter(|task| !task.has_ended())?;
+        Some((current.number, task.connection()?))
+    }
+
+    /// The connection and its number.
+    pub(super) async fn get(&self) -> RedisResult<(u64, C)> {
+        if let Some(in_use) = self.in_use() {
+            return Ok(in_use);
+        }
+        let (number, mut answer) = self.opening();
+        let answer = answer.wait_for(Option::is_some).await.map(|it| it.clone());
+        let answer = answer.ok().flatten().unwrap_or_else(|| {
+            let given_up = "it was closed, or its runtime ended, while the connection was opened";
+            Err(io::Error::new(io::ErrorKind::NotConnected, given_up).into())
+        });
+        if answer.is_err() {
+            self.broken(number);
+        }
+        Ok((number, answer?))
+    }
+
+    fn opening(&self) -> (u64, watch::Receiver<Option<RedisResult<C>>>) {
+        let mut current = self.current();
+        let ended = current.task.take_if(|task| task.has_ended());
+        if current.task.is_none() {
+            current.number += 1;
+        }
+        let number = current.number;
+        let task = current
+            .task
+            .get_or_insert_with(|| OpeningTask::start((self.open)(number)));
+        let answer = task.answer.clone();
+        drop(current);
+        self.tell(ended);
+        (number, answer)
+    }
+
+    /// The connection of this number is of no use any more. While it is opened, whoever opens it
+    /// says so, and why.
+    pub(super) fn broken(&self, number: u64) {
+        let current = self.current();
+        let task = current.task.as_ref();
+        if current.number == number && task.is_some_and(|task| task.answer.borrow().is_some()) {
+            self.give_up(current);
+        }
+    }
+
+    pub(super) fn close(&self) {
+        self.give_up(self.current());
+    }
+
+    fn give_up(&self, mut current: RwLockWriteGuard<'_, Current<C>>) {
+        let task = current.task.take();
+        drop(current);
+        self.tell(task);
+    }
+
+    /// One that could not be opened is given up without a word, or else those who are told would
+    /// try to open the next without a pause.
+    fn tell(&self, task: Option<OpeningTask<C>>) {
+        if task.is_some_and(|task| task.connection().is_some()) {
+            (self.gone)();
+        }
+    }
+
+    /// Gives the connection up when the error shows that it broke, that nobody is there, or that
+    /// the server is no master any more.
+    pub(super) fn check(&self, number: u64, error: &RedisError) {
+        if error.is_io_error() || error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly) {
+            self.broken(number);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
