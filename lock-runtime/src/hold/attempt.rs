@@ -9,12 +9,12 @@ use tokio::time::Instant;
 
 use super::guard::LockGuard;
 use crate::error::LostReason;
-use crate::keeper::Unheard;
+use crate::keeper::UnheardAttempt;
 use crate::store::{Acquired, Asking, Attempted, Holder, StoreError};
 use crate::tenure::{Begun, Question};
 
 /// What came of an attempt.
-pub(crate) enum Granting {
+pub(crate) enum AttemptOutcome {
     Granted,
     /// Granted too late to be of use.
     Lost(LostReason),
@@ -26,11 +26,14 @@ pub(crate) enum Granting {
 
 /// Owns the guard meanwhile. Should the caller leave, the answer is heard all the same, by the
 /// release that follows.
-struct Attempt(Option<(LockGuard, Unheard)>);
+struct Attempt(Option<(LockGuard, UnheardAttempt)>);
 
 impl LockGuard {
     /// Asks the store for the lock.
-    pub(crate) fn attempt(self, asking: Asking) -> impl Future<Output = (Self, Granting)> + Send {
+    pub(crate) fn attempt(
+        self,
+        asking: Asking,
+    ) -> impl Future<Output = (Self, AttemptOutcome)> + Send {
         let store = &self.common.store;
         let settles_within = store.settles_within();
         let (question, ttl) = self.tenure.tell(|tenure| {
@@ -38,7 +41,7 @@ impl LockGuard {
             (question, tenure.ttl())
         });
         let answer = store.acquire(Arc::clone(&self.tenure.entry), ttl, asking);
-        Attempt(Some((self, Unheard { answer, question })))
+        Attempt(Some((self, UnheardAttempt { answer, question })))
     }
 
     fn heard(
@@ -46,7 +49,7 @@ impl LockGuard {
         question: Question,
         settled: bool,
         outcome: Result<Acquired, StoreError>,
-    ) -> Granting {
+    ) -> AttemptOutcome {
         if settled {
             self.tenure.tell(|tenure| tenure.answered(question));
         }
@@ -54,22 +57,22 @@ impl LockGuard {
             Ok(Acquired::Granted { since, fence }) => {
                 let now = Instant::now();
                 match self.tenure.tell(|tenure| tenure.granted(now, since, fence)) {
-                    Begun::Late(reason) => Granting::Lost(reason),
+                    Begun::Late(reason) => AttemptOutcome::Lost(reason),
                     begun => {
                         self.watch_if(&begun);
-                        Granting::Granted
+                        AttemptOutcome::Granted
                     }
                 }
             }
-            Ok(Acquired::Busy(holder)) => Granting::Busy(holder),
-            Ok(Acquired::Split(holder)) => Granting::Split(holder),
-            Err(error) => Granting::Failed(error),
+            Ok(Acquired::Busy(holder)) => AttemptOutcome::Busy(holder),
+            Ok(Acquired::Split(holder)) => AttemptOutcome::Split(holder),
+            Err(error) => AttemptOutcome::Failed(error),
         }
     }
 }
 
 impl Future for Attempt {
-    type Output = (LockGuard, Granting);
+    type Output = (LockGuard, AttemptOutcome);
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let (_, unheard) = self.0.as_mut().expect("polled again after it was ready");

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::common::Common;
 use super::lease::Lease;
 use crate::error::LockError;
-use crate::keeper::{Release, Unheard, vacate};
+use crate::keeper::{Release, UnheardAttempt, vacate};
 use crate::store::{Answer, Entry, Released, StoreError};
 use crate::telemetry::{self, Holding};
 use crate::tenure::{Begun, End, SharedTenure, Tenure, Terms, rest};
@@ -196,7 +196,7 @@ impl LockGuard {
 
     /// Gives back what there may be to give back; nothing where the tenure is over, or was passed
     /// on.
-    pub(super) fn leave(&self, unheard: Option<Unheard>) {
+    pub(super) fn leave(&self, unheard: Option<UnheardAttempt>) {
         if !self.owes_release() || self.pass_on() {
             return;
         }
@@ -225,7 +225,7 @@ impl LockGuard {
     }
 
     /// Has the keeper do what is left.
-    fn clean_up(&self, End { cleanup, watched }: End, unheard: Option<Unheard>) {
+    fn clean_up(&self, End { cleanup, watched }: End, unheard: Option<UnheardAttempt>) {
         let keeper = &self.common.keeper;
         if watched {
             keeper.forget();

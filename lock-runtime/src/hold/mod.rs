@@ -5,7 +5,7 @@ mod common;
 mod guard;
 mod lease;
 
-pub(crate) use attempt::Granting;
+pub(crate) use attempt::AttemptOutcome;
 pub(crate) use common::{Common, Settings};
 pub use guard::LockGuard;
 pub use lease::Lease;

@@ -17,7 +17,7 @@ use tokio::runtime::Handle;
 
 use crate::store::Store;
 use crate::tenure::SharedTenure;
-pub(crate) use release::{Release, TenureLines, Unheard, vacate};
+pub(crate) use release::{Release, TenureLines, UnheardAttempt, vacate};
 use staff::{Job, Staff};
 
 pub(crate) struct Keeper {

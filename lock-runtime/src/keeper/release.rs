@@ -34,13 +34,13 @@ pub(crate) struct Release {
     pub(crate) tenure: Arc<SharedTenure>,
     pub(crate) cleanup: Cleanup,
     /// The attempt to acquire whose caller has left.
-    pub(crate) unheard: Option<Unheard>,
+    pub(crate) unheard: Option<UnheardAttempt>,
     /// Where it was dropped, or else where it was acquired.
     pub(crate) runtime: Handle,
 }
 
 /// An attempt to acquire that was sent, and whose answer nobody waits for any more.
-pub(crate) struct Unheard {
+pub(crate) struct UnheardAttempt {
     pub(crate) answer: BoxFuture<'static, Attempted>,
     pub(crate) question: Question,
 }
@@ -109,7 +109,7 @@ impl Release {
     }
 
     /// Hears what came of the attempt whose caller has left. True if it was granted.
-    async fn hear(&mut self, unheard: Unheard) -> bool {
+    async fn hear(&mut self, unheard: UnheardAttempt) -> bool {
         let Attempted { outcome, settled } = unheard.answer.await;
         if settled {
             self.cleanup.unsettled_until = self.tenure.tell(|tenure| {

@@ -18,7 +18,7 @@ use super::staff::{Job, Staff, Work};
 use super::timers::Timer;
 use crate::store::Extension;
 use crate::telemetry;
-use crate::tenure::{Next, SharedTenure, Tenure};
+use crate::tenure::{NextExtension, SharedTenure, Tenure};
 
 /// No timer is set further ahead, for clocks and timers have their ends: it is looked at again then.
 const FURTHEST: Duration = Duration::from_secs(24 * 60 * 60);
@@ -118,7 +118,7 @@ impl Task {
             let runtime = timer.runtime;
             let watched = Watched { tenure, runtime };
             match watched.tenure.tell(|tenure| tenure.next_extension(now)) {
-                Next::At(next) if next <= now => {
+                NextExtension::At(next) if next <= now => {
                     let ttl = watched.tenure.look(Tenure::ttl);
                     // An answer that does not come must not cost the lease: try again beside it.
                     let again = now + retry_pause(ttl);
@@ -127,9 +127,9 @@ impl Task {
                     batch.push((Arc::clone(&watched.tenure.entry), ttl));
                     due.push((watched, ttl));
                 }
-                Next::At(next) => self.arm(&watched, next),
-                Next::Over => self.forget(),
-                Next::Unwatched => {}
+                NextExtension::At(next) => self.arm(&watched, next),
+                NextExtension::Over => self.forget(),
+                NextExtension::Unwatched => {}
             }
         }
         if !due.is_empty() {
@@ -205,9 +205,9 @@ impl Task {
     fn schedule(&mut self, watched: &Watched) {
         let now = Instant::now();
         match watched.tenure.tell(|tenure| tenure.next_extension(now)) {
-            Next::At(next) => self.arm(watched, next),
-            Next::Over => self.forget(),
-            Next::Unwatched => {}
+            NextExtension::At(next) => self.arm(watched, next),
+            NextExtension::Over => self.forget(),
+            NextExtension::Unwatched => {}
         }
     }
 

@@ -30,23 +30,23 @@ struct Line<H, N, E> {
 
 struct Waiter<H, N> {
     needs: N,
-    called: Arc<Called<H>>,
+    inbox: Arc<Inbox<H>>,
 }
 
 /// What one caller was told and has not heard yet.
-struct Called<H> {
-    ear: Mutex<Ear<H>>,
+struct Inbox<H> {
+    state: Mutex<InboxState<H>>,
 }
 
-struct Ear<H> {
-    call: Option<Call<H>>,
+struct InboxState<H> {
+    unread: Option<Instruction<H>>,
     waker: Option<Waker>,
     /// Whether it looks again when the time of the line's holder is over.
     keeps_watch: bool,
 }
 
 /// What a caller in the line is told.
-pub(crate) enum Call<H> {
+pub(crate) enum Instruction<H> {
     /// It is the first while another has the lock: see until when.
     Look,
     /// It is the first, and nobody in this process will pass the lock on: ask the store.
@@ -58,7 +58,7 @@ pub(crate) enum Call<H> {
 /// A place in a line, to be given back by [`Lines::leave`].
 pub(crate) struct Ticket<H> {
     number: u64,
-    called: Arc<Called<H>>,
+    inbox: Arc<Inbox<H>>,
 }
 
 /// Wakers of those who were called, for when the lines are let go: waking runs foreign code.
@@ -71,16 +71,16 @@ impl Wakers {
     }
 }
 
-impl<H> Called<H> {
-    fn ear(&self) -> MutexGuard<'_, Ear<H>> {
-        self.ear.lock().unwrap_or_else(PoisonError::into_inner)
+impl<H> Inbox<H> {
+    fn state(&self) -> MutexGuard<'_, InboxState<H>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     #[must_use]
-    fn call(&self, call: Call<H>) -> Option<Waker> {
-        let mut ear = self.ear();
-        ear.call = Some(call);
-        ear.waker.take()
+    fn call(&self, call: Instruction<H>) -> Option<Waker> {
+        let mut state = self.state();
+        state.unread = Some(call);
+        state.waker.take()
     }
 }
 
@@ -101,12 +101,12 @@ impl<H, N, E> Line<H, N, E> {
     fn call_first(&self, not_before: Option<Instant>) -> Option<Waker> {
         let (_, first) = self.waiting.first_key_value()?;
         if self.held.is_none() {
-            first.called.call(Call::Ask { not_before })
-        } else if first.called.ear().keeps_watch {
+            first.inbox.call(Instruction::Ask { not_before })
+        } else if first.inbox.state().keeps_watch {
             None
         } else {
             // It came when nobody had the lock. A holder who says nothing is its to notice.
-            first.called.call(Call::Look)
+            first.inbox.call(Instruction::Look)
         }
     }
 
@@ -140,9 +140,9 @@ impl<H, N, E> Lines<H, N, E> {
 
     /// Takes a place at the end of the line for this key.
     pub(crate) fn join(&self, key: &str, needs: N) -> Ticket<H> {
-        let called = Arc::new(Called {
-            ear: Mutex::new(Ear {
-                call: None,
+        let inbox = Arc::new(Inbox {
+            state: Mutex::new(InboxState {
+                unread: None,
                 waker: None,
                 keeps_watch: false,
             }),
@@ -156,14 +156,14 @@ impl<H, N, E> Lines<H, N, E> {
         line.next_ticket += 1;
         let waiter = Waiter {
             needs,
-            called: Arc::clone(&called),
+            inbox: Arc::clone(&inbox),
         };
         line.waiting.insert(number, waiter);
         if line.held.is_none() && line.waiting.len() == 1 {
             // Nobody has polled it so far, so there is no waker.
             let _ = line.call_first(None);
         }
-        Ticket { number, called }
+        Ticket { number, inbox }
     }
 
     /// Passes the lock on to the first in line, if there is one and it may be.
@@ -184,7 +184,10 @@ impl<H, N, E> Lines<H, N, E> {
             let first = first.remove();
             line.held = Some(Arc::clone(holder));
             let second = line.call_first(None);
-            Wakers([first.called.call(Call::Take(Arc::clone(holder))), second])
+            Wakers([
+                first.inbox.call(Instruction::Take(Arc::clone(holder))),
+                second,
+            ])
         };
         wakers.wake();
         true
@@ -209,15 +212,15 @@ impl<H, N, E> Lines<H, N, E> {
     }
 
     /// Hears what the caller with this ticket was told.
-    pub(crate) fn poll_called(ticket: &Ticket<H>, cx: &Context<'_>) -> Poll<Call<H>> {
+    pub(crate) fn poll_instruction(ticket: &Ticket<H>, cx: &Context<'_>) -> Poll<Instruction<H>> {
         // Cloning a waker and dropping one run foreign code, too.
         let waker = cx.waker().clone();
-        let mut ear = ticket.called.ear();
-        if let Some(call) = ear.call.take() {
+        let mut state = ticket.inbox.state();
+        if let Some(call) = state.unread.take() {
             return Poll::Ready(call);
         }
-        let old = ear.waker.replace(waker);
-        drop(ear);
+        let old = state.waker.replace(waker);
+        drop(state);
         drop(old);
         Poll::Pending
     }
@@ -234,7 +237,7 @@ impl<H, N, E> Lines<H, N, E> {
         let mut lines = self.lines();
         let line = lines.get_mut(key)?;
         let until = line.held.as_deref().and_then(until);
-        ticket.called.ear().keeps_watch = until.is_some();
+        ticket.inbox.state().keeps_watch = until.is_some();
         if until.is_none() && line.held.take().is_some() {
             let wakers = Wakers([line.call_first(None), None]);
             drop(lines);
@@ -289,12 +292,12 @@ impl<H, N, E> Lines<H, N, E> {
                     lines.remove(key);
                 }
             }
-            (mem::take(&mut ticket.called.ear().call), wakers)
+            (mem::take(&mut ticket.inbox.state().unread), wakers)
         };
         wakers.wake();
         match call {
-            Some(Call::Take(holder)) => Some(holder),
-            Some(Call::Look | Call::Ask { .. }) | None => None,
+            Some(Instruction::Take(holder)) => Some(holder),
+            Some(Instruction::Look | Instruction::Ask { .. }) | None => None,
         }
     }
 }

@@ -6,4 +6,4 @@
 mod lines;
 mod sync;
 
-pub(crate) use lines::{Call, Lines, Ticket};
+pub(crate) use lines::{Instruction, Lines, Ticket};

@@ -6,7 +6,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::check::Request;
 use crate::error::LockError;
-use crate::hold::{Granting, LockGuard};
+use crate::hold::{AttemptOutcome, LockGuard};
 use crate::store::{Asking, Holder, StoreError};
 use crate::telemetry;
 
@@ -27,7 +27,7 @@ pub(super) enum Last {
 }
 
 /// What is to be done after an attempt.
-pub(super) enum Next {
+pub(super) enum NextStep {
     Ask,
     /// Another caller of this process has passed the lock on.
     Take(LockGuard),
@@ -35,7 +35,7 @@ pub(super) enum Next {
 }
 
 /// What lies between two attempts.
-pub(super) trait Between {
+pub(super) trait PauseBetween {
     /// How the attempt with this number, from one, is to be made.
     fn asking(&self, attempt: u32) -> Asking;
 
@@ -45,8 +45,11 @@ pub(super) trait Between {
     }
 
     /// Pauses after an attempt that did not get the lock.
-    fn next(&mut self, request: &Request, progress: &Progress)
-    -> impl Future<Output = Next> + Send;
+    fn next(
+        &mut self,
+        request: &Request,
+        progress: &Progress,
+    ) -> impl Future<Output = NextStep> + Send;
 
     /// What has come of an attempt that was cut short, where that is more than what is known of the
     /// one before it.
@@ -59,7 +62,7 @@ pub(super) trait Between {
 /// attempts were made.
 pub(super) async fn attempts(
     request: &Request,
-    between: &mut impl Between,
+    between: &mut impl PauseBetween,
 ) -> Result<LockGuard, LockError> {
     let mut guard = request.guard();
     let mut progress = Progress {
@@ -83,24 +86,24 @@ pub(super) async fn attempts(
             return Err(failure(request, progress));
         };
         progress.last = match granting {
-            Granting::Granted => return Ok(request.begun(asked, progress.attempts)),
-            Granting::Lost(reason) => {
+            AttemptOutcome::Granted => return Ok(request.begun(asked, progress.attempts)),
+            AttemptOutcome::Lost(reason) => {
                 let key = request.key().to_owned();
                 telemetry::lost(request.terms.name, &key, reason);
                 return Err(LockError::Lost { key, reason });
             }
-            Granting::Busy(holder) => Last::Busy(holder),
-            Granting::Split(holder) => Last::Split(holder),
-            Granting::Failed(error) if !error.may_pass => {
+            AttemptOutcome::Busy(holder) => Last::Busy(holder),
+            AttemptOutcome::Split(holder) => Last::Split(holder),
+            AttemptOutcome::Failed(error) if !error.may_pass => {
                 return Err(request.failed(progress.attempts, error));
             }
-            Granting::Failed(error) => Last::Failed(error),
+            AttemptOutcome::Failed(error) => Last::Failed(error),
         };
         guard = request.again(asked);
         match between.next(request, &progress).await {
-            Next::Ask => {}
-            Next::Take(guard) => return Ok(request.begun(guard, progress.attempts)),
-            Next::GiveUp => return Err(failure(request, progress)),
+            NextStep::Ask => {}
+            NextStep::Take(guard) => return Ok(request.begun(guard, progress.attempts)),
+            NextStep::GiveUp => return Err(failure(request, progress)),
         }
     }
 }

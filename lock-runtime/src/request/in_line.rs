@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::attempts::{Between, Last, Next, Progress, attempts, before};
+use super::attempts::{Last, NextStep, PauseBetween, Progress, attempts, before};
 use super::check::Request;
 use crate::backoff::Backoff;
 use crate::error::LockError;
 use crate::hold::LockGuard;
 use crate::keeper::TenureLines;
-use crate::line::{Call, Ticket};
+use crate::line::{Instruction, Ticket};
 use crate::store::{Alert, Asking, Holder, StoreError};
 use crate::telemetry;
 use crate::tenure::SharedTenure;
@@ -29,14 +29,14 @@ const PROMPT: Duration = Duration::from_millis(100);
 const SPLIT_PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(500));
 
 /// A place in a line; dropped, it is free.
-struct Place {
+struct PlaceInLine {
     request: Request,
     ticket: Ticket<SharedTenure>,
     /// The end of the wait.
     until: Option<Instant>,
 }
 
-impl Place {
+impl PlaceInLine {
     fn join(request: Request, until: Option<Instant>) -> Self {
         let ticket = request.common.lines.join(&request.key, request.needs());
         Self {
@@ -50,8 +50,8 @@ impl Place {
         &self.request.common.lines
     }
 
-    fn poll_called(&self, cx: &Context<'_>) -> Poll<Call<SharedTenure>> {
-        TenureLines::poll_called(&self.ticket, cx)
+    fn poll_instruction(&self, cx: &Context<'_>) -> Poll<Instruction<SharedTenure>> {
+        TenureLines::poll_instruction(&self.ticket, cx)
     }
 
     /// Begins the turn that was passed on, unless the lock was lost on the way.
@@ -68,7 +68,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for PlaceInLine {
     fn drop(&mut self) {
         if let Some(tenure) = self.lines().leave(&self.request.key, &self.ticket) {
             // A lock that was passed on to one who has left goes on to the next.
@@ -86,7 +86,7 @@ pub(super) fn wait(
 ) -> impl Future<Output = Result<LockGuard, LockError>> + Send {
     // A time that the clock cannot count to is no limit.
     let until = limit.and_then(|limit| request.started.checked_add(limit));
-    let place = Place::join(request, until);
+    let place = PlaceInLine::join(request, until);
     async move {
         let request = &place.request;
         let not_before = loop {
@@ -97,15 +97,15 @@ pub(super) fn wait(
                         tenure.look(|tenure| tenure.held_until(Instant::now()))
                     });
             let look_again = [until, holder_until].into_iter().flatten().min();
-            match before(look_again, poll_fn(|cx| place.poll_called(cx))).await {
-                Some(Call::Take(tenure)) => match place.accept(tenure) {
+            match before(look_again, poll_fn(|cx| place.poll_instruction(cx))).await {
+                Some(Instruction::Take(tenure)) => match place.accept(tenure) {
                     Some(guard) => return Ok(request.begun(guard, 0)),
                     // Lost on the way: nobody in this process can pass it on any more.
                     None => break None,
                 },
-                Some(Call::Ask { not_before }) => break not_before,
+                Some(Instruction::Ask { not_before }) => break not_before,
                 None if place.is_over() => return Err(still_held(&place, holder_until)),
-                Some(Call::Look) | None => {}
+                Some(Instruction::Look) | None => {}
             }
         };
         // Boxed, since only the first of a line needs the room.
@@ -114,7 +114,7 @@ pub(super) fn wait(
 }
 
 /// The wait is over, and another of the line has the lock, or asks for it.
-fn still_held(place: &Place, holder_until: Option<Instant>) -> LockError {
+fn still_held(place: &PlaceInLine, holder_until: Option<Instant>) -> LockError {
     let request = &place.request;
     if holder_until.is_none()
         && let Some(error) = place.lines().trouble(&request.key)
@@ -130,9 +130,9 @@ fn still_held(place: &Place, holder_until: Option<Instant>) -> LockError {
 }
 
 /// Asks whenever the lock may be free, unless it is passed on first.
-async fn ask(place: &Place, not_before: Option<Instant>) -> Result<LockGuard, LockError> {
+async fn ask(place: &PlaceInLine, not_before: Option<Instant>) -> Result<LockGuard, LockError> {
     let request = &place.request;
-    let mut first = First {
+    let mut first = HeadOfLine {
         place,
         alert: request.common.store.alert(&request.key),
         pauses: Backoff::default().pauses(),
@@ -154,15 +154,15 @@ async fn ask(place: &Place, not_before: Option<Instant>) -> Result<LockGuard, Lo
 }
 
 /// The first of a line, who asks the store.
-struct First<'a, P> {
-    place: &'a Place,
+struct HeadOfLine<'a, P> {
+    place: &'a PlaceInLine,
     alert: Alert,
     pauses: P,
     splits: u32,
     was_failing: bool,
 }
 
-impl<P: Iterator<Item = Duration> + Send> Between for First<'_, P> {
+impl<P: Iterator<Item = Duration> + Send> PauseBetween for HeadOfLine<'_, P> {
     /// The plain command is the cheapest, but does not tell when the key is freed.
     fn asking(&self, attempt: u32) -> Asking {
         match attempt {
@@ -177,7 +177,7 @@ impl<P: Iterator<Item = Duration> + Send> Between for First<'_, P> {
         self.place.until.filter(|_| attempt > 1)
     }
 
-    async fn next(&mut self, request: &Request, progress: &Progress) -> Next {
+    async fn next(&mut self, request: &Request, progress: &Progress) -> NextStep {
         let place = self.place;
         if let Last::Split(_) = progress.last {
             self.splits += 1;
@@ -204,12 +204,12 @@ impl<P: Iterator<Item = Duration> + Send> Between for First<'_, P> {
         };
         let again = [again, place.until].into_iter().flatten().min();
         if let Some(guard) = passed_on(place, &self.alert, again).await {
-            return Next::Take(guard);
+            return NextStep::Take(guard);
         }
         if place.is_over() {
-            Next::GiveUp
+            NextStep::GiveUp
         } else {
-            Next::Ask
+            NextStep::Ask
         }
     }
 
@@ -219,7 +219,7 @@ impl<P: Iterator<Item = Duration> + Send> Between for First<'_, P> {
     }
 }
 
-impl<P: Iterator<Item = Duration>> First<'_, P> {
+impl<P: Iterator<Item = Duration>> HeadOfLine<'_, P> {
     /// When the first of the line has to look again although nothing rang.
     fn look_again(&mut self, holder: Option<&Holder>) -> Option<Instant> {
         let expiry = holder
@@ -235,11 +235,15 @@ impl<P: Iterator<Item = Duration>> First<'_, P> {
 }
 
 /// Pauses until then, or until the lock may be free; answers with a lock that is passed on.
-async fn passed_on(place: &Place, alert: &Alert, until: Option<Instant>) -> Option<LockGuard> {
+async fn passed_on(
+    place: &PlaceInLine,
+    alert: &Alert,
+    until: Option<Instant>,
+) -> Option<LockGuard> {
     let mut rung = pin!(alert.rung());
-    let called = poll_fn(|cx| match place.poll_called(cx) {
-        Poll::Ready(Call::Take(tenure)) => Poll::Ready(Some(tenure)),
-        Poll::Ready(Call::Ask { .. } | Call::Look) => Poll::Ready(None),
+    let called = poll_fn(|cx| match place.poll_instruction(cx) {
+        Poll::Ready(Instruction::Take(tenure)) => Poll::Ready(Some(tenure)),
+        Poll::Ready(Instruction::Ask { .. } | Instruction::Look) => Poll::Ready(None),
         Poll::Pending => rung.as_mut().poll(cx).map(|()| None),
     });
     place.accept(before(until, called).await??)

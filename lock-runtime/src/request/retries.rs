@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::attempts::{Between, Next, Progress};
+use super::attempts::{NextStep, PauseBetween, Progress};
 use super::check::Request;
 use crate::store::Asking;
 
@@ -13,7 +13,7 @@ pub(super) struct Retries<P> {
     pub(super) pauses: P,
 }
 
-impl<P: Iterator<Item = Duration> + Send> Between for Retries<P> {
+impl<P: Iterator<Item = Duration> + Send> PauseBetween for Retries<P> {
     fn asking(&self, attempt: u32) -> Asking {
         if attempt > self.retries {
             Asking::WhoHolds
@@ -22,11 +22,11 @@ impl<P: Iterator<Item = Duration> + Send> Between for Retries<P> {
         }
     }
 
-    async fn next(&mut self, _: &Request, progress: &Progress) -> Next {
+    async fn next(&mut self, _: &Request, progress: &Progress) -> NextStep {
         if progress.attempts > self.retries {
-            return Next::GiveUp;
+            return NextStep::GiveUp;
         }
         sleep(self.pauses.next().unwrap_or_default()).await;
-        Next::Ask
+        NextStep::Ask
     }
 }

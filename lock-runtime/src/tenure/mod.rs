@@ -32,7 +32,7 @@ use tokio::time::Instant;
 use crate::error::LostReason;
 use crate::token::FencingToken;
 pub(crate) use shared::SharedTenure;
-pub(crate) use words::{Begun, Cleanup, End, Needs, Next, Question, Terms};
+pub(crate) use words::{Begun, Cleanup, End, Needs, NextExtension, Question, Terms};
 
 /// How long after its beginning a tenure may still be passed on within this process.
 ///
@@ -80,7 +80,7 @@ pub(crate) struct Tenure {
     had: bool,
     /// When the keeper looks at it next, if the keeper watches it.
     due: Option<Instant>,
-    told: Told,
+    reported: Reported,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,7 +96,7 @@ enum Phase {
 
 /// What has been told of a holder's troubles, to the log or to its caller: each once.
 #[derive(Debug, Default)]
-struct Told {
+struct Reported {
     loss: bool,
     failed_release: bool,
 }
@@ -133,7 +133,7 @@ impl Tenure {
             fence: None,
             had: false,
             due: None,
-            told: Told::default(),
+            reported: Reported::default(),
         }
     }
 
@@ -212,7 +212,7 @@ impl Tenure {
 
     fn begin_turn(&mut self, since: Instant, terms: Terms) -> Begun {
         self.terms = terms;
-        self.told = Told::default();
+        self.reported = Reported::default();
         self.had = true;
         self.limit = terms.max_hold.map(|max_hold| since + max_hold);
         self.wanted = if terms.renew {
@@ -274,20 +274,20 @@ impl Tenure {
     ///
     /// A quarter of the ttl after the last extension: then a break of two thirds of the ttl, even
     /// one that starts just before the attempt, leaves a twelfth for the next.
-    pub(crate) fn next_extension(&mut self, now: Instant) -> Next {
+    pub(crate) fn next_extension(&mut self, now: Instant) -> NextExtension {
         if self.due.is_none() {
-            return Next::Unwatched;
+            return NextExtension::Unwatched;
         }
         if !self.is_held(now) || !self.needs_extension() {
             self.due = None;
-            return Next::Over;
+            return NextExtension::Over;
         }
         let ttl = self.terms.ttl;
         // Of a ttl that is longer than the machine has run, some clocks have no beginning.
         let at = (self.confirmed + drift(ttl)).checked_sub(ttl / 4 * 3);
         let at = at.unwrap_or(now);
         self.due = Some(at);
-        Next::At(at)
+        NextExtension::At(at)
     }
 
     /// The store will not extend it: the keeper tries no more. True if it was watched until now.

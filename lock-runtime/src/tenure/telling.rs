@@ -10,19 +10,19 @@ use crate::telemetry;
 impl SharedTenure {
     /// Tells the log of a loss.
     pub(crate) fn tell_loss(&self, reason: LostReason) {
-        if let Some(name) = self.first_word(|tenure| &mut tenure.told.loss) {
+        if let Some(name) = self.first_word(|tenure| &mut tenure.reported.loss) {
             telemetry::lost(name, self.key(), reason);
         }
     }
 
     /// Whether the log or the caller was told that the holder has lost the lock.
     pub(crate) fn loss_is_told(&self) -> bool {
-        self.look(|tenure| tenure.told.loss)
+        self.look(|tenure| tenure.reported.loss)
     }
 
     /// The release, whose caller is told, has not found the key.
     pub(crate) fn count_loss(&self) {
-        if let Some(name) = self.first_word(|tenure| &mut tenure.told.loss) {
+        if let Some(name) = self.first_word(|tenure| &mut tenure.reported.loss) {
             telemetry::count_loss(name);
         }
     }
@@ -43,7 +43,7 @@ impl SharedTenure {
 
     /// Counts a release that failed. True if nobody has been told of it.
     pub(crate) fn count_failed_release(&self) -> bool {
-        let name = self.first_word(|tenure| &mut tenure.told.failed_release);
+        let name = self.first_word(|tenure| &mut tenure.reported.failed_release);
         if let Some(name) = name {
             telemetry::failed_release(name);
         }

@@ -426,10 +426,10 @@ fn the_keeper_watches_what_is_to_be_extended_once() {
     assert!(tenure.pass_on(now, 0, &next()));
     assert_eq!(tenure.accept(now, renewed()), Begun::Held, "it is watched");
     let at = now + TTL / 4;
-    assert_eq!(tenure.next_extension(now), Next::At(at));
+    assert_eq!(tenure.next_extension(now), NextExtension::At(at));
     assert!(tenure.is_due(at) && !tenure.is_due(now));
     assert!(tenure.abandon(now).watched);
-    assert_eq!(tenure.next_extension(now), Next::Unwatched);
+    assert_eq!(tenure.next_extension(now), NextExtension::Unwatched);
 }
 
 #[test]
@@ -439,15 +439,15 @@ fn the_keeper_stops_when_nothing_is_to_be_extended() {
     assert!(tenure.pass_on(now, 0, &next()));
     assert_eq!(
         tenure.next_extension(now),
-        Next::Over,
+        NextExtension::Over,
         "between two holders"
     );
-    assert_eq!(tenure.next_extension(now), Next::Unwatched);
+    assert_eq!(tenure.next_extension(now), NextExtension::Unwatched);
     assert_eq!(tenure.accept(now, renewed()), Begun::ToWatch);
     assert!(tenure.stop_extending() && !tenure.stop_extending());
     let mut lost = held_by(renewed(), now);
     assert!(lost.missing(now, LostReason::Deleted).is_err());
-    assert_eq!(lost.next_extension(now), Next::Over);
+    assert_eq!(lost.next_extension(now), NextExtension::Over);
     assert!(!lost.abandon(now).watched, "it was counted out");
 }
 
@@ -456,7 +456,10 @@ fn an_extension_under_way_is_tried_again_beside() {
     let now = Instant::now();
     let mut tenure = held_by(renewed(), now);
     let later = now + TTL / 2;
-    assert_eq!(tenure.next_extension(later), Next::At(now + TTL / 4));
+    assert_eq!(
+        tenure.next_extension(later),
+        NextExtension::At(now + TTL / 4)
+    );
     tenure.extending(later + SECOND);
     assert!(tenure.is_due(later + SECOND) && !tenure.is_due(now + TTL / 4));
 }

@@ -45,7 +45,7 @@ pub(crate) enum Begun {
 /// What the keeper has to do for a tenure.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use]
-pub(crate) enum Next {
+pub(crate) enum NextExtension {
     /// Extend it at this time.
     At(Instant),
     /// Nothing more, from now on.

@@ -15,7 +15,7 @@ use loom::sync::Mutex;
 use loom::thread;
 use tokio::time::Instant;
 
-use lines::{Call, Lines, Ticket};
+use lines::{Instruction, Lines, Ticket};
 
 const KEY: &str = "key";
 
@@ -67,15 +67,15 @@ impl World {
         }
     }
 
-    fn step(&self, ticket: &Ticket<Tenure>, call: Call<Tenure>) -> Option<Arc<Tenure>> {
+    fn step(&self, ticket: &Ticket<Tenure>, call: Instruction<Tenure>) -> Option<Arc<Tenure>> {
         match call {
-            Call::Take(tenure) => Some(tenure),
-            Call::Ask { .. } => self.take().then(|| {
+            Instruction::Take(tenure) => Some(tenure),
+            Instruction::Ask { .. } => self.take().then(|| {
                 let tenure = Arc::new(Tenure);
                 self.lines.acquired(KEY, ticket, Arc::clone(&tenure));
                 tenure
             }),
-            Call::Look => {
+            Instruction::Look => {
                 let hour = Duration::from_secs(3600);
                 let until = |_: &Tenure| Some(Instant::now() + hour);
                 self.lines.look_at_holder(KEY, ticket, until);
@@ -89,7 +89,7 @@ impl World {
     fn wait(&self) {
         let ticket = self.lines.join(KEY, ());
         let tenure = loop {
-            let call = poll_fn(|cx| Lines::<_, (), ()>::poll_called(&ticket, cx));
+            let call = poll_fn(|cx| Lines::<_, (), ()>::poll_instruction(&ticket, cx));
             if let Some(tenure) = self.step(&ticket, block_on(call)) {
                 break tenure;
             }
