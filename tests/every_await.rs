@@ -66,7 +66,8 @@ impl Bench {
         let server = Server::start().await;
         let proxy = server.proxy().await;
         let locker = Locker::builder()
-            .connection_timeout(LIMIT)
+            // What is in doubt stays so for twice the sum of both.
+            .connection_timeout(TIMEOUT)
             .response_timeout(TIMEOUT)
             .connect(&proxy.url())
             .await

@@ -114,6 +114,10 @@ impl Locker {
 
     /// Waits until no release is pending, and closes the connection. Keys under `min_hold` stay.
     ///
+    /// Usually that takes one round trip. Where the answer to an acquisition was lost, its command may
+    /// still arrive, and its release is pending for twice the connection and response timeouts
+    /// together, 6 s by default. While Redis is down, a release is pending until its key has expired.
+    ///
     /// Call it at the end of the program, when nothing holds a lock any more. What still does goes
     /// on; the next use connects again.
     pub async fn shutdown(&self) {
