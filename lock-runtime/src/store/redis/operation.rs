@@ -78,7 +78,7 @@ impl Operation {
     /// Goes on on this connection, once it is open.
     pub(super) async fn move_to(&mut self, connection: &Connection) -> RedisResult<()> {
         let opened = timeout_at(self.limit, connection.open()).await;
-        opened.unwrap_or_else(|_| Err(late())).map(drop)?;
+        opened.unwrap_or_else(|_| Err(late()))?;
         self.connection = connection.clone();
         Ok(())
     }
@@ -190,9 +190,8 @@ impl Operation {
         count: usize,
         refused: Option<&RedisError>,
     ) -> RedisResult<Vec<Value>> {
-        let mut open = self.connection.open().await?;
-        self.unsettled += count;
-        let answers = open.send(pipeline, refused).await;
+        let leaving = || self.unsettled += count;
+        let answers = self.connection.send(pipeline, refused, leaving).await;
         if answers.as_ref().is_err_and(are_refused) {
             self.unsettled -= count;
         }

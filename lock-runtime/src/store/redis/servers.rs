@@ -84,7 +84,7 @@ impl Servers {
             }
             #[cfg(feature = "cluster")]
             Self::Cluster(seeds) => {
-                let cluster = Cluster::new(seeds.clone(), timeouts);
+                let cluster = Cluster::new(seeds.clone(), timeouts, None);
                 Connection::Cluster(Arc::new(cluster))
             }
         }
@@ -116,8 +116,8 @@ impl Servers {
             }
             #[cfg(feature = "cluster")]
             Self::Cluster(seeds) => {
-                let heard = move |push| heard(0, push);
-                let cluster = Cluster::tracking(seeds.clone(), timeouts, heard);
+                let heard = Arc::new(move |push| heard(0, push));
+                let cluster = Cluster::new(seeds.clone(), timeouts, Some(heard));
                 Connection::Cluster(Arc::new(cluster))
             }
         }

@@ -119,6 +119,18 @@ async fn nothing_that_comes_late_finds_a_key_that_was_released_and_kept() {
     assert_eq!(holder.owner.as_deref(), Some("me"));
 }
 
+/// Which lets keys be cut and deleted, but not written.
+#[tokio::test]
+async fn a_lock_is_released_and_kept_also_by_a_server_without_memory() {
+    let (server, _proxy, store) = start().await;
+    granted(&store, TTL).await;
+    server.set_out_of_memory(true).await;
+    let kept = store.release(entry(), Some(SHORT)).await.expect("released");
+    assert_eq!(kept, Released::Done);
+    let left = server.pttl("k").await;
+    assert!((1..=2_000).contains(&left), "{left} ms left");
+}
+
 #[tokio::test]
 async fn what_was_never_sent_is_settled() {
     let (_server, proxy, store) = start().await;
