@@ -67,7 +67,7 @@ impl Cluster {
         let client = client(&seeds, timeouts, heard.clone());
         let tracks = heard.is_some();
         Self {
-            connection: Reconnecting::new(move |_| {
+            connection: Reconnecting::new(timeouts.total(), move |_| {
                 Box::pin(open(client.clone(), seeds.clone(), timeouts, tracks))
             }),
             tracking: heard.map(|heard| Tracking {

@@ -80,7 +80,7 @@ impl Servers {
             Self::Single(server) => {
                 let server = server.clone();
                 let open = move |_| server.open(timeouts.config(), false);
-                Connection::Single(Arc::new(Reconnecting::new(open)))
+                Connection::Single(Arc::new(Reconnecting::new(timeouts.total(), open)))
             }
             #[cfg(feature = "cluster")]
             Self::Cluster(seeds) => {
@@ -101,7 +101,7 @@ impl Servers {
         match self {
             Self::Single(server) => {
                 let server = server.clone();
-                let reconnecting = Reconnecting::new(move |number| {
+                let reconnecting = Reconnecting::new(timeouts.total(), move |number| {
                     let heard = heard.clone();
                     let config = timeouts.config();
                     let config = config.set_push_sender(move |push| heard(number, push));
