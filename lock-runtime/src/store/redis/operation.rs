@@ -114,10 +114,8 @@ impl Operation {
         let mut pipeline = Pipeline::with_capacity(2);
         pipeline.add_command(command);
         let (since, mut said) = self.ask_all(pipeline, read).await?;
-        let said = said
-            .pop()
-            .unwrap_or_else(|| Err(StoreError::unexpected(&"none")));
-        Ok((since, said?))
+        let none = || Err(StoreError::unexpected(&"none"));
+        Ok((since, said.pop().unwrap_or_else(none)?))
     }
 
     /// Asks many things at once.
@@ -274,10 +272,9 @@ fn check_replicas(confirmed: Option<&Value>, replicas: Replicas) -> Result<(), S
     match confirmed {
         Some(Value::Int(count)) if *count >= i64::from(replicas.count) => Ok(()),
         Some(Value::Int(count)) => Err(too_few_replicas(*count, replicas)),
-        Some(answer) => match error_of(answer) {
-            Some(error) => Err(error.into()),
-            None => Err(StoreError::unexpected(answer)),
-        },
+        Some(answer) => {
+            Err(error_of(answer).map_or_else(|| StoreError::unexpected(answer), StoreError::from))
+        }
         None => Err(too_few_replicas(0, replicas)),
     }
 }

@@ -111,21 +111,20 @@ impl<C: Clone + Send + Sync + 'static> Reconnecting<C> {
 
     async fn open(&self) -> RedisResult<(u64, C)> {
         let (number, mut answer) = self.opening();
-        let failed = |kind, problem: &str| Err(io::Error::new(kind, problem).into());
-        let answer = match timeout(self.patience, answer.wait_for(Option::is_some)).await {
-            Ok(Ok(answer)) => answer.clone(),
-            Ok(Err(_)) => None,
-            Err(_) => Some(failed(
-                io::ErrorKind::TimedOut,
-                "the connection was not opened in time",
-            )),
-        };
-        let answer = answer.unwrap_or_else(|| {
-            failed(
+        let opened = timeout(self.patience, answer.wait_for(Option::is_some)).await;
+        let opened = opened.map(|answer| answer.ok().and_then(|answer| answer.clone()));
+        let failed = |kind, problem| Err(io::Error::new(kind, problem).into());
+        let answer = match opened {
+            Ok(Some(answer)) => answer,
+            Ok(None) => failed(
                 io::ErrorKind::NotConnected,
                 "it was closed, or its runtime ended, while the connection was opened",
-            )
-        });
+            ),
+            Err(_) => failed(
+                io::ErrorKind::TimedOut,
+                "the connection was not opened in time",
+            ),
+        };
         if answer.is_err() {
             self.give_up_if(|current| current.number == number);
         }
