@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use crate::store::{Answer, Entry, Released, Store, StoreError};
+use crate::store::{Entry, Released, Store, StoreError};
 
 #[derive(Clone)]
 pub(super) struct Servers {
@@ -76,16 +76,6 @@ impl Servers {
         self.patience / 10
     }
 
-    async fn ask<T>(
-        &self,
-        server: &Server,
-        answer: Answer<T>,
-        limit: Instant,
-    ) -> Result<T, StoreError> {
-        let late = |_| Err(StoreError::late(self.patience));
-        server.heard(timeout_at(limit, answer).await.unwrap_or_else(late))
-    }
-
     pub(super) async fn release(
         &self,
         server: &Server,
@@ -94,7 +84,8 @@ impl Servers {
         limit: Instant,
     ) -> Result<Released, StoreError> {
         let answer = server.store().release(Arc::clone(entry), keep);
-        self.ask(server, answer, limit).await
+        let late = |_| Err(StoreError::late(self.patience));
+        server.heard(timeout_at(limit, answer).await.unwrap_or_else(late))
     }
 }
 

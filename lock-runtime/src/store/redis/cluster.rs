@@ -5,10 +5,11 @@
 //! that it repeated by itself would find the key taken by its own first sending, and read as busy.
 
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use redis::cluster::{ClusterClient, ClusterClientBuilder};
+use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
 use redis::cluster_routing::SingleNodeRoutingInfo;
 use redis::{
@@ -34,9 +35,12 @@ pub(super) struct Cluster {
     tracking: Option<Tracking>,
 }
 
+/// Called with what nodes push.
+pub(super) type Heard = Arc<dyn Fn(PushInfo) -> Result<(), ()> + Send + Sync>;
+
 /// Has the nodes tell when a key that a command reads is changed.
 struct Tracking {
-    heard: Box<dyn Fn(PushInfo) -> Result<(), ()> + Send + Sync>,
+    heard: Heard,
     /// A slot was not where it was looked for, so redis-rs has looked at all its connections again
     /// and may have replaced some without a word, and what they tracked is forgotten. (One that is on
     /// its way is found without that, and each time anew.)
@@ -55,47 +59,19 @@ impl Cluster {
         Duration::from_millis(200),
     ];
 
-    pub(super) fn new(seeds: Seeds, timeouts: Timeouts) -> Self {
-        let client = builder(&seeds, timeouts).and_then(ClusterClientBuilder::build);
-        Self {
-            connection: Reconnecting::new(move |_| {
-                Box::pin(open(client.clone(), seeds.clone(), timeouts))
-            }),
-            tracking: None,
-        }
-    }
-
-    /// A connection that tells of changed keys.
+    /// With `heard`, it tells of changed keys.
     ///
     /// redis-rs opens the connections to nodes when it likes, so tracking is turned on together
     /// with each command, in one pipeline: whichever node answers, by whichever connection, tracks.
-    pub(super) fn tracking(
-        seeds: Seeds,
-        timeouts: Timeouts,
-        heard: impl Fn(PushInfo) -> Result<(), ()> + Clone + Send + Sync + 'static,
-    ) -> Self {
-        let pushed = heard.clone();
-        let client = builder(&seeds, timeouts)
-            .map(|builder| builder.push_sender(pushed))
-            .and_then(ClusterClientBuilder::build);
+    pub(super) fn new(seeds: Seeds, timeouts: Timeouts, heard: Option<Heard>) -> Self {
+        let client = client(&seeds, timeouts, heard.clone());
+        let tracks = heard.is_some();
         Self {
-            connection: Reconnecting::new(move |_| {
-                let opening = open(client.clone(), seeds.clone(), timeouts);
-                Box::pin(async move {
-                    let mut opened = opening.await?;
-                    // Where tracking is refused, it is refused here.
-                    let mut first = redis::pipe();
-                    first.add_command(track());
-                    let random = SingleNodeRoutingInfo::Random;
-                    let answers = opened.route_pipeline(first, 0, 1, random);
-                    for answer in answers.await? {
-                        answer.extract_error()?;
-                    }
-                    Ok(opened)
-                })
+            connection: Reconnecting::new(timeouts.total(), move |_| {
+                Box::pin(open(client.clone(), seeds.clone(), timeouts, tracks))
             }),
-            tracking: Some(Tracking {
-                heard: Box::new(heard),
+            tracking: heard.map(|heard| Tracking {
+                heard,
                 shaken: AtomicBool::new(false),
             }),
         }
@@ -187,37 +163,46 @@ async fn may_ask(
     }
 }
 
-/// Settings of redis-rs' client.
-#[cfg_attr(
-    not(feature = "tls"),
-    expect(clippy::unnecessary_wraps, reason = "certificates may be unusable")
-)]
-fn builder(seeds: &Seeds, timeouts: Timeouts) -> RedisResult<ClusterClientBuilder> {
-    let builder = ClusterClient::builder(seeds.nodes.clone());
+fn client(seeds: &Seeds, timeouts: Timeouts, heard: Option<Heard>) -> RedisResult<ClusterClient> {
+    let mut builder = ClusterClient::builder(seeds.nodes.clone());
     #[cfg(feature = "tls")]
-    let builder = match seeds.tls.certificates()? {
-        Some(certificates) => builder.certs(certificates),
-        None => builder,
-    };
-    Ok(builder
+    if let Some(certificates) = seeds.tls.certificates()? {
+        builder = builder.certs(certificates);
+    }
+    if let Some(heard) = heard {
+        builder = builder.push_sender(move |push| heard(push));
+    }
+    builder
         .retries(0)
         // In this form of the protocol a broken connection is noticed before the next command.
         .use_protocol(ProtocolVersion::RESP3)
         .connection_timeout(timeouts.connection)
         .response_timeout(timeouts.response)
         .overall_response_timeout(Some(timeouts.total()))
-        .tcp_settings(timeouts.tcp()))
+        .tcp_settings(timeouts.tcp())
+        .build()
 }
 
 async fn open(
     client: RedisResult<ClusterClient>,
     seeds: Seeds,
     timeouts: Timeouts,
+    tracks: bool,
 ) -> RedisResult<ClusterConnection> {
-    match client?.get_async_connection().await {
-        Ok(connection) => Ok(connection),
-        Err(error) => Err(reason(seeds, timeouts).await.unwrap_or(error)),
+    let mut connection = match client?.get_async_connection().await {
+        Ok(connection) => connection,
+        Err(error) => return Err(reason(seeds, timeouts).await.unwrap_or(error)),
+    };
+    if tracks {
+        // Where tracking is refused, it is refused here.
+        let mut first = redis::pipe();
+        first.add_command(track());
+        let answers = connection.route_pipeline(first, 0, 1, SingleNodeRoutingInfo::Random);
+        for answer in answers.await? {
+            answer.extract_error()?;
+        }
     }
+    Ok(connection)
 }
 
 /// Why no node lets us in: redis-rs only says that none does.

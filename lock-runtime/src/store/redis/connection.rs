@@ -5,8 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-#[cfg(feature = "cluster")]
-use redis::cluster_async::ClusterConnection;
 use redis::{Pipeline, RedisError, RedisResult, Value};
 
 #[cfg(feature = "cluster")]
@@ -21,35 +19,50 @@ pub(super) enum Connection {
     Cluster(Arc<Cluster>),
 }
 
-/// A connection that is open: what is given to it from now on may be carried out.
-pub(super) enum Open<'a> {
-    Single {
-        home: &'a Reconnecting<MultiplexedConnection>,
-        number: u64,
-        connection: MultiplexedConnection,
-    },
-    #[cfg(feature = "cluster")]
-    Cluster {
-        home: &'a Cluster,
-        connection: Box<ClusterConnection>,
-    },
-}
-
 impl Connection {
-    pub(super) async fn open(&self) -> RedisResult<Open<'_>> {
+    /// Opens it, unless it is open.
+    pub(super) async fn open(&self) -> RedisResult<()> {
+        match self {
+            Self::Single(home) => home.get().await.map(drop),
+            #[cfg(feature = "cluster")]
+            Self::Cluster(home) => home.open().await.map(drop),
+        }
+    }
+
+    /// Sends commands once; the keys of all are in the slot of the first one's key. A command that
+    /// the server refused has its error in its place.
+    ///
+    /// `refused` is what was answered to the same commands before: where a cluster's node said who
+    /// takes them, they are sent there. `leaving` is called when the connection is open: from then
+    /// on they may be carried out.
+    pub(super) async fn send(
+        &self,
+        commands: &Pipeline,
+        refused: Option<&RedisError>,
+        leaving: impl FnOnce(),
+    ) -> RedisResult<Vec<Value>> {
+        #[cfg(not(feature = "cluster"))]
+        let _ = refused;
         match self {
             Self::Single(home) => {
-                let (number, connection) = home.get().await?;
-                Ok(Open::Single {
-                    home,
-                    number,
-                    connection,
-                })
+                let (number, mut connection) = home.get().await?;
+                leaving();
+                let answers = connection.send_packed_commands(commands, 0, commands.len());
+                let answers = answers.await;
+                match &answers {
+                    Err(error) => home.check(number, error),
+                    Ok(answers) => {
+                        let errors = answers.iter().filter_map(error_of);
+                        errors.for_each(|error| home.check(number, &error));
+                    }
+                }
+                answers
             }
             #[cfg(feature = "cluster")]
             Self::Cluster(home) => {
-                let connection = Box::new(home.open().await?);
-                Ok(Open::Cluster { home, connection })
+                let mut connection = Box::new(home.open().await?);
+                leaving();
+                Box::pin(home.send(&mut connection, commands, refused)).await
             }
         }
     }
@@ -87,43 +100,6 @@ impl Connection {
             Self::Single(home) => home.close(),
             #[cfg(feature = "cluster")]
             Self::Cluster(home) => home.close(),
-        }
-    }
-}
-
-impl Open<'_> {
-    /// Sends commands once; the keys of all are in the slot of the first one's key. A command that
-    /// the server refused has its error in its place.
-    ///
-    /// `refused` is what was answered to the same commands before: where a cluster's node said
-    /// who takes them, they are sent there.
-    #[cfg_attr(not(feature = "cluster"), expect(unused_variables))]
-    pub(super) async fn send(
-        &mut self,
-        commands: &Pipeline,
-        refused: Option<&RedisError>,
-    ) -> RedisResult<Vec<Value>> {
-        match self {
-            Self::Single {
-                home,
-                number,
-                connection,
-            } => {
-                let answers = connection.send_packed_commands(commands, 0, commands.len());
-                let answers = answers.await;
-                match &answers {
-                    Err(error) => home.check(*number, error),
-                    Ok(answers) => {
-                        let errors = answers.iter().filter_map(error_of);
-                        errors.for_each(|error| home.check(*number, &error));
-                    }
-                }
-                answers
-            }
-            #[cfg(feature = "cluster")]
-            Self::Cluster { home, connection } => {
-                Box::pin(home.send(connection, commands, refused)).await
-            }
         }
     }
 }

@@ -142,11 +142,10 @@ fn read(range: &[Value]) -> Option<((String, u16), (u16, u16))> {
     let [host, Value::Int(port), ..] = master.as_slice() else {
         return None;
     };
-    let host = match host {
-        Value::BulkString(host) => String::from_utf8(host.clone()).ok()?,
-        Value::Nil => String::new(),
-        _ => return None,
-    };
+    let host = redis::from_redis_value::<Option<String>>(host.clone()).ok()?;
     let slots = (u16::try_from(*from).ok()?, u16::try_from(*to).ok()?);
-    Some(((host, u16::try_from(*port).ok()?), slots))
+    Some((
+        (host.unwrap_or_default(), u16::try_from(*port).ok()?),
+        slots,
+    ))
 }

@@ -1,12 +1,13 @@
 //! One operation of the store, until it is answered or its time is over. Whatever is asked again is
 //! asked again here.
 
+use std::io;
 use std::mem::take;
 use std::slice;
 use std::time::Duration;
 
 use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind, Value};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::connection::{Connection, error_of};
 use super::failure::{refused_in_script, too_few_replicas};
@@ -32,6 +33,8 @@ pub(super) struct Operation {
     connection: Connection,
     /// When it has taken too long.
     limit: Instant,
+    /// Whether the connection's own limits end the next sending in time: they do for the first.
+    in_time: bool,
     /// Sends scripts as they are, not by their hashes.
     whole_scripts: bool,
     replicas: Option<Replicas>,
@@ -43,6 +46,7 @@ pub(super) struct Operation {
 impl Operation {
     pub(super) fn new(connection: Connection, timeouts: Timeouts) -> Self {
         Self {
+            in_time: !connection.is_spread(),
             connection,
             limit: Instant::now() + timeouts.total(),
             whole_scripts: false,
@@ -77,8 +81,8 @@ impl Operation {
 
     /// Goes on on this connection, once it is open.
     pub(super) async fn move_to(&mut self, connection: &Connection) -> RedisResult<()> {
-        let opened = timeout_at(self.limit, connection.open()).await;
-        opened.unwrap_or_else(|_| Err(late())).map(drop)?;
+        self.in_time = false;
+        before(self.limit, connection.open()).await?;
         self.connection = connection.clone();
         Ok(())
     }
@@ -110,10 +114,8 @@ impl Operation {
         let mut pipeline = Pipeline::with_capacity(2);
         pipeline.add_command(command);
         let (since, mut said) = self.ask_all(pipeline, read).await?;
-        let said = said
-            .pop()
-            .unwrap_or_else(|| Err(StoreError::unexpected(&"none")));
-        Ok((since, said?))
+        let none = || Err(StoreError::unexpected(&"none"));
+        Ok((since, said.pop().unwrap_or_else(none)?))
     }
 
     /// Asks many things at once.
@@ -127,8 +129,7 @@ impl Operation {
             // In one pipeline, since on another connection there would be nothing to wait for.
             pipeline.add_command(replicas.wait());
         }
-        let answered = timeout_at(self.limit, self.until_answered(pipeline, count)).await;
-        let (since, mut answers) = answered.unwrap_or_else(|_| Err(late()))?;
+        let (since, mut answers) = self.until_answered(pipeline, count).await?;
         let confirmed = (answers.len() > count).then(|| answers.pop()).flatten();
         let said = answers.into_iter().map(|answer| {
             if let Some(error) = error_of(&answer) {
@@ -157,7 +158,13 @@ impl Operation {
         let mut refused = None;
         loop {
             let since = Instant::now();
-            let answers = self.send(&pipeline, count, refused.as_ref()).await;
+            // What seldom happens is boxed: the room for it would make each operation larger.
+            let answers = if take(&mut self.in_time) {
+                self.send(&pipeline, count, refused.as_ref()).await
+            } else {
+                let limit = self.limit;
+                Box::pin(before(limit, self.send(&pipeline, count, refused.as_ref()))).await
+            };
             let found = match &answers {
                 Ok(answers) => {
                     let mut errors = answers.iter().filter_map(error_of);
@@ -177,7 +184,10 @@ impl Operation {
             match remedy {
                 Remedy::NewConnection => {}
                 Remedy::Sources => pipeline = by_source(&pipeline),
-                Remedy::Pause(pause) => Box::pin(sleep(pause)).await,
+                Remedy::Pause(pause) => {
+                    let until = self.limit.min(Instant::now() + pause);
+                    Box::pin(sleep_until(until)).await;
+                }
             }
             refused = Some(error);
         }
@@ -190,9 +200,8 @@ impl Operation {
         count: usize,
         refused: Option<&RedisError>,
     ) -> RedisResult<Vec<Value>> {
-        let mut open = self.connection.open().await?;
-        self.unsettled += count;
-        let answers = open.send(pipeline, refused).await;
+        let leaving = || self.unsettled += count;
+        let answers = self.connection.send(pipeline, refused, leaving).await;
         if answers.as_ref().is_err_and(are_refused) {
             self.unsettled -= count;
         }
@@ -263,15 +272,18 @@ fn check_replicas(confirmed: Option<&Value>, replicas: Replicas) -> Result<(), S
     match confirmed {
         Some(Value::Int(count)) if *count >= i64::from(replicas.count) => Ok(()),
         Some(Value::Int(count)) => Err(too_few_replicas(*count, replicas)),
-        Some(answer) => match error_of(answer) {
-            Some(error) => Err(error.into()),
-            None => Err(StoreError::unexpected(answer)),
-        },
+        Some(answer) => {
+            Err(error_of(answer).map_or_else(|| StoreError::unexpected(answer), StoreError::from))
+        }
         None => Err(too_few_replicas(0, replicas)),
     }
 }
 
-fn late() -> RedisError {
-    let late = "the time of the operation is over";
-    std::io::Error::new(std::io::ErrorKind::TimedOut, late).into()
+/// The answer, unless the time comes first.
+async fn before<T>(limit: Instant, asking: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
+    let late = |_| {
+        let late = "the time of the operation is over";
+        Err(io::Error::new(io::ErrorKind::TimedOut, late).into())
+    };
+    timeout_at(limit, asking).await.unwrap_or_else(late)
 }

@@ -3,11 +3,13 @@
 use std::future::pending;
 use std::io;
 use std::sync::{PoisonError, RwLock, RwLockWriteGuard};
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use redis::{ErrorKind, RedisError, RedisResult, ServerErrorKind};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
+use tokio::time::timeout;
 
 type Opening<C> = BoxFuture<'static, RedisResult<C>>;
 
@@ -16,6 +18,9 @@ type Opening<C> = BoxFuture<'static, RedisResult<C>>;
 /// and not one for each command until TCP gives up; a connection can be set up after it was opened;
 /// its server can be looked up anew each time; and one whose runtime has ended is not sent anything.
 pub(super) struct Reconnecting<C> {
+    /// How long opening may take: that long somebody waits for it, and then opens another. The
+    /// runtime that opens it may stand still.
+    patience: Duration,
     /// Opens the connection of this number, which tells one from the next.
     open: Box<dyn Fn(u64) -> Opening<C> + Send + Sync>,
     /// Called when a connection that was in use is given up.
@@ -64,8 +69,12 @@ impl<C: Clone + Send + Sync + 'static> OpeningTask<C> {
 }
 
 impl<C: Clone + Send + Sync + 'static> Reconnecting<C> {
-    pub(super) fn new(open: impl Fn(u64) -> Opening<C> + Send + Sync + 'static) -> Self {
+    pub(super) fn new(
+        patience: Duration,
+        open: impl Fn(u64) -> Opening<C> + Send + Sync + 'static,
+    ) -> Self {
         Self {
+            patience,
             open: Box::new(open),
             gone: Box::new(|| {}),
             current: RwLock::new(Current {
@@ -96,14 +105,28 @@ impl<C: Clone + Send + Sync + 'static> Reconnecting<C> {
         if let Some(in_use) = self.in_use() {
             return Ok(in_use);
         }
+        // Boxed, since it seldom happens, and every command would have room for it.
+        Box::pin(self.open()).await
+    }
+
+    async fn open(&self) -> RedisResult<(u64, C)> {
         let (number, mut answer) = self.opening();
-        let answer = answer.wait_for(Option::is_some).await.map(|it| it.clone());
-        let answer = answer.ok().flatten().unwrap_or_else(|| {
-            let given_up = "it was closed, or its runtime ended, while the connection was opened";
-            Err(io::Error::new(io::ErrorKind::NotConnected, given_up).into())
-        });
+        let opened = timeout(self.patience, answer.wait_for(Option::is_some)).await;
+        let opened = opened.map(|answer| answer.ok().and_then(|answer| answer.clone()));
+        let failed = |kind, problem| Err(io::Error::new(kind, problem).into());
+        let answer = match opened {
+            Ok(Some(answer)) => answer,
+            Ok(None) => failed(
+                io::ErrorKind::NotConnected,
+                "it was closed, or its runtime ended, while the connection was opened",
+            ),
+            Err(_) => failed(
+                io::ErrorKind::TimedOut,
+                "the connection was not opened in time",
+            ),
+        };
         if answer.is_err() {
-            self.broken(number);
+            self.give_up_if(|current| current.number == number);
         }
         Ok((number, answer?))
     }
@@ -127,21 +150,21 @@ impl<C: Clone + Send + Sync + 'static> Reconnecting<C> {
     /// The connection of this number is of no use any more. While it is opened, whoever opens it
     /// says so, and why.
     pub(super) fn broken(&self, number: u64) {
-        let current = self.current();
-        let task = current.task.as_ref();
-        if current.number == number && task.is_some_and(|task| task.answer.borrow().is_some()) {
-            self.give_up(current);
-        }
+        self.give_up_if(|current| {
+            let mut task = current.task.iter();
+            current.number == number && task.any(|task| task.answer.borrow().is_some())
+        });
     }
 
     pub(super) fn close(&self) {
-        self.give_up(self.current());
+        self.give_up_if(|_| true);
     }
 
-    fn give_up(&self, mut current: RwLockWriteGuard<'_, Current<C>>) {
-        let task = current.task.take();
+    fn give_up_if(&self, applies: impl FnOnce(&Current<C>) -> bool) {
+        let mut current = self.current();
+        let task = applies(&current).then(|| current.task.take());
         drop(current);
-        self.tell(task);
+        self.tell(task.flatten());
     }
 
     /// One that could not be opened is given up without a word, or else those who are told would

@@ -80,11 +80,11 @@ impl Servers {
             Self::Single(server) => {
                 let server = server.clone();
                 let open = move |_| server.open(timeouts.config(), false);
-                Connection::Single(Arc::new(Reconnecting::new(open)))
+                Connection::Single(Arc::new(Reconnecting::new(timeouts.total(), open)))
             }
             #[cfg(feature = "cluster")]
             Self::Cluster(seeds) => {
-                let cluster = Cluster::new(seeds.clone(), timeouts);
+                let cluster = Cluster::new(seeds.clone(), timeouts, None);
                 Connection::Cluster(Arc::new(cluster))
             }
         }
@@ -101,7 +101,7 @@ impl Servers {
         match self {
             Self::Single(server) => {
                 let server = server.clone();
-                let reconnecting = Reconnecting::new(move |number| {
+                let reconnecting = Reconnecting::new(timeouts.total(), move |number| {
                     let heard = heard.clone();
                     let config = timeouts.config();
                     let config = config.set_push_sender(move |push| heard(number, push));
@@ -116,8 +116,8 @@ impl Servers {
             }
             #[cfg(feature = "cluster")]
             Self::Cluster(seeds) => {
-                let heard = move |push| heard(0, push);
-                let cluster = Cluster::tracking(seeds.clone(), timeouts, heard);
+                let heard = Arc::new(move |push| heard(0, push));
+                let cluster = Cluster::new(seeds.clone(), timeouts, Some(heard));
                 Connection::Cluster(Arc::new(cluster))
             }
         }

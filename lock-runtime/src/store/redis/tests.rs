@@ -1,11 +1,12 @@
 //! The store on real servers, one command at a time.
 
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
-use redis_locked_test_support::{AfterLoss, Proxy, Server, bulk};
-use tokio::runtime::Builder;
-use tokio::time::timeout;
+use redis::FromRedisValue;
 
 use super::*;
 use crate::store::{Acquired, Extended};
@@ -18,17 +19,89 @@ const TIMEOUTS: Timeouts = Timeouts {
     response: LIMIT,
 };
 
+/// A server of the test's own. What starts them elsewhere is not published, and this is.
+struct Server {
+    process: Child,
+    port: u16,
+}
+
+impl Server {
+    fn start() -> Self {
+        let free = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+        let port = free.local_addr().expect("an address").port();
+        drop(free);
+        let binary = std::env::var_os("REDIS_SERVER").unwrap_or_else(|| "redis-server".into());
+        let mut command = Command::new(binary);
+        command.args(["--port", &port.to_string(), "--save", ""]);
+        let process = command.stdout(Stdio::null()).spawn();
+        let process = process.expect("redis-server is installed, or named by REDIS_SERVER");
+        let server = Self { process, port };
+        until("it answers", || server.try_ask::<String>("PING").is_ok());
+        server
+    }
+
+    fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    fn try_ask<T: FromRedisValue>(&self, command: &str) -> redis::RedisResult<T> {
+        let mut connection = redis::Client::open(self.url())?.get_connection()?;
+        let mut words = command.split(' ');
+        let mut command = redis::cmd(words.next().unwrap_or_default());
+        command.arg(words.collect::<Vec<_>>());
+        command.query(&mut connection)
+    }
+
+    fn ask<T: FromRedisValue>(&self, command: &str) -> T {
+        self.try_ask(command).expect("an answer")
+    }
+
+    fn left(&self) -> i64 {
+        self.ask("PTTL k")
+    }
+
+    /// Has the answers to what is asked meanwhile be lost with the connection.
+    async fn loses<T: Send + 'static>(
+        &self,
+        asking: impl Future<Output = T> + Send + 'static,
+    ) -> T {
+        self.ask::<()>("CLIENT PAUSE 60000 WRITE");
+        let asked = tokio::spawn(asking);
+        until("it is asked", || {
+            let clients: String = self.ask("CLIENT LIST");
+            clients.contains(" flags=b ") || clients.contains(" flags=tb ")
+        });
+        self.ask::<i64>("CLIENT KILL TYPE normal");
+        self.ask::<()>("CLIENT UNPAUSE");
+        asked.await.expect("no panic")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let killed = self.process.kill().and_then(|()| self.process.wait());
+        killed.expect("it ends");
+    }
+}
+
+fn until(what: &str, condition: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !condition() {
+        assert!(started.elapsed() < LIMIT, "in vain: {what}");
+        sleep(Duration::from_millis(2));
+    }
+}
+
 fn store_at(url: &str, timeouts: Timeouts, replicas: Option<Replicas>) -> RedisStore {
     let servers = Servers::one(url, &Tls::default(), timeouts).expect("a URL");
     RedisStore::new(servers, timeouts, replicas, Arc::default())
 }
 
-async fn start() -> (Server, Proxy, RedisStore) {
-    let server = Server::start().await;
-    let proxy = server.proxy().await;
-    let store = store_at(&proxy.url(), TIMEOUTS, None);
+async fn start() -> (Server, RedisStore) {
+    let server = Server::start();
+    let store = store_at(&server.url(), TIMEOUTS, None);
     store.connect().await.expect("connected");
-    (server, proxy, store)
+    (server, store)
 }
 
 fn entry() -> Arc<Entry> {
@@ -58,59 +131,50 @@ async fn granted(store: &RedisStore, ttl: Duration) {
 
 #[tokio::test]
 async fn acquiring_again_never_shortens() {
-    let (server, _proxy, store) = start().await;
+    let (server, store) = start().await;
     granted(&store, TTL).await;
     for asking in [Asking::Again, Asking::Watching] {
         let again = store.acquire(entry(), SHORT, asking).await;
         assert!(is_granted(&again), "{again:?}");
-        assert!(server.pttl("k").await > 50_000, "shortened");
+        assert!(server.left() > 50_000, "shortened");
     }
-    store.acquire(entry(), 2 * TTL, Asking::Again).await;
-    assert!(server.pttl("k").await > 110_000, "not lengthened");
+    drop(store.acquire(entry(), 2 * TTL, Asking::Again).await);
+    assert!(server.left() > 110_000, "not lengthened");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_release_whose_answer_is_lost_has_released_whoever_has_the_key_by_then() {
-    let (server, proxy, store) = start().await;
-    granted(&store, TTL).await;
-    // So that the server knows the script.
-    store.release(entry(), None).await.expect("released");
+    let (server, store) = start().await;
     for theirs in [None, Some("theirs")] {
         granted(&store, TTL).await;
-        proxy.forget();
-        proxy.stall_answers(true);
-        let releasing = tokio::spawn(store.release(entry(), None));
-        proxy.wait_for_answer_here(":1", LIMIT).await;
-        if let Some(theirs) = theirs {
-            server.set_px("k", theirs, 60_000).await;
+        match theirs {
+            None => server.ask::<()>("DEL k"),
+            Some(theirs) => server.ask(&format!("SET k {theirs} PX 60000")),
         }
-        proxy.cut().await;
-        proxy.stall_answers(false);
-        let released = releasing.await.expect("no panic").expect("released");
-        assert_eq!(released, Released::Done);
-        assert_eq!(server.get("k").await.as_deref(), theirs);
+        let released = server.loses(store.release(entry(), None)).await;
+        assert_eq!(released.expect("released"), Released::Done);
+        let value: Option<String> = server.ask("GET k");
+        assert_eq!(value.as_deref(), theirs);
     }
-    let released = store.release(entry(), None).await.expect("asked once");
-    assert_eq!(released, Released::TakenOver);
+    let released = store.release(entry(), None).await;
+    assert_eq!(released.expect("asked once"), Released::TakenOver);
 }
 
 #[tokio::test]
 async fn nothing_that_comes_late_finds_a_key_that_was_released_and_kept() {
-    let (server, _proxy, store) = start().await;
+    let (server, store) = start().await;
     granted(&store, TTL).await;
-    let kept = store.release(entry(), Some(SHORT)).await.expect("released");
-    assert_eq!(kept, Released::Done);
-    assert_eq!(server.get("k").await.as_deref(), Some("~ours;me"));
+    let kept = store.release(entry(), Some(SHORT)).await;
+    assert_eq!(kept.expect("released"), Released::Done);
+    assert_eq!(server.ask::<String>("GET k"), "~ours;me");
     let extended = store.extend(vec![(entry(), TTL)]).await;
-    assert!(
-        matches!(extended[0], Ok(Extended::TakenOver)),
-        "{extended:?}"
-    );
+    let refused = matches!(extended[0], Ok(Extended::TakenOver));
+    assert!(refused, "{extended:?}");
     for keep in [None, Some(TTL)] {
-        let again = store.release(entry(), keep).await.expect("released");
-        assert_eq!(again, Released::Done);
+        let again = store.release(entry(), keep).await;
+        assert_eq!(again.expect("released"), Released::Done);
     }
-    let left = server.pttl("k").await;
+    let left = server.left();
     assert!((1..=2_000).contains(&left), "{left} ms left");
     let busy = store.acquire(entry(), TTL, Asking::Again).await.outcome;
     let Ok(Acquired::Busy(Some(holder))) = busy else {
@@ -119,12 +183,23 @@ async fn nothing_that_comes_late_finds_a_key_that_was_released_and_kept() {
     assert_eq!(holder.owner.as_deref(), Some("me"));
 }
 
+/// Which lets keys be cut and deleted, but not written.
+#[tokio::test]
+async fn a_lock_is_released_and_kept_also_by_a_server_without_memory() {
+    let (server, store) = start().await;
+    granted(&store, TTL).await;
+    server.ask::<()>("CONFIG SET maxmemory 1");
+    let kept = store.release(entry(), Some(SHORT)).await;
+    assert_eq!(kept.expect("released"), Released::Done);
+    let left = server.left();
+    assert!((1..=2_000).contains(&left), "{left} ms left");
+}
+
 #[tokio::test]
 async fn what_was_never_sent_is_settled() {
-    let (_server, proxy, store) = start().await;
-    proxy.refuse(true).await;
-    proxy.cut().await;
-    let idle = store_at(&proxy.url(), TIMEOUTS, None);
+    let (server, store) = start().await;
+    let idle = store_at(&server.url(), TIMEOUTS, None);
+    drop(server);
     for asking in [Asking::Plain, Asking::Again, Asking::Watching] {
         let attempted = idle.acquire(entry(), TTL, asking).await;
         assert!(attempted.outcome.is_err(), "{attempted:?}");
@@ -135,38 +210,35 @@ async fn what_was_never_sent_is_settled() {
     assert!(!attempted.settled, "{attempted:?}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn what_was_sent_and_not_answered_is_not_settled_whatever_comes_after() {
-    let (server, proxy, store) = start().await;
-    proxy.drop_next_answer(bulk("SET"), AfterLoss::Cut);
-    let attempted = store.acquire(entry(), TTL, Asking::Plain).await;
-    assert!(
-        is_granted(&attempted) && !attempted.settled,
-        "{attempted:?}"
-    );
-    // Busy, too, when the first sending was carried out or not.
-    server.set_px("k", "theirs", 60_000).await;
-    proxy.drop_next_answer(bulk("SET"), AfterLoss::Cut);
-    let attempted = store.acquire(entry(), TTL, Asking::Plain).await;
+    let (server, store) = start().await;
+    let attempted = server
+        .loses(store.acquire(entry(), TTL, Asking::Plain))
+        .await;
+    assert!(is_granted(&attempted), "{attempted:?}");
+    assert!(!attempted.settled, "{attempted:?}");
+    server.ask::<()>("SET k theirs PX 60000");
+    let attempted = server
+        .loses(store.acquire(entry(), TTL, Asking::Plain))
+        .await;
     let is_busy = matches!(attempted.outcome, Ok(Acquired::Busy(_)));
     assert!(is_busy && !attempted.settled, "{attempted:?}");
     let hasty = Timeouts {
         connection: LIMIT,
         response: Duration::from_millis(200),
     };
-    let hasty = store_at(&proxy.url(), hasty, None);
+    let hasty = store_at(&server.url(), hasty, None);
     hasty.connect().await.expect("connected");
-    proxy.stall_requests(true);
+    server.ask::<()>("CLIENT PAUSE 60000 WRITE");
     let attempted = hasty.acquire(entry(), TTL, Asking::Plain).await;
-    assert!(
-        attempted.outcome.is_err() && !attempted.settled,
-        "{attempted:?}"
-    );
+    assert!(attempted.outcome.is_err(), "{attempted:?}");
+    assert!(!attempted.settled, "{attempted:?}");
 }
 
 #[tokio::test]
 async fn a_key_that_is_set_without_its_replicas_is_not_settled() {
-    let server = Server::start().await;
+    let server = Server::start();
     let replicas = Replicas {
         count: 1,
         timeout: Duration::from_millis(20),
@@ -176,73 +248,30 @@ async fn a_key_that_is_set_without_its_replicas_is_not_settled() {
         let attempted = store.acquire(entry.clone(), TTL, Asking::Plain).await;
         assert!(attempted.outcome.is_err(), "{attempted:?}");
         assert!(!attempted.settled, "{attempted:?}");
-        assert!(server.exists("k").await);
+        assert!(server.left() > 0);
         store.release(entry, None).await.expect("released");
     }
-    server.set_px("k", "theirs", 60_000).await;
+    server.ask::<()>("SET k theirs PX 60000");
     let attempted = store.acquire(entry(), TTL, Asking::Plain).await;
-    assert!(
-        attempted.outcome.is_ok() && attempted.settled,
-        "{attempted:?}"
-    );
+    assert!(attempted.outcome.is_ok(), "{attempted:?}");
+    assert!(attempted.settled, "{attempted:?}");
 }
 
 #[tokio::test]
 async fn a_script_that_was_refused_a_command_may_have_set_the_key() {
-    let server = Server::start().await;
-    let mut connection = server.connection().await;
-    let rules = "on >secret ~* +ping +set +get +pttl +evalsha +eval";
-    let mut user = redis::cmd("ACL");
-    user.arg("SETUSER")
-        .arg("app")
-        .arg(rules.split(' ').collect::<Vec<_>>());
-    let () = user.query_async(&mut connection).await.expect("a user");
-    let url = format!("redis://app:secret@127.0.0.1:{}", server.port());
+    let server = Server::start();
+    server.ask::<()>("ACL SETUSER app on >secret ~* +ping +set +get +pttl +evalsha +eval");
+    let url = format!("redis://app:secret@127.0.0.1:{}", server.port);
     let store = store_at(&url, TIMEOUTS, None);
     let attempted = store.acquire(counted(), TTL, Asking::Plain).await;
-    assert!(
-        attempted.outcome.is_err() && !attempted.settled,
-        "{attempted:?}"
-    );
-    assert!(server.exists("k").await, "TIME is refused after SET");
+    assert!(attempted.outcome.is_err(), "{attempted:?}");
+    assert!(!attempted.settled, "{attempted:?}");
+    assert!(server.left() > 0, "TIME is refused after SET");
     // Refused as a whole, it has done nothing.
-    let mut user = redis::cmd("ACL");
-    user.arg("SETUSER")
-        .arg("app")
-        .arg("-set")
-        .arg("-eval")
-        .arg("-evalsha");
-    let () = user.query_async(&mut connection).await.expect("a user");
+    server.ask::<()>("ACL SETUSER app -set -eval -evalsha");
     for asking in [Asking::Plain, Asking::Again] {
         let attempted = store.acquire(entry(), TTL, asking).await;
-        assert!(
-            attempted.outcome.is_err() && attempted.settled,
-            "{attempted:?}"
-        );
-    }
-}
-
-/// A runtime that ends while it opens the connection.
-#[test]
-fn a_runtime_that_ends_while_it_connects_takes_nothing_along() {
-    let runtime = || {
-        let mut builder = Builder::new_current_thread();
-        builder.enable_all().build().expect("a runtime")
-    };
-    let (own, second) = (runtime(), runtime());
-    let (_server, proxy, store) = own.block_on(start());
-    for asking in [Asking::Plain, Asking::Watching] {
-        store.close();
-        let first = runtime();
-        proxy.stall_answers(true);
-        let attempt = store.acquire(entry(), TTL, asking);
-        let begun = first.block_on(async { timeout(LIMIT / 200, attempt).await });
-        assert!(begun.is_err(), "{begun:?}");
-        drop(first);
-        proxy.stall_answers(false);
-        let attempted = second.block_on(store.acquire(entry(), TTL, asking));
-        assert!(is_granted(&attempted), "{attempted:?}");
-        let released = second.block_on(store.release(entry(), None));
-        assert_eq!(released.expect("released"), Released::Done);
+        assert!(attempted.outcome.is_err(), "{attempted:?}");
+        assert!(attempted.settled, "{attempted:?}");
     }
 }

@@ -25,6 +25,11 @@ end
 if ARGV[2] == '0' then
   redis.call('DEL', KEYS[1])
 else
-  redis.call('SET', KEYS[1], '~' .. value, 'PX', ARGV[2])
+  local kept = redis.pcall('SET', KEYS[1], '~' .. value, 'PX', ARGV[2])
+  if kept.err and string.find(kept.err, 'OOM', 1, true) then
+    redis.call('PEXPIRE', KEYS[1], ARGV[2]) -- all that can be done without memory
+  elseif kept.err then
+    redis.call('SET', KEYS[1], '~' .. value, 'PX', ARGV[2]) -- as above
+  end
 end
 return 1

@@ -10,6 +10,7 @@ use tokio::time::{sleep, timeout};
 use super::*;
 
 const MOMENT: Duration = Duration::from_millis(20);
+const LIMIT: Duration = Duration::from_secs(1);
 
 fn runtime() -> Runtime {
     let mut builder = Builder::new_current_thread();
@@ -18,7 +19,7 @@ fn runtime() -> Runtime {
 
 /// With the timers of a runtime, which panic once it has ended.
 fn slow() -> Reconnecting<u64> {
-    Reconnecting::new(|number| {
+    Reconnecting::new(LIMIT, |number| {
         Box::pin(async move {
             sleep(10 * MOMENT).await;
             Ok(number)
@@ -69,4 +70,16 @@ fn one_whose_runtime_has_ended_is_told_of_and_not_used() {
     assert_eq!(told.load(Ordering::SeqCst), 1);
     connection.close();
     assert_eq!(told.load(Ordering::SeqCst), 2);
+}
+
+#[test]
+fn one_that_a_runtime_has_half_opened_and_stands_still_is_waited_for_once() {
+    let connection = slow();
+    let (first, second) = (runtime(), runtime());
+    let begun = first.block_on(async { timeout(MOMENT, connection.get()).await });
+    assert!(begun.is_err(), "{begun:?}");
+    let error = second.block_on(connection.get());
+    assert!(error.expect_err("nobody opens it").is_timeout());
+    assert_eq!(second.block_on(connection.get()).expect("anew"), (2, 2));
+    drop(first);
 }
