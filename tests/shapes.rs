@@ -18,6 +18,8 @@ mod neighbours;
 mod options;
 #[path = "shapes/results.rs"]
 mod results;
+#[path = "shapes/twins.rs"]
+mod twins;
 
 use std::future::Future;
 

@@ -62,6 +62,7 @@ fn impl_trait_is_left_to_inference() {
     let ret = "Result<(impl A, Box<dyn B<C = impl D>>), impl Fn(u8) -> u8>";
     let text = expanded("key = \"k\"", &format!("async fn f() -> {ret} {{}}"));
     has(&text, "None::<Result<(_, Box<dyn B<C = _>>), _>>");
+    has(&text, "Returned<Result<(_, Box<dyn B<C = _>>), _>>");
     has(&text, "<Result<(_, Box<dyn B<C = _>>), _> as");
 }
 
@@ -74,17 +75,17 @@ fn the_request_is_built_in_order() {
     let text = text.replace("::redis_locked::__private", "p");
     let request = "
         let request = p::request_on(&(a + b), p::Key::fixed(\"k\"))
+            .fenced()
             .ttl(p::Duration::new(5u64, 0u32))
-            .retries(N)
-            .backoff(p::Backoff::exponential(
-                p::Duration::new(1u64, 0u32),
-                p::Duration::new(2u64, 0u32)
-            ))
             .renew()
             .max_hold(p::Duration::new(1u64, 500000000u32))
             .min_hold(M)
             .on_lost(p::OnLost::Finish)
-            .fenced();";
+            .retries(N)
+            .backoff(p::Backoff::exponential(
+                p::Duration::new(1u64, 0u32),
+                p::Duration::new(2u64, 0u32)
+            ));";
     has(&text, request);
     let text = expanded("key = \"k\", wait", "async fn f() -> R {}");
     has(&text, ".wait_forever()");
@@ -139,4 +140,37 @@ fn bad_arguments_leave_the_function_as_it_was() {
     let text = expand(quote!(key = "", tll = "5s"), &item).to_string();
     assert!(text.starts_with(&item.to_string()));
     assert_eq!(text.matches("compile_error").count(), 2);
+}
+
+/// From `let body` on: before it, the docs make the request without what is private.
+#[test]
+fn the_docs_show_the_expansion() {
+    let docs = include_str!("../lib.rs");
+    let (_, shown) = docs.split_once("By hand, the function would be:").unwrap();
+    let shown = shown.split("```").nth(1).unwrap();
+    let lines = shown.lines().filter_map(|line| line.strip_prefix("/// "));
+    let code: Vec<&str> = lines.filter(|line| !line.starts_with('#')).collect();
+    let shown = squeezed(&tokens(&code.join("\n")));
+
+    let (_, annotated) = docs.split_once("/// #[redis_locked(").unwrap();
+    let (args, rest) = annotated.split_once(")]\n").unwrap();
+    let (function, _) = rest.split_once("\n///\n").unwrap();
+    let expanded = expanded(args, &function.replace("///", ""));
+    let outcome = "Result<String,LockError>";
+    let expanded = expanded
+        .replace("::redis_locked::__private::", "")
+        .replace("Option::", "")
+        .replace("Result::", "")
+        .replace(&format!("Returned<{outcome}>"), outcome)
+        .replace(
+            &format!("<{outcome}asFromLockError>::from_lock_error(error)"),
+            "Err(error.into())",
+        );
+    let body = |text: &str| text.split_once("letbody=").unwrap().1.to_owned();
+    assert_eq!(body(&shown), body(&expanded));
+    let (made, _) = expanded.split_once("letbody=").unwrap();
+    assert!(
+        made.ends_with(".ttl(Duration::new(5u64,0u32)).retries(3);"),
+        "{made}"
+    );
 }
