@@ -93,8 +93,9 @@ fn make_packages() -> PathBuf {
             let name = package(kind, edition);
             let manifest = format!(
                 "[package]\nname = {name:?}\nversion = \"0.1.0\"\nedition = {edition:?}\n\n\
-                 [dependencies]\nasync-trait = \"0.1\"\nredis-locked = {{ path = {root:?} }}\n\
-                 tokio = {{ version = \"1\", features = [\"rt\"] }}\n"
+                 [dependencies]\nasync-trait = \"0.1\"\nredis-locked = {{ path = {:?} }}\n\
+                 tokio = {{ version = \"1\", features = [\"rt\"] }}\n",
+                root.to_str().expect("the path is text"),
             );
             write(&place.join(&name).join("Cargo.toml"), &manifest);
             write(&place.join(&name).join("src/lib.rs"), LIB);
@@ -148,8 +149,8 @@ fn lints(place: &Path) -> BTreeMap<String, Lints> {
         for span in message["spans"].as_array().into_iter().flatten() {
             let file = span["file_name"].as_str().unwrap();
             if span["is_primary"] == true && file.ends_with("functions.rs") {
-                let line = span["line_start"].as_u64().unwrap();
-                of.insert((line.try_into().unwrap(), lint.to_owned()));
+                let at = span["line_start"].as_u64().unwrap();
+                of.insert((at.try_into().unwrap(), lint.to_owned()));
             }
         }
     }

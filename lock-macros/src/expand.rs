@@ -212,6 +212,8 @@ impl Lock<'_> {
                 return value;
             }
         };
+        // Where rustc blames a result that is not `Send`: it waits here for the release.
+        let run = quote_spanned!(at=> request.run(body).await);
         // The second arm is never taken either: it keeps rustc from finding what stands behind a body that
         // does not come to its end. The label keeps it from finding the braces superfluous; it has the span of
         // the block, which would have the edition of the label otherwise. `return` keeps clippy from finding
@@ -230,7 +232,7 @@ impl Lock<'_> {
                 };
                 return value;
             };
-            let outcome = request.run(body).await;
+            let outcome = #run;
             #exit match outcome {
                 #root::Result::Ok(value) => value,
                 #root::Result::Err(error) => #failed,

@@ -159,8 +159,9 @@ impl Written<'_> {
         };
         let text = literal.value();
         if let Some(range) = mended_range(&text) {
-            let why = format!("has two dots between its pauses, {range:?}");
-            return self.refuse(literal, &why);
+            let message =
+                format!("`backoff` has two dots between its pauses: `backoff = {range:?}`");
+            return Err(Error::new(literal.span(), message));
         }
         let Some((from, cap)) = text.split_once("..") else {
             return self.time_of(expr).map(Pause::Fixed);
@@ -185,20 +186,16 @@ impl Written<'_> {
             );
             return Err(Error::new(literal.span(), message));
         };
-        let units = text.split(|c: char| !c.is_alphabetic());
-        let mut long =
-            units.filter(|unit| unit.starts_with(['M', 'y']) || unit.starts_with("month"));
-        if let Some(unit) = long.next() {
-            let message = if unit == "M" {
-                let minutes = text.replace('M', "m");
-                format!(
-                    "{text:?} counts in months, which differ in length: write {minutes:?} for minutes, or count in days, such as \"30d\""
-                )
+        let mut units = text.split(|c: char| !c.is_alphabetic());
+        if units.any(|unit| unit.starts_with(['M', 'y']) || unit.starts_with("month")) {
+            let minutes = text.replace('M', "m");
+            let hint = if minutes == text {
+                "count in days, such as \"30d\"".to_owned()
             } else {
-                format!(
-                    "{text:?} counts in {unit}, which differ in length: count in days, such as \"30d\""
-                )
+                format!("write {minutes:?} for minutes, or count in days, such as \"30d\"")
             };
+            let message =
+                format!("{text:?} counts in months or years, which differ in length: {hint}");
             return Err(Error::new(literal.span(), message));
         }
         if duration.is_zero() {

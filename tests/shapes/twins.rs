@@ -474,6 +474,12 @@ impl<T: Sync> Probe<'_, T> {
     }
 }
 
+impl<T: Unpin> Probe<'_, T> {
+    fn is_unpin(&self) -> bool {
+        size_of_val(self.0) > 0
+    }
+}
+
 impl<T: UnwindSafe> Probe<'_, T> {
     fn is_unwind_safe(&self) -> bool {
         size_of_val(self.0) > 0
@@ -487,6 +493,10 @@ trait Lacks {
     }
 
     fn is_unwind_safe(&self) -> bool {
+        false
+    }
+
+    fn is_unpin(&self) -> bool {
         false
     }
 }
@@ -506,7 +516,7 @@ async fn locked_id(id: u8) -> Result<u8, LockError> {
 
 /// As the docs of the attribute say.
 #[test]
-fn a_locked_future_is_send_and_neither_sync_nor_unwind_safe() {
+fn a_locked_future_is_send_but_not_sync_nor_unwind_safe() {
     fn assert_send<T: Send>(future: T) -> T {
         future
     }
@@ -515,4 +525,5 @@ fn a_locked_future_is_send_and_neither_sync_nor_unwind_safe() {
     let (plain, locked) = (Probe(&plain), Probe(&locked));
     assert!(plain.is_sync() && plain.is_unwind_safe());
     assert!(!locked.is_sync() && !locked.is_unwind_safe());
+    assert!(!plain.is_unpin() && !locked.is_unpin() && Probe(&0).is_unpin());
 }

@@ -235,10 +235,10 @@ fn durations_have_bounds_and_units_of_one_length() {
     refused(quote!(key = "k", wait = "99999d"), &["over ten years"]);
     refused(
         quote!(key = "k", ttl = "5M"),
-        &["counts in months, which differ in length: write \"5m\" for minutes"],
+        &["counts in months or years, which differ in length: write \"5m\" for minutes"],
     );
-    refused(quote!(key = "k", ttl = "1m 2months"), &["in months"]);
-    refused(quote!(key = "k", ttl = "1y"), &["counts in y"]);
+    refused(quote!(key = "k", ttl = "1m 2months"), &["count in days"]);
+    refused(quote!(key = "k", ttl = "1y"), &["count in days"]);
     refused(
         quote!(key = "k", retries = 1, backoff = "1s..1M"),
         &["\"1m\" for minutes"],
@@ -262,7 +262,7 @@ fn what_was_meant_is_said() {
     ] {
         refused(
             quote!(key = "k", retries = 1, backoff = #text),
-            &["two dots between its pauses, \"50ms..2s\""],
+            &["two dots between its pauses: `backoff = \"50ms..2s\"`"],
         );
     }
     refused(
