@@ -83,15 +83,19 @@ impl Template {
         };
         let capture = capture(&fields, scope);
         let mut seen = HashSet::new();
-        let mut plain = fields.iter().copied().filter(|field| {
+        let plain = fields.iter().copied().filter(|field| {
             field.is_plain()
                 && capture != Some(&field.root)
                 && !is_count(&field.root, &fields)
                 && seen.insert(&field.root)
         });
+        let begins_a_path = |name: &String| {
+            fields
+                .iter()
+                .any(|field| !field.is_plain() && field.root == *name)
+        };
         let (variables, others): (Vec<&Field>, Vec<&Field>) = plain
-            .by_ref()
-            .partition(|field| scope.has_parameter(&field.root));
+            .partition(|field| scope.has_parameter(&field.root) && !begins_a_path(&field.root));
         // What the literal captures is then the wrapped one, and rustc can point at it inside.
         let variables = variables.into_iter().map(|field| {
             let (name, value) = (ident(&field.root, literal.span()), wrap(field));

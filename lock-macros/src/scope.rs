@@ -163,7 +163,7 @@ pub(crate) fn with_receiver(tokens: TokenStream, receiver: &Ident) -> TokenStrea
     renamed
 }
 
-fn is_colon(token: Option<&TokenTree>) -> bool {
+pub(crate) fn is_colon(token: Option<&TokenTree>) -> bool {
     matches!(token, Some(TokenTree::Punct(punct)) if punct.as_char() == ':')
 }
 

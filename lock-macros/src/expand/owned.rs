@@ -6,7 +6,7 @@ use proc_macro2::{Ident, Literal, Span, TokenStream, TokenTree};
 use quote::{quote, quote_spanned};
 use syn::ext::IdentExt;
 
-use crate::scope::{Parameter, with_receiver};
+use crate::scope::{Parameter, is_colon, with_receiver};
 
 /// The statements that take the parameters into the body, which may come back with another name for `self`.
 ///
@@ -25,7 +25,11 @@ pub(super) fn take(taken: &[&Parameter], body: TokenStream) -> (TokenStream, Tok
             name,
         } = parameter;
         let lints = used_underscore(name);
-        quote_spanned!(ours=> #(#attributes)* #lints let _ = &#mutable #name;)
+        // An `expect` that is carried here would not be met.
+        let conditions = attributes.iter().filter(|attribute| {
+            attribute.path().is_ident("cfg") || attribute.path().is_ident("cfg_attr")
+        });
+        quote_spanned!(ours=> #(#conditions)* #lints let _ = &#mutable #name;)
     });
     let whole: TokenStream = whole.collect();
     let first = taken.iter().position(|p| p.mutable.is_some());
@@ -81,15 +85,16 @@ impl Mentions {
 
     pub(super) fn add(&mut self, tokens: TokenStream) {
         let mut dots = 0;
-        for token in tokens {
+        let mut tokens = tokens.into_iter().peekable();
+        while let Some(token) = tokens.next() {
             let is_member = dots == 1;
             dots = match &token {
                 TokenTree::Punct(punct) if punct.as_char() == '.' => dots + 1,
                 _ => 0,
             };
             match token {
-                // `.name` is a field or a method, `..name` may be a variable.
-                TokenTree::Ident(name) if !is_member => {
+                // `.name` is a field or a method, `..name` may be a variable; `name: 5` is a field, `name::` a path.
+                TokenTree::Ident(name) if !is_member && !is_colon(tokens.peek()) => {
                     self.named.insert(name.unraw().to_string());
                 }
                 TokenTree::Literal(literal) => self.add_format(&literal),
