@@ -33,19 +33,19 @@ def blanked(text):
     space = lambda match: re.sub(r"[^\n]", " ", match.group())
     tokens = r'//[^\n]*|/\*.*?\*/|b?r(#*)".*?"\1|b?"(?:\\.|[^"\\])*"|' + r"b?'(?:\\.[^']*|[^'\\\n])'"
     text = re.sub(tokens, space, text, flags=re.S)
-    for start in [match.start() for match in re.finditer(r"macro_rules!|\w+!\s*\{", text)]:
-        end = closing(text, text.find("{", start))
-        text = text[:start] + re.sub(r"[^\n]", " ", text[start:end]) + text[end:]
+    for match in re.finditer(r"macro_rules!", text):
+        end = closing(text, text.find("{", match.start()))
+        text = text[: match.start()] + re.sub(r"[^\n]", " ", text[match.start() : end]) + text[end:]
     return text
 
 
 def closing(text, opening):
     """Where the bracket that opens there is closed."""
     depth = 0
-    for at in range(opening, len(text)):
-        depth += (text[at] in "({[") - (text[at] in ")}]")
+    for match in re.compile(r"[(){}\[\]]").finditer(text, opening):
+        depth += 1 if match.group() in "({[" else -1
         if depth == 0:
-            return at + 1
+            return match.end()
     return len(text)
 
 
@@ -69,11 +69,11 @@ def functions(path):
         yield place, match.group(3), line, end, text[match.start(2):after]
 
 
-def annotate(path, left_out):
+def annotate(path, text, found, left_out):
     """Puts the attribute on the functions of a file, in their own lines, so that no line moves."""
-    lines = path.read_text().split("\n")
+    lines = text.split("\n")
     done = []
-    for count, (place, name, first, last, signature) in enumerate(functions(path)):
+    for count, (place, name, first, last, signature) in enumerate(found):
         if (path, first) in left_out:
             continue
         shown = SHOWN.search(signature)
@@ -131,14 +131,15 @@ def main():
     if errors:
         sys.exit(f"trial: the crate does not compile as it is: {errors[0][0]}")
 
-    plain_text = {path: path.read_text() for path in sources}
-    total = sum(len(list(functions(path))) for path in sources)
+    texts = {path: path.read_text() for path in sources}
+    found = {path: list(functions(path)) for path in sources}
+    total = sum(len(of_file) for of_file in found.values())
     left_out, reasons = set(), []
     while True:
         annotated = []
         for path in sources:
-            path.write_text(plain_text[path])
-            annotated += [(path, *function) for function in annotate(path, left_out)]
+            done = annotate(path, texts[path], found[path], left_out)
+            annotated += [(path, *function) for function in done]
         errors, locked = check()
         if not errors:
             break

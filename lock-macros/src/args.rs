@@ -185,7 +185,7 @@ impl Args {
         let lowercase = text.to_lowercase();
         let elsewhere = ARGUMENTS
             .iter()
-            .find(|row| row.elsewhere.contains(&&*lowercase));
+            .find(|row| row.elsewhere.split(' ').any(|name| name == lowercase));
         let nearest = || {
             let rows = ARGUMENTS.iter().map(|row| (distance(&text, row.name), row));
             let rows = rows.filter(|(distance, row)| {

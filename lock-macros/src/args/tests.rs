@@ -323,9 +323,11 @@ fn the_table_is_sound() {
             assert!(names.contains(other), "{other} is no argument");
             assert!(message.contains(&format!("`{other}")), "{message}");
         }
-        for name in row.elsewhere {
-            assert!(!names.contains(name), "{name} is ours");
-            let rows = ARGUMENTS.iter().filter(|row| row.elsewhere.contains(name));
+        for name in row.elsewhere.split_whitespace() {
+            assert!(!names.contains(&name), "{name} is ours");
+            let rows = ARGUMENTS
+                .iter()
+                .filter(|row| row.elsewhere.split(' ').any(|other| other == name));
             assert_eq!(rows.count(), 1, "{name} has two meanings");
         }
         let example = row.example.replace('…', "error");
