@@ -78,7 +78,7 @@ def annotate(path, text, found, left_out):
             continue
         shown = SHOWN.search(signature)
         key = "k:{" + shown.group(1) + "}" if shown and count % 2 else "k"
-        attribute = f'#[::redis_locked::redis_locked(key = "{key}", {ARGUMENTS[count % len(ARGUMENTS)]}, or_else = |error| panic!("{{error}}"))] '
+        attribute = f'#[::redis_locked::redis_locked(key = "{key}", {ARGUMENTS[count % len(ARGUMENTS)]}, or_else = |_| ::std::process::abort())] '
         lines[place] = attribute + lines[place]
         done.append((name, first, last, place))
     path.write_text("\n".join(lines))

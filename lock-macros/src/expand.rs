@@ -8,9 +8,7 @@ use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::parse::{ParseStream, Parser};
 use syn::visit_mut::{self, VisitMut};
-use syn::{
-    Attribute, Error, Lifetime, Result, ReturnType, Signature, Token, Type, TypeInfer, Visibility,
-};
+use syn::{Attribute, Error, Result, ReturnType, Signature, Token, Type, TypeInfer, Visibility};
 
 use crate::args::{Args, Value};
 use crate::scope::{Root, Scope, first_span, regroup};
@@ -215,10 +213,8 @@ impl Lock<'_> {
         // Where rustc blames a result that is not `Send`: it waits here for the release.
         let run = quote_spanned!(at=> request.run(body).await);
         // The second arm is never taken either: it keeps rustc from finding what stands behind a body that
-        // does not come to its end. The label keeps it from finding the braces superfluous; it has the span of
-        // the block, which would have the edition of the label otherwise. `return` keeps clippy from finding
-        // that a future is returned.
-        let label = Lifetime::new("'_body", body.span());
+        // does not come to its end, or the braces of a short one. `return` keeps clippy from finding that a
+        // future is returned.
         quote_spanned! {ours=>
             let request = #request;
             #or_else
@@ -227,7 +223,7 @@ impl Lock<'_> {
                 #own
                 #bind
                 let value: #root::Returned<#ret> = match #root::Option::None {
-                    #root::Option::None => #label: #body,
+                    #root::Option::None => #body,
                     #root::Option::Some(value) => value,
                 };
                 return value;

@@ -46,7 +46,7 @@ use proc_macro::TokenStream;
 ///         // The body owns the arguments whole. It would own no more than the fields that it names.
 ///         let _ = &order;
 ///         let value: Result<String, LockError> = match None {
-///             None => '_body: {
+///             None => {
 ///                 Ok(format!("receipt of {order}"))
 ///             },
 ///             Some(value) => value,

@@ -235,7 +235,7 @@ fn a_mutable_self_has_another_name_in_the_body() {
         &format!("async fn f(mut self) -> R {{ {body} }}"),
     );
     let renamed = "
-        '_body: {
+        => {
             __self.a = m!(__self);
             self::f();
             impl A for B { fn g(&self) { self.x } }
@@ -248,7 +248,7 @@ fn a_mutable_self_has_another_name_in_the_body() {
         "key = \"k\"",
         "async fn f(mut self) -> R { self.a = 1; m!(\"{self}\") }",
     );
-    has(&text, "'_body: { self.a = 1; m!(\"{self}\") }");
+    has(&text, "=> { self.a = 1; m!(\"{self}\") }");
     has(&text, "let _ = &mut self;");
 }
 
@@ -260,7 +260,7 @@ fn blocks_and_types_of_macros_wear_groups() {
         quote!(key = "k"),
         &quote!(async fn f() -> R #block),
     ));
-    has(&text, "'_body: { body() }");
+    has(&text, "=> { body() }");
     let never = group(quote!(!));
     let text = expand(quote!(key = "k"), &quote!(async fn f() -> #never {})).to_string();
     assert!(text.contains("never returns"), "{text}");
