@@ -32,11 +32,9 @@ async fn locked_with_all(id: u64) -> Result<(), ()> {
 /// Two functions, the second of them locked.
 macro_rules! twins {
     ($plain:ident, $locked:ident, ($($parameter:tt)*), $body:block) => {
-        #[expect(clippy::large_types_passed_by_value, reason = "it is what is measured")]
         async fn $plain($($parameter)*) -> Result<u8, LockError> $body
 
         #[redis_locked(key = "k")]
-        #[expect(clippy::large_types_passed_by_value, reason = "it is what is measured")]
         async fn $locked($($parameter)*) -> Result<u8, LockError> $body
     };
 }
@@ -116,7 +114,8 @@ fn a_large_output_takes_the_place_of_the_body() {
 }
 
 #[tokio::test]
-async fn the_large_one_runs() {
+#[expect(clippy::large_futures, reason = "they are what is measured")]
+async fn the_large_ones_run() {
     let locker = redis_locked::Locker::in_memory();
     let large = ([1; 4096], [1; 4096]);
     assert_eq!(

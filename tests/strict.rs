@@ -15,6 +15,13 @@ async fn locks(id: u8) -> Result<String, LockError> {
 #[redis_locked(key = "k", skip)]
 async fn skips() {}
 
+/// Changes what it is given.
+#[redis_locked(key = "{count}")]
+async fn counts(mut count: u8) -> Result<u8, LockError> {
+    count += 1;
+    Ok(count)
+}
+
 /// Never gets to its end.
 #[redis_locked(key = "k")]
 async fn ends_early() -> Result<u8, LockError> {
@@ -36,6 +43,7 @@ fn strict_crates_compile() {
         let locker = Locker::in_memory();
         assert_eq!(locker.scope(locks(1)).await.unwrap(), "1");
         locker.scope(skips()).await;
+        assert_eq!(locker.scope(counts(1)).await.unwrap(), 2);
         assert_eq!(locker.scope(ends_early()).await.unwrap(), 1);
         drop(never_ends());
     });

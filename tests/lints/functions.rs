@@ -114,7 +114,7 @@ pub async fn read_in_pieces(order: Order) -> Option<u32> { pause().await; drop(o
 pub async fn unnamed(_: Guard, _guard: Guard, __other: &str) { pause().await }
 
 #[redis_locked(key = "k", skip)]
-pub async fn unnamed_behind_mutable(mut guard: Guard, _guard: Guard, mut _other: Guard) { guard.on = false; pause().await }
+pub async fn unnamed_behind_mutable(mut guard: Guard, _guard: Guard, mut _other: Guard, _count: u8) { guard.on = false; pause().await }
 
 #[redis_locked(key = "{id}:{name}", skip)]
 pub async fn only_in_the_key(id: u8, name: String) { pause().await }

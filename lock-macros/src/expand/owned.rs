@@ -24,7 +24,7 @@ pub(super) fn take(taken: &[&Parameter], body: TokenStream) -> (TokenStream, Tok
             mutable,
             name,
         } = parameter;
-        let lints = used_underscore(name);
+        let lints = of_underscore(name);
         // An `expect` that is carried here would not be met.
         let conditions = attributes.iter().filter(|attribute| {
             attribute.path().is_ident("cfg") || attribute.path().is_ident("cfg_attr")
@@ -50,7 +50,7 @@ pub(super) fn take(taken: &[&Parameter], body: TokenStream) -> (TokenStream, Tok
             new = Ident::new("__self", ours.located_at(name.span()));
             body = with_receiver(body, &new);
         }
-        let lints = used_underscore(name);
+        let lints = of_underscore(name);
         renewed.extend(quote_spanned! {ours=>
             #(#attributes)*
             #[allow(clippy::shadow_same)]
@@ -61,12 +61,12 @@ pub(super) fn take(taken: &[&Parameter], body: TokenStream) -> (TokenStream, Tok
     (quote!(#whole #renewed), body)
 }
 
-/// A name that begins with `_` says that it is not used, and clippy takes our statement for a use.
-fn used_underscore(name: &Ident) -> Option<TokenStream> {
+/// A name that begins with `_` says that it is not used, and clippy asks what our statement is for.
+fn of_underscore(name: &Ident) -> Option<TokenStream> {
     let ours = Span::mixed_site();
     name.to_string()
         .starts_with('_')
-        .then(|| quote_spanned!(ours=> #[allow(clippy::used_underscore_binding)]))
+        .then(|| quote_spanned!(ours=> #[allow(clippy::no_effect_underscore_binding, clippy::used_underscore_binding)]))
 }
 
 /// The names in some tokens that may be variables.

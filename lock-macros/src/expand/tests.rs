@@ -220,7 +220,10 @@ fn only_what_is_named_is_taken() {
         "let_=&d;let_=&c;let_=&a;"
     );
     let text = owned("key = \"k\"", "_: A, _b: B", "");
-    assert_eq!(text, "#[allow(clippy::used_underscore_binding)]let_=&_b;");
+    assert_eq!(
+        text,
+        "#[allow(clippy::no_effect_underscore_binding,clippy::used_underscore_binding)]let_=&_b;"
+    );
 }
 
 #[test]
