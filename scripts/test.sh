@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs everything that has to pass: formatting, clippy, docs, all tests, the examples.
+# Runs everything that has to pass: formatting, import circles, clippy, docs, all tests, the examples.
 # A fresh machine needs bash, cargo, and apt-get or brew to install the rest with.
 # No Redis has to run: the tests and examples start their own, on free ports, of the binary that
 # REDIS_SERVER names, or else the one on the path. With --all-servers, what talks to a server runs
@@ -74,6 +74,7 @@ packages=(--workspace --exclude redis-locked-benches --all-features)
 
 skipped=$(scripts/clients.sh)
 step "formatting" cargo fmt --all --check
+step "import circles" scripts/circles.sh
 step "clippy" cargo clippy "${packages[@]}" --all-targets -- -D warnings
 step "docs" env RUSTDOCFLAGS="-D warnings" cargo doc "${packages[@]}" --no-deps
 

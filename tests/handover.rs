@@ -235,6 +235,19 @@ async fn the_next_has_its_own_deadline() {
     assert!(started.elapsed() >= SHORT * 9 / 10);
 }
 
+/// If it then dies, or ends without a word, others wait no longer than it asked for.
+#[tokio::test]
+async fn the_next_that_asked_for_less_keeps_the_longer_ttl_in_redis() {
+    let (server, locker, held) = held(request).await;
+    let shorter = request(&locker).ttl(Duration::from_secs(5)).acquire();
+    let task = next(shorter).await;
+    held.release().await.expect("ours");
+    let guard = turn_of(task).await;
+    assert!(guard.is_held());
+    let left = server.pttl("k").await;
+    assert!(left <= 5_000, "{left} ms left");
+}
+
 #[tokio::test]
 async fn an_old_tenure_is_not_passed_on_and_others_get_their_turn() {
     let (server, locker, held) = held(request).await;

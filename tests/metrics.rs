@@ -7,7 +7,7 @@ mod recorder;
 use std::future::pending;
 use std::time::Duration;
 
-use common::{LIMIT, redis};
+use common::{LIMIT, locker_at, redis};
 use metrics::Unit;
 use metrics_util::MetricKind;
 use recorder::Metrics;
@@ -322,6 +322,33 @@ async fn each_release_that_a_dead_server_fails_is_counted_once() {
     for name in ["run", "by hand", "dropped"] {
         assert_eq!(metrics.counts(name), FAILED, "{name}");
     }
+}
+
+/// Its answer is lost, and another has the key when it is asked again.
+#[tokio::test]
+async fn a_release_that_was_carried_out_is_counted_as_a_loss() {
+    let (metrics, _guard) = Metrics::record();
+    let server = Server::start().await;
+    let proxy = server.proxy().await;
+    let locker = locker_at(&proxy.url()).await;
+    // So that the server knows the script.
+    let warm = locker.lock("warm").run(async {}).await;
+    warm.expect("no faults yet");
+    let held = request(&locker, "released").ttl(LIMIT).acquire().await;
+    let guard = held.expect("free");
+    proxy.stall_answers(true);
+    let taking = async {
+        let freed = async || server.set_nx_px("report:7", "theirs", 60_000).await;
+        until(LIMIT, "it is released", freed).await;
+        proxy.cut().await;
+        proxy.stall_answers(false);
+    };
+    let (released, ()) = tokio::join!(guard.release(), taking);
+    assert_eq!(
+        metrics.counts("released"),
+        "acquired_total 1, held_seconds_count 1, waited_seconds_count 1",
+        "{released:?}"
+    );
 }
 
 #[tokio::test]

@@ -1,15 +1,17 @@
 //! Within `min_hold`, the key stays, whatever became of the body.
 
+#[path = "common/stuck.rs"]
+mod stuck;
+
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use redis_locked::{LockError, LockRequest, Locker};
 use redis_locked_test_support::{Server, bulk, until};
+use stuck::{LIMIT, Stuck, TTL};
 use tokio::time::sleep;
 
-const TTL: Duration = Duration::from_secs(60);
 const MIN_HOLD: Duration = Duration::from_secs(30);
-const LIMIT: Duration = Duration::from_secs(20);
 /// What rounding to whole milliseconds may cost, here and on the server.
 const GRAIN: Duration = Duration::from_millis(3);
 
@@ -180,4 +182,42 @@ async fn an_extension_that_falls_due_during_the_release_does_not_prolong_it() {
     locker.shutdown().await;
     let left = server.pttl("key").await;
     assert!(left <= 1_000, "{left} ms left");
+}
+
+/// An extension that arrives after the release finds nothing that it could extend.
+#[tokio::test]
+async fn an_extension_that_arrives_after_the_release_stretches_it_to_a_whole_ttl() {
+    let stuck = Stuck::start().await;
+    let request = stuck.locker.lock("k").ttl(TTL).min_hold(MIN_HOLD);
+    let guard = request.acquire().await.expect("free");
+    stuck.begin();
+    let error = guard.extend(TTL).await.expect_err("it is stuck");
+    assert!(error.is_backend(), "{error}");
+    guard.release().await.expect("ours");
+    let kept = stuck.server.pttl("k").await;
+    assert!((1..=30_000).contains(&kept), "{kept} ms left");
+    stuck.arrives().await;
+    let left = stuck.server.pttl("k").await;
+    assert!(
+        (1..=kept).contains(&left),
+        "{left} ms left, and {kept} before"
+    );
+}
+
+/// The same by the keeper, for a body that renewed its lock.
+#[tokio::test]
+async fn a_renewal_that_arrives_after_the_release_stretches_it_to_a_whole_ttl() {
+    const RENEWED: Duration = Duration::from_secs(16);
+    let stuck = Stuck::start().await;
+    let request = stuck.locker.lock("k").ttl(RENEWED).renew();
+    let guard = request.min_hold(RENEWED / 2).acquire().await.expect("free");
+    stuck.begin();
+    // A quarter of the ttl has passed.
+    stuck.wait_until_stuck("16000").await;
+    // The next one has an answer, on another connection.
+    stuck.proxy.wait_for_request(bulk("16000"), LIMIT).await;
+    guard.release().await.expect("ours");
+    stuck.arrives().await;
+    let left = stuck.server.pttl("k").await;
+    assert!(left <= 8_000, "{left} ms left");
 }

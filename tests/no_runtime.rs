@@ -38,7 +38,6 @@ fn assert_refused(result: Option<Result<(), LockError>>, began: &AtomicBool) {
 }
 
 #[test]
-#[ignore = "the check of requests does not look for a runtime yet"]
 fn without_a_runtime_the_body_does_not_begin() {
     let (locker, began) = (Locker::in_memory(), AtomicBool::new(false));
     assert_refused(polled(pauses(&locker, &began)), &began);

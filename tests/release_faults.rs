@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use redis_locked::{LockError, Locker, redis_locked};
+use redis_locked::{LockError, LockGuard, Locker, redis_locked};
 use redis_locked_test_support::{AfterLoss, Logs, Proxy, Server, bulk, until};
+use tokio::sync::Notify;
 use tokio::time::timeout;
 use tracing::Level;
 
@@ -186,6 +187,66 @@ async fn the_answer_to_the_release_is_lost() {
         }
     }
     assert!(bench.proxy.lost_answers() >= 2);
+}
+
+/// Loses the answer to a release, and has another take the key before the release is asked again.
+/// Answers are held back already.
+async fn take_over(bench: &Bench) -> LockGuard {
+    let direct = Locker::builder().connect(&bench.server.url()).await;
+    let waiting = direct.expect("connected").lock("key").ttl(TTL).wait(LIMIT);
+    let theirs = waiting.acquire().await.expect("it was released");
+    bench.proxy.cut().await;
+    bench.proxy.stall_answers(false);
+    theirs
+}
+
+/// Nobody was told of a loss: the release was carried out, whoever has the key by now.
+async fn nothing_was_lost(logs: &Logs, theirs: LockGuard) {
+    let told = logs.find(Level::WARN, "").or(logs.find(Level::ERROR, ""));
+    assert!(told.is_none(), "{told:?}");
+    theirs.release().await.expect("still theirs");
+}
+
+#[tokio::test]
+async fn a_guard_is_told_that_its_lock_was_lost_though_it_was_released() {
+    let bench = Bench::new().await;
+    let (logs, _guard) = Logs::of_this_thread();
+    let guard = bench.locker.lock("key").ttl(TTL).acquire().await;
+    bench.proxy.stall_answers(true);
+    let release = guard.expect("free").release();
+    let (released, theirs) = tokio::join!(release, take_over(&bench));
+    released.expect("it was carried out");
+    nothing_was_lost(&logs, theirs).await;
+}
+
+#[tokio::test]
+async fn the_log_is_told_that_a_body_lost_its_lock_though_it_was_released() {
+    let bench = Bench::new().await;
+    let (logs, _guard) = Logs::of_this_thread();
+    let held = Notify::new();
+    let working = working(&bench.locker, async {
+        bench.proxy.stall_answers(true);
+        held.notify_one();
+    });
+    let taking = async {
+        held.notified().await;
+        take_over(&bench).await
+    };
+    let (result, theirs) = tokio::join!(working, taking);
+    assert_eq!(result, Ok(7));
+    nothing_was_lost(&logs, theirs).await;
+}
+
+#[tokio::test]
+async fn the_log_is_told_that_a_dropped_guard_lost_its_lock_though_it_was_released() {
+    let bench = Bench::new().await;
+    let (logs, _guard) = Logs::of_this_thread();
+    let guard = bench.locker.lock("key").ttl(TTL).acquire().await;
+    bench.proxy.stall_answers(true);
+    drop(guard.expect("free"));
+    let theirs = take_over(&bench).await;
+    bench.locker.shutdown().await;
+    nothing_was_lost(&logs, theirs).await;
 }
 
 /// A release that is under way must not be overtaken by a hand-over of what it deletes.

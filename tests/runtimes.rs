@@ -8,6 +8,7 @@ use common::{LIMIT, locker_at, redis};
 use redis_locked::{LockError, Locker, redis_locked};
 use redis_locked_test_support::{Server, until};
 use tokio::runtime::{Builder, Runtime};
+use tokio::time::timeout;
 
 const TTL: Duration = Duration::from_secs(60);
 
@@ -141,4 +142,75 @@ fn a_locker_can_be_made_outside_of_a_runtime() {
     let (first, server, _) = start();
     let locker = Locker::from_client(server.client());
     assert_eq!(first.block_on(locker.scope(call())).expect("free"), 7);
+}
+
+/// The keeper lived on the first.
+#[test]
+fn the_end_of_one_ends_the_renewal_of_another_s_leases() {
+    let ttl = Duration::from_secs(2);
+    for second in runtimes() {
+        // One that works on while nobody blocks on it, as does the connection that it has opened.
+        let [_, first] = runtimes();
+        let (_server, locker) = first.block_on(redis());
+        let renewed = |key: &str| locker.lock(key).ttl(ttl).renew().acquire();
+        let theirs = first.block_on(renewed("theirs")).expect("free");
+        let ours = second.block_on(renewed("ours")).expect("free");
+        drop(first);
+        let lost = second.block_on(async { timeout(ttl * 2, ours.lost()).await });
+        assert_eq!(lost.ok(), None, "it was extended no more");
+        assert!(ours.is_held());
+        drop(theirs);
+        second.block_on(ours.release()).expect("ours");
+    }
+}
+
+/// Each later call panicked.
+#[test]
+fn one_that_ends_while_it_opens_the_connection_takes_all_calls_along() {
+    let (_own, server, _) = start();
+    for opens in runtimes() {
+        // To find out where the host is, a runtime asks a thread.
+        let url = format!("redis://localhost:{}", server.port());
+        let locker = Locker::from_client(redis::Client::open(url).expect("a valid url"));
+        let acquiring = locker.lock("other").ttl(TTL).acquire();
+        opens.block_on(async {
+            drop(tokio::spawn(acquiring));
+            tokio::task::yield_now().await;
+        });
+        drop(opens);
+        for runtime in runtimes() {
+            let call = || {
+                let (locker, call) = (locker.clone(), call());
+                runtime.block_on(async { tokio::spawn(locker.scope(call)).await })
+            };
+            // One call may find out.
+            if let Err(error) = call().expect("a call panics") {
+                assert!(error.is_backend(), "{error}");
+            }
+            let second = call().expect("a call panics");
+            assert_eq!(second.expect("the next call works"), 7);
+        }
+    }
+}
+
+/// What was forgotten after the end of its keeper was kept for ever, and the locker with it.
+#[test]
+fn a_lease_that_outlives_its_keeper_s_runtime_keeps_the_locker_alive() {
+    let (first, server, locker) = start();
+    let renewed = locker.lock("k").ttl(TTL).renew();
+    let guard = first.block_on(async {
+        let guard = renewed.acquire().await.expect("free");
+        // The keeper, which has begun by now, takes note of it.
+        tokio::task::yield_now().await;
+        guard
+    });
+    drop(first);
+    let [second, _] = runtimes();
+    second.block_on(async {
+        guard.release().await.expect("ours");
+        assert_eq!(server.connections().await, 1);
+        drop(locker);
+        let closed = async || server.connections().await == 0;
+        until(LIMIT, "nobody needs the connection", closed).await;
+    });
 }

@@ -110,8 +110,8 @@ async fn busy_names_the_other_holder_at_debug() {
 #[tokio::test(start_paused = true)]
 async fn a_lock_that_is_passed_on_takes_no_attempt() {
     let locker = Locker::in_memory();
-    let held = locker.lock("report:7").wait_forever().acquire().await;
-    let held = held.expect("free");
+    let held = locker.lock("report:7").ttl(TTL).wait_forever();
+    let held = held.acquire().await.expect("free");
     let (logs, _guard) = Logs::of_this_thread();
     let next = locker.scope(waiting(7, Duration::from_secs(1)));
     let passed_on = async {

@@ -17,7 +17,8 @@ local left = redis.call('PTTL', KEYS[1])
 if type(value) ~= 'string' then
   return {-1, left, ''}
 end
-local token, owner = string.match(value, '^([^;]*);(.+)$')
+-- Behind a '~' when it was released and is kept for its min_hold.
+local token, owner = string.match(value, '^~?([^;]*);(.+)$')
 local is_meant = (ARGV[1] == '' or ARGV[1] == token or ARGV[1] == value)
   and (ARGV[2] == '' or ARGV[2] == owner)
 if not is_meant then

@@ -1,7 +1,6 @@
 //! `break`: frees a lock that is still the one that was meant.
 
 use std::io::Write as _;
-use std::time::Duration;
 
 use futures_util::future::join_all;
 use redis::Value;
@@ -10,6 +9,7 @@ use serde_json::json;
 use crate::exit::{Failure, NO, UNAVAILABLE};
 use crate::lock::Lock;
 use crate::options::Break;
+use crate::scan::left_of;
 use crate::servers::Node;
 use crate::text;
 
@@ -75,10 +75,7 @@ async fn free_on(node: &mut Node, full: &str, options: &Break) -> Result<Outcome
     script.arg(options.token.as_deref().unwrap_or_default());
     script.arg(options.owner.as_deref().unwrap_or_default());
     let answer: Vec<Value> = node.ask(&script).await?;
-    let lock = |value: &[u8], left: i64| {
-        let left = u64::try_from(left).ok().map(Duration::from_millis);
-        Lock::read(options.key.clone(), value, left)
-    };
+    let lock = |value: &[u8], left| Lock::read(options.key.clone(), value, left_of(left));
     match answer.as_slice() {
         [Value::Int(0)] => Ok(Outcome::Free),
         [Value::Int(1), Value::Int(left), Value::BulkString(value)] => {
@@ -89,7 +86,7 @@ async fn free_on(node: &mut Node, full: &str, options: &Break) -> Result<Outcome
         }
         other => Err(Failure::new(
             UNAVAILABLE,
-            format_args!("{} answered in an unknown way: {other:?}", node.name),
+            format_args!("{} answered in an unknown way: {other:?}", node.name()),
         )),
     }
 }

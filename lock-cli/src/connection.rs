@@ -9,7 +9,7 @@ use redis_locked_runtime::{LockError, Locker, LockerBuilder};
 
 use crate::duration::positive;
 use crate::exit::Failure;
-use crate::servers::{Kind, Login, Servers};
+use crate::servers::{Servers, Topology};
 
 /// The heading of these options in the help.
 pub(crate) const SERVERS: &str = "Servers";
@@ -66,22 +66,13 @@ pub(crate) struct Connection {
     timeout: Duration,
 }
 
-/// The content of a file.
-type Pem = Vec<u8>;
-
 impl Connection {
-    fn kind(&self) -> Result<Kind, Failure> {
+    fn topology(&self) -> Result<Topology, Failure> {
         match &self.sentinel {
-            Some(master) => Ok(Kind::Sentinel {
-                master: master.clone(),
-                login: self.sentinel_password.clone().map(|password| Login {
-                    user: self.sentinel_user.clone(),
-                    password,
-                }),
-            }),
-            None if self.cluster => Ok(Kind::Cluster),
-            None if self.quorum => Ok(Kind::Quorum),
-            None if self.urls.len() == 1 => Ok(Kind::One),
+            Some(master) => Ok(Topology::Sentinel(master.clone())),
+            None if self.cluster => Ok(Topology::Cluster),
+            None if self.quorum => Ok(Topology::Quorum),
+            None if self.urls.len() == 1 => Ok(Topology::One),
             None => Err(Failure::usage(format_args!(
                 "{} URLs were given; say by --cluster, --quorum or --sentinel NAME what they are of",
                 self.urls.len()
@@ -95,16 +86,7 @@ impl Connection {
 
     /// The servers, to look at.
     pub(crate) fn servers(&self) -> Result<Servers, Failure> {
-        let certificates = redis::TlsCertificates {
-            root_cert: self.ca.as_ref().map(read).transpose()?,
-            client_tls: self
-                .client()?
-                .map(|(client_cert, client_key)| redis::ClientTlsConfig {
-                    client_cert,
-                    client_key,
-                }),
-        };
-        Servers::new(self.kind()?, &self.urls, &certificates, self.timeout)
+        Servers::new(&self.builder()?, &self.topology()?, &self.urls)
     }
 
     /// A locker on these servers.
@@ -112,39 +94,35 @@ impl Connection {
         &self,
         settings: impl FnOnce(LockerBuilder) -> LockerBuilder,
     ) -> Result<Locker, Failure> {
-        let mut builder = settings(Locker::builder())
-            .prefix(self.prefix.as_str())
-            .connection_timeout(self.timeout)
-            .response_timeout(self.timeout);
-        if let Some(ca) = &self.ca {
-            builder = builder.root_certificate(read(ca)?);
-        }
-        if let Some((certificate, key)) = self.client()? {
-            builder = builder.client_certificate(certificate, key);
-        }
-        let connected: Result<Locker, LockError> = match self.kind()? {
-            Kind::One => builder.connect(&self.urls[0]).await,
-            Kind::Quorum => builder.connect_quorum(&self.urls).await,
-            Kind::Cluster => builder.connect_cluster(&self.urls).await,
-            Kind::Sentinel { master, login } => {
-                if let Some(Login { user, password }) = login {
-                    builder = builder.sentinel_login(user.as_deref(), &password);
-                }
-                builder.connect_sentinel(&self.urls, &master).await
-            }
+        let builder = settings(self.builder()?);
+        let connected: Result<Locker, LockError> = match self.topology()? {
+            Topology::One => builder.connect(&self.urls[0]).await,
+            Topology::Quorum => builder.connect_quorum(&self.urls).await,
+            Topology::Cluster => builder.connect_cluster(&self.urls).await,
+            Topology::Sentinel(master) => builder.connect_sentinel(&self.urls, &master).await,
         };
         Ok(connected?)
     }
 
-    fn client(&self) -> Result<Option<(Pem, Pem)>, Failure> {
-        match (&self.client_cert, &self.client_key) {
-            (Some(certificate), Some(key)) => Ok(Some((read(certificate)?, read(key)?))),
-            _ => Ok(None),
+    fn builder(&self) -> Result<LockerBuilder, Failure> {
+        let mut builder = Locker::builder()
+            .prefix(self.prefix.as_str())
+            .connection_timeout(self.timeout)
+            .response_timeout(self.timeout);
+        if let Some(password) = &self.sentinel_password {
+            builder = builder.sentinel_login(self.sentinel_user.as_deref(), password);
         }
+        if let Some(ca) = &self.ca {
+            builder = builder.root_certificate(read(ca)?);
+        }
+        if let (Some(certificate), Some(key)) = (&self.client_cert, &self.client_key) {
+            builder = builder.client_certificate(read(certificate)?, read(key)?);
+        }
+        Ok(builder)
     }
 }
 
-fn read(path: &PathBuf) -> Result<Pem, Failure> {
+fn read(path: &PathBuf) -> Result<Vec<u8>, Failure> {
     fs::read(path)
         .map_err(|error| Failure::usage(format_args!("{} cannot be read: {error}", path.display())))
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 pub(crate) use redis_locked_runtime::private::counter_key;
-use redis_locked_runtime::private::{TOKEN_LEN, TURNS};
+use redis_locked_runtime::private::{KEPT, TOKEN_LEN, TURNS};
 use serde::Serialize;
 
 /// A key that is held.
@@ -62,8 +62,10 @@ impl Lock {
     }
 }
 
-/// A value that the library wrote: token, `;`, owner.
+/// A value that the library wrote: token, `;`, owner; with a mark before it when it was released
+/// and is kept for its `min_hold`.
 fn ours(value: &str) -> Option<(&str, &str)> {
+    let value = value.strip_prefix(KEPT).unwrap_or(value);
     let (token, owner) = value.split_once(';')?;
     let is_token = token.len() == TOKEN_LEN
         && token
@@ -99,9 +101,17 @@ mod tests {
     fn only_values_of_the_library_are_ours() {
         let value = format!("{TOKEN};web-3:812");
         assert_eq!(ours(&value), Some((TOKEN, "web-3:812")));
-        let value = format!("{TOKEN};a;b");
+        let value = format!("~{TOKEN};a;b");
         assert_eq!(ours(&value), Some((TOKEN, "a;b")));
-        for foreign in ["", ";", "x;web", TOKEN, "abcdefghij-_ABCDEFGHI+;web"] {
+        for foreign in [
+            "",
+            ";",
+            "~",
+            "x;web",
+            "~~abcdefghij-_ABCDEFGHIJ;web",
+            TOKEN,
+            "abcdefghij-_ABCDEFGHI+;web",
+        ] {
             assert_eq!(ours(foreign), None, "{foreign}");
         }
         assert_eq!(ours(&format!("{TOKEN};")), None);

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use redis::aio::ConnectionLike as _;
-use redis::{Pipeline, RedisError, RedisResult, Value};
+use redis::{Pipeline, RedisError, Value};
 
 use crate::exit::Failure;
 use crate::lock::{Lock, counter_key, fence, is_counter};
@@ -29,15 +28,23 @@ pub(crate) struct Search<'a> {
 /// All locks, by their keys.
 pub(crate) async fn all(nodes: &mut Nodes, search: Search<'_>) -> Result<Vec<Lock>, Failure> {
     let asking = nodes.nodes.iter_mut().map(|node| scan(node, search));
+    together(nodes.quorum, join_all(asking).await)
+}
+
+/// One list out of the answers of all servers. Of a quorum, a minority may be missing.
+fn together(
+    quorum: Option<usize>,
+    answers: Vec<Result<Vec<Lock>, Failure>>,
+) -> Result<Vec<Lock>, Failure> {
     let mut found = Vec::new();
     let mut failed = None;
-    for answer in join_all(asking).await {
+    for answer in answers {
         match answer {
             Ok(locks) => found.push(locks),
             Err(failure) => failed = Some(failure),
         }
     }
-    match (nodes.quorum, failed) {
+    match (quorum, failed) {
         (Some(of), failed) if failed.is_none() || 2 * found.len() > of => Ok(merge(found, of)),
         (_, Some(failure)) => Err(failure),
         _ => Ok(merge_masters(found)),
@@ -84,33 +91,19 @@ pub(crate) async fn one(nodes: &Nodes, prefix: &str, key: &str) -> Result<Option
     let full = format!("{prefix}{key}");
     let mut holding = nodes.of_key(&full).await?;
     let asking = holding.iter_mut().map(|node| named(node, &full, search));
-    let mut found = Vec::new();
-    let mut failed = None;
-    for answer in join_all(asking).await {
-        match answer {
-            Ok(lock) => found.push(lock.into_iter().collect::<Vec<_>>()),
-            Err(failure) => failed = Some(failure),
-        }
-    }
-    match (nodes.quorum, failed) {
-        (Some(of), failed) if failed.is_none() || 2 * found.len() > of => {
-            Ok(merge(found, of).pop())
-        }
-        (_, Some(failure)) => Err(failure),
-        _ => Ok(found.into_iter().flatten().next()),
-    }
+    Ok(together(nodes.quorum, join_all(asking).await)?.pop())
 }
 
-async fn named(node: &mut Node, full: &str, search: Search<'_>) -> Result<Option<Lock>, Failure> {
+async fn named(node: &mut Node, full: &str, search: Search<'_>) -> Result<Vec<Lock>, Failure> {
     let kind: String = node.ask(redis::cmd("TYPE").arg(full)).await?;
     match kind.as_str() {
-        "none" => Ok(None),
-        "string" => Ok(read(node, vec![full.to_owned()], search).await?.pop()),
+        "none" => Ok(Vec::new()),
+        "string" => read(node, vec![full.to_owned()], search).await,
         other => {
             let key = full[search.prefix.len()..].to_owned();
             let value = format!("(not a lock: a {other})");
             let left: i64 = node.ask(redis::cmd("PTTL").arg(full)).await?;
-            Ok(Some(Lock::read(key, value.as_bytes(), left_of(left))))
+            Ok(vec![Lock::read(key, value.as_bytes(), left_of(left))])
         }
     }
 }
@@ -174,12 +167,7 @@ async fn ask_all(node: &mut Node, pipeline: &Pipeline) -> Result<Vec<Value>, Fai
     if pipeline.is_empty() {
         return Ok(Vec::new());
     }
-    let (from, count) = (0, pipeline.len());
-    let answers: RedisResult<Vec<Value>> = node
-        .connection
-        .req_packed_commands(pipeline, from, count)
-        .await;
-    let answers = answers.map_err(|error| node.failure(&error))?;
+    let answers = node.ask_all(pipeline).await?;
     let refusal = answers.iter().find_map(|answer| match answer {
         Value::ServerError(error) if !matches!(error.code(), "WRONGTYPE" | "MOVED" | "ASK") => {
             Some(RedisError::from(error.clone()))
@@ -192,7 +180,7 @@ async fn ask_all(node: &mut Node, pipeline: &Pipeline) -> Result<Vec<Value>, Fai
     }
 }
 
-fn left_of(millis: i64) -> Option<Duration> {
+pub(crate) fn left_of(millis: i64) -> Option<Duration> {
     u64::try_from(millis).ok().map(Duration::from_millis)
 }
 

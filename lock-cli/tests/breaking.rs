@@ -25,6 +25,26 @@ async fn a_lock_is_freed_by_its_owner_or_by_its_token() {
     }
 }
 
+/// Under the value that a release with `min_hold` leaves.
+#[tokio::test]
+async fn a_lock_that_is_kept_after_its_release_is_shown_and_freed_as_its_owners() {
+    let server = Server::start().await;
+    let (url, value) = (server.url(), format!("~{TOKEN};web-3:812"));
+    for named in [["--owner", "web-3:812"], ["--token", TOKEN]] {
+        server.set_px("k", value.as_str(), 60_000).await;
+        let shown = tool(&url, &["show", "k", "--json"]).await;
+        assert_eq!(shown.code, 0);
+        let json: serde_json::Value = serde_json::from_str(&shown.out).expect("json");
+        assert_eq!(
+            (&json["owner"], &json["token"]),
+            (&"web-3:812".into(), &TOKEN.into())
+        );
+        let ended = tool(&url, &["break", "k", named[0], named[1]]).await;
+        assert_eq!((ended.code, ended.err.as_str()), (0, ""));
+        assert!(!server.exists("k").await);
+    }
+}
+
 /// One of 64 tokens does.
 #[tokio::test]
 async fn a_token_may_begin_with_a_hyphen() {

@@ -5,8 +5,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::store::StoreError;
-
 /// Why a lock could not be had, or is held no more.
 ///
 /// Each variant names its key, says what happened and what to do, and has its cause as
@@ -135,24 +133,6 @@ impl LockError {
         Self::InvalidRequest {
             key: Some(key.to_owned()),
             problem: problem.into(),
-        }
-    }
-
-    pub(crate) fn backend(
-        key: Option<&str>,
-        doing: &'static str,
-        attempts: u32,
-        waited: Duration,
-        error: StoreError,
-    ) -> Self {
-        Self::Backend {
-            key: key.map(str::to_owned),
-            doing,
-            happened: error.happened,
-            advice: error.advice,
-            attempts,
-            waited,
-            source: error.source,
         }
     }
 

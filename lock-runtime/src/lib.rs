@@ -1,35 +1,50 @@
 //! The runtime of `redis-locked`: lockers, requests, guards and leases.
 //!
 //! Use it through the crate `redis-locked`, which has the attribute and the guide.
+//!
+//! # The map
+//!
+//! A room imports only from rooms below it (`scripts/circles.sh` checks that no files form a circle).
+//!
+//! ```text
+//! locker      the configured handle, its builder, and which locker applies
+//! request     what a caller asks for: checked, then asked for in one loop, with pauses or in line
+//! body        runs a body under a lease; what a function returns when it could not lock
+//! hold        the guard that owns a lock, one attempt to get it, and the leases that tell its state
+//! keeper      the one background task: extensions, and releases that nobody awaits
+//! line        the line of this process for one key: a data structure that knows nothing of locks
+//! tenure      one possession of a key as a state machine: told what happened, it answers what follows
+//! store       the seam: the trait, and its stores in memory, on Redis and on several Redis servers
+//! telemetry   spans, events and metrics
+//! error, backoff, key, token    words that all use
+//! ```
+//!
+//! A request goes one way: `request` asks the `store` through `hold`, tells the `tenure`, and
+//! gives the guard to the `body` or to its caller; the guard's release goes back through the `store`,
+//! or along the `line` to the next caller. Only the `keeper` runs beside it.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod acquire;
 mod backoff;
 mod body;
-mod builder;
 mod error;
-mod guard;
+mod hold;
 mod keeper;
 mod key;
-mod lease;
+mod line;
 mod locker;
-mod outcome;
 #[doc(hidden)]
 pub mod private;
-mod queue;
 mod request;
 mod store;
 mod telemetry;
 mod tenure;
 mod token;
-mod waiting;
 
 pub use backoff::Backoff;
-pub use builder::LockerBuilder;
+pub use body::OnLost;
 pub use error::{LockError, LostReason};
-pub use guard::LockGuard;
-pub use lease::Lease;
-pub use locker::Locker;
-pub use request::{LockRequest, OnLost};
+pub use hold::{Lease, LockGuard};
+pub use locker::{Locker, LockerBuilder};
+pub use request::LockRequest;
 pub use token::FencingToken;

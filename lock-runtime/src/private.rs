@@ -7,12 +7,14 @@ pub use std::result::Result;
 pub use std::time::Duration;
 
 pub use crate::backoff::Backoff;
-pub use crate::key::{Fields, Key};
-use crate::lease::Lease;
+pub use crate::body::{FromLockError, FromSkipped, OnLost, or_else};
+use crate::hold::Lease;
+pub use crate::key::{Fields, Key, counter_key};
 use crate::locker::Locker;
-pub use crate::outcome::{FromLockError, FromSkipped, or_else};
 use crate::request::LockRequest;
-pub use crate::request::{OnLost, counter_key};
+pub use crate::store::KEPT;
+#[cfg(all(feature = "cluster", feature = "sentinel"))]
+pub use crate::store::redis::masters::{Master, Masters, Unreachable};
 use crate::token::FencingToken;
 pub use crate::token::TOKEN_LEN;
 
@@ -24,12 +26,12 @@ pub type Returned<T> = T;
 
 /// A request to the locker that applies where none is named.
 pub fn request(key: Key) -> LockRequest {
-    LockRequest::annotated(Locker::ambient(), key)
+    LockRequest::annotated(Locker::ambient().map(|locker| locker.common()), key)
 }
 
 /// A request to this locker.
 pub fn request_on(locker: &(impl AsLocker + ?Sized), key: Key) -> LockRequest {
-    LockRequest::annotated(Ok(locker.as_locker().clone()), key)
+    LockRequest::annotated(Ok(locker.as_locker().common()), key)
 }
 
 /// The lease of the body that calls this.
@@ -70,4 +72,42 @@ impl<L: AsLocker + ?Sized> AsLocker for std::sync::Arc<L> {
     fn as_locker(&self) -> &Locker {
         (**self).as_locker()
     }
+}
+
+/// What the URLs of servers are of.
+#[derive(Debug, Clone)]
+pub enum Topology {
+    /// A server of its own.
+    One,
+    /// Some nodes of a cluster.
+    Cluster,
+    /// The servers of a quorum.
+    Quorum,
+    /// The sentinels of the master with this name.
+    Sentinel(String),
+}
+
+/// The servers that a locker with these settings would ask.
+///
+/// # Errors
+///
+/// When a URL or a certificate cannot be used.
+#[cfg(all(feature = "cluster", feature = "sentinel"))]
+pub fn masters(
+    builder: &crate::LockerBuilder,
+    topology: &Topology,
+    urls: &[String],
+) -> redis::RedisResult<Masters> {
+    use crate::store::redis::Servers;
+    let (tls, timeouts) = (&builder.tls, builder.timeouts);
+    let login = builder.sentinel_login.as_ref();
+    let servers = match topology {
+        Topology::One | Topology::Quorum => urls
+            .iter()
+            .map(|url| Servers::one(url, tls, timeouts))
+            .collect::<redis::RedisResult<_>>()?,
+        Topology::Cluster => vec![Servers::cluster(urls, tls)?],
+        Topology::Sentinel(name) => vec![Servers::sentinel(urls, login, name, tls, timeouts)?],
+    };
+    Ok(Masters { servers, timeouts })
 }

@@ -22,7 +22,7 @@ pub(crate) async fn interact(
     first: Vec<Lock>,
     options: &Watch,
 ) -> Result<u8, Failure> {
-    let mut view = View::new(options, eye.servers.title(), first);
+    let mut view = View::new(options, eye.servers.title.clone(), first);
     let (mut end, mut hangup) = (listen(Signal::SIGTERM)?, listen(Signal::SIGHUP)?);
     let mut terminal = ratatui::try_init().map_err(|error| no_terminal(&error))?;
     let restored = Restored;

@@ -1,89 +1,134 @@
 //! A release that nobody awaits, asked for until it is done or the key is gone by itself.
 
+use std::iter::successors;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
+use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
 
-use super::Shared;
-use crate::backoff::Backoff;
-use crate::store::{Released, StoreError};
+use crate::line::Lines;
+use crate::store::{Acquired, Attempted, Released, Store, StoreError};
 use crate::telemetry;
-use crate::tenure::{Leftover, Tenure, rest};
+use crate::tenure::{Cleanup, Needs, Question, SharedTenure, rest};
 
-/// The pauses between attempts.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(100));
+/// How long after a bounded tenure was released the first of the line leaves the lock to others.
+///
+/// Another process that waits asks within a round trip of the release. Asking later than that lets
+/// it have the lock, whose next release then wakes us; a millisecond is the finest that tokio's
+/// timers do. Two processes of 32 tasks on one lock, medians of four rounds: without a step back,
+/// the longest wait is 103 ms, that of two turns in a row; with 1 or 2 ms it is 53 ms, with 5 ms
+/// 58 ms.
+const STEP_BACK: Duration = Duration::from_millis(1);
 
-/// A release that nobody awaits.
-pub(super) struct Release {
-    pub(super) shared: Arc<Shared>,
-    pub(super) tenure: Arc<Tenure>,
-    pub(super) leftover: Leftover,
+/// The first and the longest pause between attempts; each is four times the last. Thousands of
+/// guards may be dropped while Redis refuses, and each asks.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(2));
+
+/// The lines of a locker's callers: a tenure is passed on to one who needs so much of it.
+pub(crate) type TenureLines = Lines<SharedTenure, Needs, StoreError>;
+
+/// A tenure that is over, and what is to be done about its key.
+pub(crate) struct Release {
+    pub(crate) tenure: Arc<SharedTenure>,
+    pub(crate) cleanup: Cleanup,
+    /// The attempt to acquire whose caller has left.
+    pub(crate) unheard: Option<UnheardAttempt>,
+    /// Where it was dropped, or else where it was acquired.
+    pub(crate) runtime: Handle,
+}
+
+/// An attempt to acquire that was sent, and whose answer nobody waits for any more.
+pub(crate) struct UnheardAttempt {
+    pub(crate) answer: BoxFuture<'static, Attempted>,
+    pub(crate) question: Question,
+}
+
+/// Has the first in line ask, if this tenure was the line's. One that was passed on has had its
+/// time, so that others come first.
+pub(crate) fn vacate(lines: &TenureLines, tenure: &Arc<SharedTenure>) {
+    let was_passed_on = tenure.look(|tenure| tenure.turn() > 0);
+    let not_before = was_passed_on.then(|| Instant::now() + STEP_BACK);
+    lines.vacate(&tenure.entry.key, tenure, not_before);
 }
 
 impl Release {
     /// Asks until the key is released or gone by itself.
     ///
-    /// Where the command that sets the key may still be under way, on a connection of its own, an
-    /// answer that there is no such key settles nothing before that command has timed out.
-    pub(super) async fn run(&self) {
-        let Leftover {
-            in_doubt_until,
+    /// While a command that sets the key may still be under way, no answer settles anything, not
+    /// even that the key was ours and is gone: it may come back.
+    pub(super) async fn ask(&mut self, store: &dyn Store, lines: &TenureLines) {
+        let tenure = Arc::clone(&self.tenure);
+        let Cleanup {
             expires,
             keep_until,
             held,
-            had: _,
-        } = self.leftover;
-        let settled = in_doubt_until.unwrap_or_else(Instant::now);
-        let key = self.tenure.key();
-        let (from, cap) = PAUSES;
-        let mut pauses = Backoff::exponential(from, cap).pauses();
-        let mut first = true;
+            ..
+        } = self.cleanup;
+        let (first_pause, longest) = PAUSES;
+        let mut pauses = successors(Some(first_pause), |last| Some((*last * 4).min(longest)));
+        let mut is_first = true;
         loop {
             let asked = Instant::now();
-            let entry = Arc::clone(&self.tenure.entry);
-            let mut pause = pauses.next().unwrap_or(cap);
-            match self.shared.store.release(entry, rest(keep_until)).await {
-                Ok(Released::Done) => return,
-                Ok(answer) if asked >= settled => {
+            let entry = Arc::clone(&tenure.entry);
+            let mut pause = pauses.next().map_or(longest, |pause| {
+                pause.mul_f64(0.5 + rand::random::<f64>() / 2.0)
+            });
+            match store.release(entry, rest(keep_until, asked)).await {
+                Ok(answer) => {
+                    vacate(lines, &tenure);
                     // After an answer that was lost, the key may be gone by this very release.
-                    if held && first {
-                        self.tenure.was_not_there(answer);
+                    if held && is_first && answer != Released::Done {
+                        tenure.was_not_there(answer);
                     }
-                    return;
+                    if let Some(unheard) = self.unheard.take()
+                        && self.hear(unheard).await
+                        && answer != Released::Done
+                    {
+                        continue; // It was granted behind the release.
+                    }
+                    match self.cleanup.unsettled_until {
+                        Some(until) if asked < until => {
+                            pause = pause.min(until.saturating_duration_since(Instant::now()));
+                        }
+                        _ => return,
+                    }
                 }
-                Ok(_) => pause = pause.min(settled.saturating_duration_since(Instant::now())),
                 Err(error) if error.may_pass && Instant::now() + pause < expires => {
-                    tracing::debug!(lock.key = key, %error, "lock not released yet");
+                    tracing::debug!(lock.key = tenure.key(), %error, "lock not released yet");
                 }
                 Err(error) => {
                     self.give_up(&error);
                     return;
                 }
             }
-            first = false;
+            is_first = false;
             sleep(pause).await;
         }
+    }
+
+    /// Hears what came of the attempt whose caller has left. True if it was granted.
+    async fn hear(&mut self, unheard: UnheardAttempt) -> bool {
+        let Attempted { outcome, settled } = unheard.answer.await;
+        if settled {
+            self.cleanup.unsettled_until = self.tenure.tell(|tenure| {
+                tenure.answered(unheard.question);
+                tenure.unsettled(Instant::now())
+            });
+        }
+        matches!(outcome, Ok(Acquired::Granted { .. }))
     }
 
     fn give_up(&self, error: &StoreError) {
         let (key, error) = (self.tenure.key(), error as &dyn std::error::Error);
         let text = "lock not released; its key goes when its ttl is over";
-        if self.leftover.had && self.tenure.count_failed_release() {
+        if self.cleanup.had && self.tenure.count_failed_release() {
             telemetry::backend_error(self.tenure.name());
             tracing::warn!(lock.key = key, error, "{text}");
         } else {
             // It was never had, or the holder or the log has been told that its release failed.
             tracing::debug!(lock.key = key, error, "{text}");
         }
-    }
-}
-
-impl Drop for Release {
-    fn drop(&mut self) {
-        let tenure = &self.tenure;
-        tenure.locker.queue().vacate(tenure, tenure.was_passed_on());
-        self.shared.desk().releases -= 1;
-        self.shared.progress.notify_waiters();
     }
 }

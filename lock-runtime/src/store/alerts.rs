@@ -5,47 +5,50 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-type Bells = HashMap<String, Vec<Arc<Notify>>>;
+type Waiters = HashMap<String, Vec<Arc<Notify>>>;
 
 /// The keys that someone in this process waits for.
 #[derive(Debug, Default)]
 pub(crate) struct Alerts {
-    bells: Mutex<Bells>,
+    waiters: Mutex<Waiters>,
 }
 
 impl Alerts {
-    fn bells(&self) -> MutexGuard<'_, Bells> {
-        self.bells.lock().unwrap_or_else(PoisonError::into_inner)
+    fn waiters(&self) -> MutexGuard<'_, Waiters> {
+        self.waiters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn alert(self: &Arc<Self>, key: &str) -> Alert {
-        let bell = Arc::default();
+        let waiter = Arc::default();
         let key = key.to_owned();
-        let mut bells = self.bells();
-        bells
-            .entry(key.clone())
-            .or_default()
-            .push(Arc::clone(&bell));
-        drop(bells);
+        let mut waiters = self.waiters();
+        let at_key = waiters.entry(key.clone()).or_default();
+        at_key.push(Arc::clone(&waiter));
+        drop(waiters);
         Alert {
             alerts: Arc::clone(self),
             key,
-            bell,
+            waiter,
         }
     }
 
     /// The key was changed by someone.
     pub(crate) fn ring(&self, key: &str) {
-        for bell in self.bells().get(key).into_iter().flatten() {
-            bell.notify_one();
-        }
+        let rung = self.waiters().get(key).cloned();
+        notify(rung.into_iter().flatten());
     }
 
     /// Any key may have been changed.
     pub(crate) fn ring_all(&self) {
-        for bell in self.bells().values().flatten() {
-            bell.notify_one();
-        }
+        let rung: Vec<_> = self.waiters().values().flatten().cloned().collect();
+        notify(rung);
+    }
+}
+
+/// Runs the wakers of others, who may come back here: not while the lock is held.
+fn notify(waiters: impl IntoIterator<Item = Arc<Notify>>) {
+    for waiter in waiters {
+        waiter.notify_one();
     }
 }
 
@@ -53,22 +56,22 @@ impl Alerts {
 pub(crate) struct Alert {
     alerts: Arc<Alerts>,
     key: String,
-    bell: Arc<Notify>,
+    waiter: Arc<Notify>,
 }
 
 impl Alert {
     pub(crate) async fn rung(&self) {
-        self.bell.notified().await;
+        self.waiter.notified().await;
     }
 }
 
 impl Drop for Alert {
     fn drop(&mut self) {
-        let mut bells = self.alerts.bells();
-        if let Some(at_key) = bells.get_mut(&self.key) {
-            at_key.retain(|bell| !Arc::ptr_eq(bell, &self.bell));
+        let mut waiters = self.alerts.waiters();
+        if let Some(at_key) = waiters.get_mut(&self.key) {
+            at_key.retain(|waiter| !Arc::ptr_eq(waiter, &self.waiter));
             if at_key.is_empty() {
-                bells.remove(&self.key);
+                waiters.remove(&self.key);
             }
         }
     }

@@ -11,7 +11,8 @@ use tokio::time::Instant;
 
 use super::alerts::Alerts;
 use super::{
-    Acquired, Alert, Answer, Asking, Entry, Extended, Extension, Holder, Released, Store, owner_of,
+    Acquired, Alert, Answer, Asking, Attempted, Entry, Extended, Extension, Holder, KEPT, Released,
+    Store, owner_of,
 };
 
 /// Keys that have expired are swept when the table has grown to this many, then to twice the rest.
@@ -51,37 +52,25 @@ impl Table {
         self.keys.get_mut(key).filter(|stored| now < stored.expires)
     }
 
-    fn ownership(&mut self, entry: &Entry) -> Result<&mut Stored, Released> {
-        match self.live(&entry.key) {
-            None => Err(Released::Gone),
-            Some(stored) if stored.value != entry.value => Err(Released::TakenOver),
-            Some(stored) => Ok(stored),
-        }
-    }
-
     fn acquire(&mut self, entry: &Entry, ttl: Duration) -> Acquired {
         let since = Instant::now();
-        if let Some(stored) = self.live(&entry.key)
-            && stored.value != entry.value
-        {
-            return Acquired::Busy(Some(Holder {
-                owner: owner_of(&stored.value),
-                left: Some(stored.expires - since),
-                rings: true,
-            }));
+        let mut expires = since + ttl;
+        if let Some(stored) = self.live(&entry.key) {
+            if stored.value != entry.value {
+                return Acquired::Busy(Some(Holder {
+                    owner: owner_of(&stored.value),
+                    left: Some(stored.expires - since),
+                    rings: true,
+                }));
+            }
+            expires = expires.max(stored.expires);
         }
         self.sweep(since);
-        let stored = Stored {
-            value: entry.value.clone(),
-            expires: since + ttl,
-        };
+        let value = entry.value.clone();
+        let stored = Stored { value, expires };
         self.keys.insert(entry.key.clone(), stored);
         let fence = entry.counter.is_some().then(|| self.draw_fence());
-        Acquired::Granted {
-            since,
-            fence,
-            in_doubt: false,
-        }
+        Acquired::Granted { since, fence }
     }
 
     fn draw_fence(&mut self) -> u64 {
@@ -100,10 +89,15 @@ impl Table {
     }
 
     fn release(&mut self, entry: &Entry, keep: Option<Duration>) -> Released {
-        match (self.ownership(entry), keep) {
-            (Err(answer), _) => return answer,
-            (Ok(stored), Some(keep)) => stored.expires = Instant::now() + keep,
-            (Ok(_), None) => {
+        match (self.live(&entry.key), keep) {
+            (None, _) => return Released::Gone,
+            (Some(stored), _) if stored.value.strip_prefix(KEPT) == Some(&entry.value) => {}
+            (Some(stored), _) if stored.value != entry.value => return Released::TakenOver,
+            (Some(stored), Some(keep)) => {
+                stored.value.insert(0, KEPT);
+                stored.expires = Instant::now() + keep;
+            }
+            (Some(_), None) => {
                 self.keys.remove(&entry.key);
             }
         }
@@ -112,10 +106,10 @@ impl Table {
 
     fn extend(&mut self, entry: &Entry, ttl: Duration) -> Extended {
         let since = Instant::now();
-        match self.ownership(entry) {
-            Err(Released::TakenOver) => Extended::TakenOver,
-            Err(_) => Extended::Gone,
-            Ok(stored) => {
+        match self.live(&entry.key) {
+            None => Extended::Gone,
+            Some(stored) if stored.value != entry.value => Extended::TakenOver,
+            Some(stored) => {
                 stored.expires = stored.expires.max(since + ttl);
                 Extended::Since(since)
             }
@@ -127,9 +121,7 @@ impl MemoryStore {
     fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
 
-impl MemoryStore {
     fn release_at_once(&self, entry: &Entry, keep: Option<Duration>) -> Released {
         let answer = self.table().release(entry, keep);
         self.alerts.ring(&entry.key);
@@ -144,8 +136,18 @@ impl fmt::Debug for MemoryStore {
 }
 
 impl Store for MemoryStore {
-    fn acquire(&self, entry: Arc<Entry>, ttl: Duration, _: Asking) -> Answer<Acquired> {
-        ready(Ok(self.table().acquire(&entry, ttl))).boxed()
+    fn acquire(
+        &self,
+        entry: Arc<Entry>,
+        ttl: Duration,
+        _: Asking,
+    ) -> BoxFuture<'static, Attempted> {
+        let outcome = Ok(self.table().acquire(&entry, ttl));
+        ready(Attempted {
+            outcome,
+            settled: true,
+        })
+        .boxed()
     }
 
     fn release(&self, entry: Arc<Entry>, keep: Option<Duration>) -> Answer<Released> {
@@ -167,6 +169,10 @@ impl Store for MemoryStore {
 
     fn alert(&self, key: &str) -> Alert {
         self.alerts.alert(key)
+    }
+
+    fn settles_within(&self) -> Duration {
+        Duration::ZERO
     }
 
     fn close(&self) {}

@@ -1,6 +1,7 @@
 //! The span of one run of a body.
 
 use std::cell::Cell;
+use std::time::Duration;
 
 use tokio::time::Instant;
 use tracing::Span;
@@ -8,7 +9,6 @@ use tracing::field::{Empty, debug, display};
 use tracing::span::Entered;
 
 use crate::error::LockError;
-use crate::guard::LockGuard;
 
 /// The span of one run, from the request to the end of the release. What is not known yet is
 /// recorded when it is; a run that is dropped before its end says so.
@@ -67,10 +67,10 @@ impl Run {
     }
 
     /// The run has its lock.
-    pub(crate) fn acquired(&self, guard: &LockGuard) {
+    pub(crate) fn acquired(&self, attempts: u32, waited: Duration) {
         if let Progress::Asking(_) = self.progress.get() {
-            self.span.record("lock.attempts", guard.attempts());
-            self.span.record("lock.waited", debug(guard.waited()));
+            self.span.record("lock.attempts", attempts);
+            self.span.record("lock.waited", debug(waited));
             self.progress.set(Progress::Held(Instant::now()));
         }
     }

@@ -7,6 +7,7 @@ mod tests;
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -120,6 +121,25 @@ impl Proxy {
     /// Holds requests back while on; then they go on in order.
     pub fn stall_requests(&self, on: bool) {
         self.shared.requests.set(|rules| rules.stalled = on);
+    }
+
+    /// Holds back the requests of these connections, which count from 0 as they were accepted, until
+    /// [`Proxy::let_go`]: what is stuck on the way while its client goes on, on another connection.
+    /// A second call replaces the first.
+    pub fn stall_connections(&self, numbers: Range<u64>) {
+        let stuck = (numbers.start, numbers.end);
+        self.shared.requests.set(|rules| rules.stuck = stuck);
+    }
+
+    /// Lets go what [`Proxy::stall_connections`] holds back, and returns when all of it has been
+    /// handed on to the server.
+    ///
+    /// # Panics
+    /// If it has not when `limit` has passed.
+    pub async fn let_go(&self, limit: Duration) {
+        let stuck = self.shared.requests.rules.borrow().stuck;
+        self.shared.requests.set(|rules| rules.stuck = (0, 0));
+        self.shared.requests.drained(stuck, limit).await;
     }
 
     /// Holds answers back while on; then they go on in order.

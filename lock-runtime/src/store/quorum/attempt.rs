@@ -8,43 +8,44 @@ use futures_util::future::{join_all, join3};
 use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Server, Servers};
-use crate::store::{Acquired, Asking, Entry, Holder, StoreError};
+use super::servers::{Server, Servers};
+use crate::store::{Acquired, Asking, Attempted, Entry, Holder, StoreError};
 
 /// The answers to an attempt so far.
 #[derive(Default)]
-struct Votes<'a> {
+struct Answers<'a> {
     granted: Vec<(&'a Server, Instant)>,
     /// Those that granted it or said that they did not.
     heard: Vec<&'a Server>,
     busy: Vec<Option<Holder>>,
     errors: Vec<StoreError>,
-    /// Whether a command that sets the key may be under way to one that has answered.
-    in_doubt: bool,
+    /// How many may set the key later, for all that is known: all, until each is shown not to.
+    unsettled: usize,
 }
 
-impl<'a> Votes<'a> {
-    fn count(&mut self, server: &'a Server, vote: Result<Acquired, StoreError>) {
-        if vote.is_ok() {
+impl<'a> Answers<'a> {
+    fn of(servers: usize) -> Self {
+        Self {
+            unsettled: servers,
+            ..Self::default()
+        }
+    }
+
+    fn count(&mut self, server: &'a Server, answer: Attempted) {
+        if answer.outcome.is_ok() {
             self.heard.push(server);
         }
-        match vote {
-            Ok(Acquired::Granted {
-                since, in_doubt, ..
-            }) => {
-                self.granted.push((server, since));
-                self.in_doubt |= in_doubt;
-            }
-            Ok(Acquired::Busy(holder)) => self.busy.push(holder),
-            Ok(Acquired::Split { holder, in_doubt }) => {
-                self.busy.push(holder);
-                self.in_doubt |= in_doubt;
-            }
-            Err(error) => {
-                self.in_doubt |= error.unresolved;
-                self.errors.push(error);
-            }
+        self.unsettled -= usize::from(answer.settled);
+        match answer.outcome {
+            Ok(Acquired::Granted { since, .. }) => self.granted.push((server, since)),
+            Ok(Acquired::Busy(holder) | Acquired::Split(holder)) => self.busy.push(holder),
+            Err(error) => self.errors.push(error),
         }
+    }
+
+    /// Those that have not answered are settled where a release comes behind what they were sent.
+    fn are_settled<T>(&self, asked: &FuturesUnordered<T>, in_order: bool) -> bool {
+        self.unsettled == if in_order { asked.len() } else { 0 }
     }
 
     /// Those that may have granted it, for all that is known.
@@ -91,7 +92,7 @@ impl Servers {
         entry: Arc<Entry>,
         ttl: Duration,
         asking: Asking,
-    ) -> Result<Acquired, StoreError> {
+    ) -> Attempted {
         // Time is left to send a release.
         let limit = self.limit() - self.grace();
         let (all, majority) = (self.all.len(), self.majority());
@@ -101,89 +102,83 @@ impl Servers {
         let ask = |server| {
             let answer = Server::store(server).acquire(Arc::clone(&entry), ttl, asking);
             async move {
-                let vote = timeout_at(limit, answer).await.unwrap_or_else(|_| {
-                    Err(StoreError {
-                        unresolved: !in_order,
-                        ..StoreError::late(self.patience)
-                    })
-                });
-                (server, server.heard(vote))
+                let late = |_| Attempted {
+                    outcome: Err(StoreError::late(self.patience)),
+                    settled: in_order,
+                };
+                let Attempted { outcome, settled } =
+                    timeout_at(limit, answer).await.unwrap_or_else(late);
+                let outcome = server.heard(outcome);
+                (server, Attempted { outcome, settled })
             }
         };
         let mut asked: FuturesUnordered<_> = self.all.iter().map(ask).collect();
-        let mut votes = Votes::default();
+        let mut answers = Answers::of(all);
         // Who has the majority need not hear the rest; who cannot get it any more gives back.
-        while votes.may_win(&self.all, majority)
-            && let Some((server, vote)) = asked.next().await
+        while answers.may_win(&self.all, majority)
+            && let Some((server, answer)) = asked.next().await
         {
-            votes.count(server, vote);
+            answers.count(server, answer);
         }
         // Those that answer at all do so about now.
         let soon = Instant::now() + self.grace();
-        if let Some(since) = votes.granted.iter().map(|(_, since)| *since).min()
-            && votes.granted.len() >= majority
+        if let Some(since) = answers.granted.iter().map(|(_, since)| *since).min()
+            && answers.granted.len() >= majority
         {
-            if !in_order {
-                while let Ok(Some((server, vote))) = timeout_at(soon, asked.next()).await {
-                    votes.count(server, vote);
-                }
-                votes.in_doubt |= !asked.is_empty();
+            while !in_order && let Ok(Some((server, answer))) = timeout_at(soon, asked.next()).await
+            {
+                answers.count(server, answer);
             }
-            return Ok(Acquired::Granted {
-                since,
-                fence: None,
-                in_doubt: votes.in_doubt,
-            });
+            return Attempted {
+                outcome: Ok(Acquired::Granted { since, fence: None }),
+                settled: answers.are_settled(&asked, in_order),
+            };
         }
-        let granted: Vec<_> = votes.granted.iter().map(|(server, _)| *server).collect();
-        let silent = votes.silent(&self.all);
+        let granted: Vec<_> = answers.granted.iter().map(|(server, _)| *server).collect();
+        let silent = answers.silent(&self.all);
         let give_back = |server| self.release(server, &entry, None, self.limit());
         let granted = join_all(granted.into_iter().map(give_back));
         // Sent, that is enough: it comes behind the command that may set the key.
         let behind = |server| timeout_at(soon, Server::store(server).release(entry.clone(), None));
         let silent = join_all(silent.into_iter().map(behind));
         let the_rest = async {
-            let mut answers = Vec::new();
+            let mut releases = Vec::new();
             // Neither busy nor broken before a majority says so.
             let mut until = limit;
             loop {
-                if votes.are_clear(all, majority) {
+                if answers.are_clear(all, majority) {
                     until = soon;
                 }
-                let Ok(Some((server, vote))) = timeout_at(until, asked.next()).await else {
+                let Ok(Some((server, answer))) = timeout_at(until, asked.next()).await else {
                     break;
                 };
-                if matches!(vote, Ok(Acquired::Granted { .. })) {
-                    answers.push(give_back(server).await);
+                if matches!(answer.outcome, Ok(Acquired::Granted { .. })) {
+                    releases.push(give_back(server).await);
                 }
-                votes.count(server, vote);
+                answers.count(server, answer);
             }
-            answers
+            releases
         };
         let (granted, _, the_rest) = join3(granted, silent, the_rest).await;
-        votes.in_doubt |= granted.iter().chain(&the_rest).any(Result::is_err);
-        votes.in_doubt |= !in_order && !asked.is_empty();
-        let in_doubt = votes.in_doubt;
-        if votes.errors.len() > all - majority {
-            let error = StoreError::no_majority(votes.errors, all);
-            return Err(StoreError {
-                unresolved: in_doubt,
-                ..error
-            });
-        }
-        let holder = votes.holder(majority);
-        Ok(if votes.granted.is_empty() && !in_doubt {
-            Acquired::Busy(holder)
+        let releases = granted.iter().chain(&the_rest);
+        answers.unsettled += releases.filter(|answer| answer.is_err()).count();
+        let settled = answers.are_settled(&asked, in_order);
+        let outcome = if answers.errors.len() > all - majority {
+            Err(StoreError::no_majority(answers.errors, all))
         } else {
-            Acquired::Split { holder, in_doubt }
-        })
+            let holder = answers.holder(majority);
+            Ok(if answers.granted.is_empty() && settled {
+                Acquired::Busy(holder)
+            } else {
+                Acquired::Split(holder)
+            })
+        };
+        Attempted { outcome, settled }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicBool;
-
     use super::*;
     use crate::store::memory::MemoryStore;
 
@@ -197,18 +192,15 @@ mod tests {
 
     #[test]
     fn the_holder_is_the_one_who_is_in_the_way_longest() {
-        let server = Server {
-            store: Arc::new(MemoryStore::default()),
-            failing: AtomicBool::new(false),
-        };
-        // By how many granted; the last came when the vote was given up already.
+        let server = Server::new(Arc::new(MemoryStore::default()));
+        // By how many granted; the last came when the attempt was given up already.
         for (granted, left) in [(0, 30), (1, 20), (2, 10), (3, 10), (4, 10)] {
-            let mut votes = Votes {
+            let mut answers = Answers {
                 granted: vec![(&server, Instant::now()); granted],
                 busy: [40, 10, 30, 20].map(|left| Some(holder(left))).into(),
-                ..Votes::default()
+                ..Answers::default()
             };
-            let holder = votes.holder(3).expect("somebody");
+            let holder = answers.holder(3).expect("somebody");
             assert_eq!(holder.left, Some(Duration::from_secs(left)));
         }
     }

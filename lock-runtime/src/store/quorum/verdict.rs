@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Server, Servers, majority};
+use super::servers::{Server, Servers, majority};
 use crate::store::{Entry, Extended, Extension, Released, StoreError};
 
 type Answered<T> = Vec<Result<T, StoreError>>;

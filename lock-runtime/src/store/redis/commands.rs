@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::{Cmd, Pipeline, RedisError, Value};
+use futures_util::future::join_all;
+use redis::{Cmd, Value};
 use tokio::time::Instant;
 
-use super::link::{Link, whole_millis};
-use super::script::{ACQUIRE, EXTEND, RELEASE, Script, command};
+use super::operation::{Operation, Said};
+use super::script::{ACQUIRE, EXTEND, RELEASE, command, whole_millis};
 use crate::store::{
     Acquired, Asking, Entry, Extended, Extension, Holder, Released, StoreError, owner_of,
 };
@@ -20,29 +21,23 @@ use crate::store::{
 const COUNTER_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 
 pub(super) async fn acquire(
-    mut link: Link,
+    operation: &mut Operation,
     entry: &Entry,
     ttl: Duration,
     asking: Asking,
 ) -> Result<Acquired, StoreError> {
     if asking != Asking::Again && entry.counter.is_none() {
-        let since = Instant::now();
-        match link.ask_or_doubt(&set(entry, ttl)).await? {
-            Some(Value::Nil) if asking == Asking::Plain => return Ok(Acquired::Busy(None)),
-            // Busy, and the caller wants to know who has it; or sent, and nobody knows what came of it.
-            Some(Value::Nil) | None => {}
-            Some(Value::Okay) => {
-                link.check_replicas()?;
-                return Ok(Acquired::Granted {
-                    since,
-                    fence: None,
-                    in_doubt: false,
-                });
+        match operation.ask(set(entry, ttl), read_set).await? {
+            (since, Said::Ours(())) => return Ok(Acquired::Granted { since, fence: None }),
+            (_, Said::NotOurs(())) if asking == Asking::Plain && operation.is_settled() => {
+                return Ok(Acquired::Busy(None));
             }
-            Some(other) => return Err(StoreError::unexpected(&other)),
+            // Busy, and the caller wants to know who has it; or it is ours by a sending whose answer
+            // was lost.
+            (_, Said::NotOurs(())) => {}
         }
     }
-    acquire_by_script(link, entry, ttl, false).await
+    acquire_by_script(operation, entry, ttl, false).await
 }
 
 fn set(entry: &Entry, ttl: Duration) -> Cmd {
@@ -52,160 +47,130 @@ fn set(entry: &Entry, ttl: Duration) -> Cmd {
     set
 }
 
+fn read_set(answer: &Value) -> Option<Said<(), ()>> {
+    match answer {
+        Value::Okay => Some(Said::Ours(())),
+        Value::Nil => Some(Said::NotOurs(())),
+        _ => None,
+    }
+}
+
 /// Takes a key that is free, or ours by an attempt whose answer was lost; else tells who has it.
 pub(super) async fn acquire_by_script(
-    mut link: Link,
+    operation: &mut Operation,
     entry: &Entry,
     ttl: Duration,
     rings: bool,
 ) -> Result<Acquired, StoreError> {
-    let arguments = |command: &mut Cmd| {
-        match &entry.counter {
-            None => command.arg(1).arg(&entry.key),
-            Some(counter) => command.arg(2).arg(&entry.key).arg(counter),
-        };
-        command.arg(&entry.value).arg(whole_millis(ttl));
-        command.arg(whole_millis(COUNTER_LIFETIME));
+    let mut command = operation.script(&ACQUIRE);
+    match &entry.counter {
+        None => command.arg(1).arg(&entry.key),
+        Some(counter) => command.arg(2).arg(&entry.key).arg(counter),
     };
-    let (since, answer) = link.run(&ACQUIRE, arguments).await?;
-    match answer {
-        Value::Array(parts) => match parts.as_slice() {
-            [Value::Int(1), Value::Int(number)] => {
-                link.check_replicas()?;
-                let number = u64::try_from(*number).ok();
-                Ok(Acquired::Granted {
-                    since,
-                    fence: number.filter(|_| entry.counter.is_some()),
-                    in_doubt: link.in_doubt,
-                })
-            }
-            [Value::Int(0), Value::Int(left), Value::BulkString(value)] => {
-                Ok(Acquired::Busy(Some(Holder {
-                    owner: owner_of(&String::from_utf8_lossy(value)),
-                    left: u64::try_from(*left).ok().map(Duration::from_millis),
-                    rings,
-                })))
-            }
-            _ => Err(StoreError::unexpected(&parts)),
+    command.arg(&entry.value).arg(whole_millis(ttl));
+    command.arg(whole_millis(COUNTER_LIFETIME));
+    Ok(match operation.ask(command, read_acquired).await? {
+        (since, Said::Ours(number)) => Acquired::Granted {
+            since,
+            fence: number.filter(|_| entry.counter.is_some()),
         },
-        other => Err(StoreError::unexpected(&other)),
+        (_, Said::NotOurs(holder)) => Acquired::Busy(Some(Holder { rings, ..holder })),
+    })
+}
+
+fn read_acquired(answer: &Value) -> Option<Said<Option<u64>, Holder>> {
+    let Value::Array(parts) = answer else {
+        return None;
+    };
+    match parts.as_slice() {
+        [Value::Int(1), Value::Int(number)] => Some(Said::Ours(u64::try_from(*number).ok())),
+        [Value::Int(0), Value::Int(left), Value::BulkString(value)] => {
+            Some(Said::NotOurs(Holder {
+                owner: owner_of(&String::from_utf8_lossy(value)),
+                left: u64::try_from(*left).ok().map(Duration::from_millis),
+                rings: false,
+            }))
+        }
+        _ => None,
     }
 }
 
 pub(super) async fn release(
-    mut link: Link,
+    mut operation: Operation,
     entry: &Entry,
     keep: Option<Duration>,
 ) -> Result<Released, StoreError> {
-    let arguments = |command: &mut Cmd| {
-        command.arg(1).arg(&entry.key).arg(&entry.value);
-        command.arg(keep.map_or(0, whole_millis));
-    };
-    let (_, answer) = link.run(&RELEASE, arguments).await?;
-    Ok(match ownership(&answer)? {
-        Ownership::Ours => Released::Done,
-        // An earlier command, whose answer was lost, has released it.
-        Ownership::Gone if link.in_doubt => Released::Done,
-        Ownership::Gone => Released::Gone,
-        Ownership::Other => Released::TakenOver,
+    let command = owned(
+        operation.script(&RELEASE),
+        entry,
+        keep.map_or(0, whole_millis),
+    );
+    let (_, said) = operation.ask(command, read_owned).await?;
+    Ok(match said {
+        Said::Ours(()) => Released::Done,
+        // By an earlier sending, whose answer was lost; another may have the key since.
+        Said::NotOurs(_) if !operation.is_settled() => Released::Done,
+        Said::NotOurs(Missing::Gone) => Released::Gone,
+        Said::NotOurs(Missing::TakenOver) => Released::TakenOver,
     })
 }
 
-pub(super) async fn extend_one(mut link: Link, entry: Arc<Entry>, ttl: Duration) -> Extension {
-    let arguments = |command: &mut Cmd| {
-        command.arg(1).arg(&entry.key).arg(&entry.value);
-        command.arg(whole_millis(ttl));
-    };
-    let (since, answer) = link.run(&EXTEND, arguments).await?;
-    extended(&link, since, &answer)
-}
-
-pub(super) async fn extend(mut link: Link, batch: &[(Arc<Entry>, Duration)]) -> Vec<Extension> {
-    let mut since = Instant::now();
-    let script = || {
-        if link.whole_scripts {
-            EXTEND.by_source()
-        } else {
-            EXTEND.by_hash()
-        }
-    };
-    let scripts = pipeline(batch.iter(), script);
-    let mut answers = match link.ask_all(scripts.clone()).await {
-        Ok(answers) => answers,
-        Err(error) if error.is_connection_dropped() => {
-            since = Instant::now();
-            match link.ask_all(scripts).await {
-                Ok(answers) => answers,
-                Err(error) => return all_failed(batch.len(), &error),
-            }
-        }
-        Err(error) => return all_failed(batch.len(), &error),
-    };
-    let unknown: Vec<usize> = (0..answers.len())
-        .filter(|at| is_unknown_script(&answers[*at]))
-        .collect();
-    if !unknown.is_empty() {
-        let by_source = pipeline(unknown.iter().map(|at| &batch[*at]), || EXTEND.by_source());
-        match link.ask_all(by_source).await {
-            Ok(again) => {
-                for (at, answer) in unknown.into_iter().zip(again) {
-                    answers[at] = answer;
-                }
-            }
-            Err(error) => return all_failed(batch.len(), &error),
-        }
+pub(super) async fn extend(
+    operation: Operation,
+    batch: Vec<(Arc<Entry>, Duration)>,
+) -> Vec<Extension> {
+    if operation.is_spread() && batch.len() > 1 {
+        let alone = |one| extend_together(operation.clone(), vec![one]);
+        let each = join_all(batch.into_iter().map(alone)).await;
+        return each.into_iter().flatten().collect();
     }
-    answers
-        .into_iter()
-        .map(|answer| extended(&link, since, &answer.extract_error()?))
-        .collect()
+    extend_together(operation, batch).await
 }
 
-fn extended(link: &Link, since: Instant, answer: &Value) -> Extension {
-    Ok(match ownership(answer)? {
-        Ownership::Ours => {
-            link.check_replicas()?;
-            Extended::Since(since)
-        }
-        Ownership::Gone => Extended::Gone,
-        Ownership::Other => Extended::TakenOver,
-    })
-}
-
-fn pipeline<'a>(
-    batch: impl Iterator<Item = &'a (Arc<Entry>, Duration)>,
-    script: impl Fn() -> Cmd,
-) -> Pipeline {
+async fn extend_together(
+    mut operation: Operation,
+    batch: Vec<(Arc<Entry>, Duration)>,
+) -> Vec<Extension> {
     let mut pipeline = redis::pipe();
-    for (entry, ttl) in batch {
-        let mut command = script();
-        command.arg(1).arg(&entry.key).arg(&entry.value);
-        command.arg(whole_millis(*ttl));
-        pipeline.add_command(command);
+    for (entry, ttl) in &batch {
+        let command = operation.script(&EXTEND);
+        pipeline.add_command(owned(command, entry, whole_millis(*ttl)));
     }
-    pipeline
+    match operation.ask_all(pipeline, read_owned).await {
+        Ok((since, each)) => {
+            let each = each.into_iter();
+            each.map(|said| said.map(|said| extended(since, &said)))
+                .collect()
+        }
+        Err(error) => batch.iter().map(|_| Err(error.clone())).collect(),
+    }
 }
 
-fn is_unknown_script(answer: &Value) -> bool {
-    matches!(answer, Value::ServerError(error) if Script::is_unknown(&error.clone().into()))
+fn extended(since: Instant, said: &Said<(), Missing>) -> Extended {
+    match said {
+        Said::Ours(()) => Extended::Since(since),
+        Said::NotOurs(Missing::Gone) => Extended::Gone,
+        Said::NotOurs(Missing::TakenOver) => Extended::TakenOver,
+    }
 }
 
-fn all_failed(count: usize, error: &RedisError) -> Vec<Extension> {
-    (0..count).map(|_| Err(error.clone().into())).collect()
+/// The arguments of the scripts that release and extend.
+fn owned(mut command: Cmd, entry: &Entry, millis: u64) -> Cmd {
+    command.arg(1).arg(&entry.key).arg(&entry.value).arg(millis);
+    command
 }
 
-/// Whose key it is, as the scripts for releasing and extending answer.
-enum Ownership {
-    Ours,
+enum Missing {
     Gone,
-    Other,
+    TakenOver,
 }
 
-fn ownership(answer: &Value) -> Result<Ownership, StoreError> {
+/// Their answers.
+fn read_owned(answer: &Value) -> Option<Said<(), Missing>> {
     match answer {
-        Value::Int(1) => Ok(Ownership::Ours),
-        Value::Int(0) => Ok(Ownership::Gone),
-        Value::Int(-1) => Ok(Ownership::Other),
-        other => Err(StoreError::unexpected(other)),
+        Value::Int(1) => Some(Said::Ours(())),
+        Value::Int(0) => Some(Said::NotOurs(Missing::Gone)),
+        Value::Int(-1) => Some(Said::NotOurs(Missing::TakenOver)),
+        _ => None,
     }
 }

@@ -1,76 +1,83 @@
-//! How commands get to the server, and how long that may take.
+//! The connection of a store, whatever kind of servers it leads to.
 
+use std::slice;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::aio::{ConnectionLike, MultiplexedConnection};
-use redis::{Cmd, Pipeline, RedisError, RedisResult, Value};
-use tokio::time::{Instant, timeout_at};
+use redis::aio::MultiplexedConnection;
+use redis::{Pipeline, RedisError, RedisResult, Value};
 
 #[cfg(feature = "cluster")]
 use super::cluster::Cluster;
-use super::reopening::{Reopening, is_no_master};
-
-/// How long Redis may take.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Timeouts {
-    pub(crate) connection: Duration,
-    pub(crate) response: Duration,
-}
-
-impl Timeouts {
-    /// How long one operation may take: to connect, and to be answered.
-    pub(crate) fn total(self) -> Duration {
-        self.connection + self.response
-    }
-}
+use super::reconnecting::Reconnecting;
 
 /// A connection that is shared by all who clone it, and opens itself again.
 #[derive(Clone)]
 pub(super) enum Connection {
-    Reopened(Arc<Reopening<MultiplexedConnection>>),
+    Single(Arc<Reconnecting<MultiplexedConnection>>),
     #[cfg(feature = "cluster")]
     Cluster(Arc<Cluster>),
 }
 
-// What seldom happens is boxed in the functions below: the room for it would make the futures of
-// all commands ten times as large.
 impl Connection {
-    /// Opens it, unless it is open or opens itself with the first command.
+    /// Opens it, unless it is open.
     pub(super) async fn open(&self) -> RedisResult<()> {
         match self {
-            Self::Reopened(reopening) => reopening.get().await.map(drop),
+            Self::Single(home) => home.get().await.map(drop),
             #[cfg(feature = "cluster")]
-            Self::Cluster(cluster) => cluster.open().await,
+            Self::Cluster(home) => home.open().await.map(drop),
         }
     }
 
-    pub(super) async fn ask(&mut self, command: &Cmd, limit: Instant) -> RedisResult<Value> {
-        let answer = match self {
-            Self::Reopened(reopening) => {
-                let answer = ask_once(reopening, command).await;
-                match answer {
-                    Err(error) if is_no_master(&error) => {
-                        Box::pin(before(limit, ask_once(reopening, command))).await
+    /// Sends commands once; the keys of all are in the slot of the first one's key. A command that
+    /// the server refused has its error in its place.
+    ///
+    /// `refused` is what was answered to the same commands before: where a cluster's node said who
+    /// takes them, they are sent there. `leaving` is called when the connection is open: from then
+    /// on they may be carried out.
+    pub(super) async fn send(
+        &self,
+        commands: &Pipeline,
+        refused: Option<&RedisError>,
+        leaving: impl FnOnce(),
+    ) -> RedisResult<Vec<Value>> {
+        #[cfg(not(feature = "cluster"))]
+        let _ = refused;
+        match self {
+            Self::Single(home) => {
+                let (number, mut connection) = home.get().await?;
+                leaving();
+                let answers = connection.send_packed_commands(commands, 0, commands.len());
+                let answers = answers.await;
+                match &answers {
+                    Err(error) => home.check(number, error),
+                    Ok(answers) => {
+                        let errors = answers.iter().filter_map(error_of);
+                        errors.for_each(|error| home.check(number, &error));
                     }
-                    answer => answer,
                 }
+                answers
             }
             #[cfg(feature = "cluster")]
-            Self::Cluster(cluster) => Box::pin(before(limit, cluster.ask(command))).await,
-        };
-        answer.and_then(Value::extract_error)
+            Self::Cluster(home) => {
+                let mut connection = Box::new(home.open().await?);
+                leaving();
+                Box::pin(home.send(&mut connection, commands, refused)).await
+            }
+        }
     }
 
-    pub(super) async fn ask_all(
-        &mut self,
-        pipeline: &Pipeline,
-        limit: Instant,
-    ) -> RedisResult<Vec<Value>> {
+    /// Whether commands sent together may be for different servers.
+    pub(super) fn is_spread(&self) -> bool {
+        !matches!(self, Self::Single(_))
+    }
+
+    /// The pauses before a command is sent again that was for another server.
+    pub(super) fn pauses(&self) -> slice::Iter<'static, Duration> {
         match self {
-            Self::Reopened(reopening) => before(limit, ask_master(reopening, pipeline)).await,
+            Self::Single(_) => [].iter(),
             #[cfg(feature = "cluster")]
-            Self::Cluster(cluster) => before(limit, cluster.ask_all(pipeline)).await,
+            Self::Cluster(_) => Cluster::PAUSES.iter(),
         }
     }
 
@@ -78,8 +85,8 @@ impl Connection {
     /// that opens itself again.
     pub(super) fn broken(&self, number: u64) -> bool {
         match self {
-            Self::Reopened(reopening) => {
-                reopening.broken(number);
+            Self::Single(home) => {
+                home.broken(number);
                 true
             }
             #[cfg(feature = "cluster")]
@@ -90,65 +97,17 @@ impl Connection {
     /// Closes it; the next command opens it again.
     pub(super) fn close(&self) {
         match self {
-            Self::Reopened(reopening) => reopening.close(),
+            Self::Single(home) => home.close(),
             #[cfg(feature = "cluster")]
-            Self::Cluster(cluster) => cluster.close(),
+            Self::Cluster(home) => home.close(),
         }
     }
 }
 
-async fn ask_once(
-    reopening: &Reopening<MultiplexedConnection>,
-    command: &Cmd,
-) -> RedisResult<Value> {
-    let (number, mut connection) = reopening.get().await?;
-    let answer = connection.send_packed_command(command).await;
-    let answer = answer.and_then(Value::extract_error);
-    reopening.check(number, answer.as_ref().err());
-    answer
-}
-
-/// Sends the commands, and once more to whoever is the master now when this one is none.
-async fn ask_master(
-    reopening: &Reopening<MultiplexedConnection>,
-    pipeline: &Pipeline,
-) -> RedisResult<Vec<Value>> {
-    let mut again = true;
-    loop {
-        let (number, mut connection) = reopening.get().await?;
-        let answers = send(&mut connection, pipeline).await;
-        let refused = answers.as_ref().ok().and_then(|answers| {
-            let errors = answers.iter().filter_map(|answer| match answer {
-                Value::ServerError(error) => Some(RedisError::from(error.clone())),
-                _ => None,
-            });
-            errors.into_iter().find(is_no_master)
-        });
-        reopening.check(number, answers.as_ref().err().or(refused.as_ref()));
-        if refused.is_none() || !std::mem::take(&mut again) {
-            return answers;
-        }
+/// The error that stands for an answer.
+pub(super) fn error_of(answer: &Value) -> Option<RedisError> {
+    match answer {
+        Value::ServerError(error) => Some(error.clone().into()),
+        _ => None,
     }
-}
-
-async fn send(
-    connection: &mut impl ConnectionLike,
-    pipeline: &Pipeline,
-) -> RedisResult<Vec<Value>> {
-    let (from, count) = (0, pipeline.len());
-    connection.req_packed_commands(pipeline, from, count).await
-}
-
-/// The answer, unless the time comes first.
-pub(super) async fn before<T>(
-    limit: Instant,
-    asking: impl Future<Output = RedisResult<T>>,
-) -> RedisResult<T> {
-    timeout_at(limit, asking)
-        .await
-        .unwrap_or_else(|elapsed| Err(timed_out(&elapsed)))
-}
-
-fn timed_out(elapsed: &tokio::time::error::Elapsed) -> RedisError {
-    std::io::Error::new(std::io::ErrorKind::TimedOut, elapsed.to_string()).into()
 }

@@ -1,14 +1,15 @@
-//! The Lua scripts, sent by their hash.
+//! The Lua scripts, sent by their hash, and other commands.
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
-use redis::{Cmd, ErrorKind, RedisError, ServerErrorKind};
+use redis::{Arg, Cmd, Pipeline};
 
 pub(super) static ACQUIRE: Script = Script::new(include_str!("../scripts/acquire.lua"));
 pub(super) static RELEASE: Script = Script::new(include_str!("../scripts/release.lua"));
 pub(super) static EXTEND: Script = Script::new(include_str!("../scripts/extend.lua"));
 
-pub(crate) struct Script {
+pub(super) struct Script {
     source: &'static str,
     hash: OnceLock<String>,
 }
@@ -19,6 +20,11 @@ impl Script {
             source,
             hash: OnceLock::new(),
         }
+    }
+
+    fn of_hash(hash: &[u8]) -> Option<&'static Self> {
+        let mut all = [&ACQUIRE, &RELEASE, &EXTEND].into_iter();
+        all.find(|script| script.hash().as_bytes() == hash)
     }
 
     fn hash(&self) -> &str {
@@ -41,25 +47,42 @@ impl Script {
 
     /// The command of a script that failed, by the place that Redis' error names: Redis 7 does not
     /// name the command when the user has no right to it.
-    pub(crate) fn command_of(error: &str) -> Option<&'static str> {
+    pub(super) fn command_of(error: &str) -> Option<&'static str> {
         let (_, place) = error.split_once("script: ")?;
         let (hash, place) = place.split_once(',')?;
         let (_, line) = place.split_once("@user_script:")?;
         let digits = line.find(|c: char| !c.is_ascii_digit());
         let line: usize = line[..digits.unwrap_or(line.len())].parse().ok()?;
-        let script = [&ACQUIRE, &RELEASE, &EXTEND]
-            .into_iter()
-            .find(|script| script.hash() == hash)?;
-        let (_, call) = script
-            .source
-            .lines()
-            .nth(line - 1)?
-            .split_once("redis.call('")?;
+        let source = Self::of_hash(hash.as_bytes())?.source;
+        let (_, call) = source.lines().nth(line - 1)?.split_once("redis.call('")?;
         call.split_once('\'').map(|(command, _)| command)
     }
+}
 
-    pub(super) fn is_unknown(error: &RedisError) -> bool {
-        error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
+/// The same commands, with the scripts' sources for their hashes.
+pub(super) fn by_source(pipeline: &Pipeline) -> Pipeline {
+    let mut whole = redis::pipe();
+    for command in pipeline.cmd_iter() {
+        let script = argument(command, 0).filter(|name| *name == b"EVALSHA");
+        let script = script.and_then(|_| Script::of_hash(argument(command, 1)?));
+        whole.add_command(match script {
+            Some(script) => {
+                let mut by_source = script.by_source();
+                for number in 2..command.args_iter().len() {
+                    by_source.arg(argument(command, number));
+                }
+                by_source
+            }
+            None => command.clone(),
+        });
+    }
+    whole
+}
+
+pub(super) fn argument(command: &Cmd, number: usize) -> Option<&[u8]> {
+    match command.args_iter().nth(number) {
+        Some(Arg::Simple(argument)) => Some(argument),
+        _ => None,
     }
 }
 
@@ -69,4 +92,10 @@ pub(super) fn command(name: &str) -> Cmd {
     let mut command = Cmd::with_capacity(8, 256);
     command.arg(name);
     command
+}
+
+/// Milliseconds as Redis takes them: whole ones, rounded up, so that a deadline computed from the
+/// duration never lies behind the key's expiry, and a positive duration is never zero.
+pub(super) fn whole_millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
 }

@@ -20,9 +20,8 @@ use redis::{
 };
 use tokio::time::timeout;
 
-use super::connection::Timeouts;
-use super::servers::tcp;
-use super::tls::Tls;
+use super::settings::Timeouts;
+use super::tls::{Tls, elsewhere};
 
 /// The sentinels, and what is needed to connect to the servers that they watch.
 #[derive(Clone)]
@@ -73,7 +72,7 @@ impl Sentinels {
                 settings.get_or_insert_with(|| info.redis_settings().clone());
                 Ok(info
                     .set_redis_settings(to_sentinel.clone())
-                    .set_tcp_settings(tcp(timeouts)))
+                    .set_tcp_settings(timeouts.tcp()))
             })
             .collect::<RedisResult<Vec<_>>>()?;
         let settings = settings.ok_or((ErrorKind::EmptySentinelList, "no sentinel is given"))?;
@@ -86,10 +85,10 @@ impl Sentinels {
     }
 
     /// The same, for connections on which the master tells of changed keys.
-    pub(super) fn with_pushes(&self) -> Self {
+    pub(super) fn with_pushes(self) -> Self {
         Self {
-            settings: self.settings.clone().set_protocol(ProtocolVersion::RESP3),
-            ..self.clone()
+            settings: self.settings.set_protocol(ProtocolVersion::RESP3),
+            ..self
         }
     }
 
@@ -125,17 +124,17 @@ impl Sentinels {
             .map(|sentinel| self.ask(sentinel, self.timeouts.connection / 2))
             .collect();
         let mut answers = 0;
-        let mut newest: Option<Known> = None;
+        let mut newest: Option<NamedMaster> = None;
         let mut failed = None;
         while let Some(answer) = asked.next().await {
             match answer {
-                Ok(known) => {
+                Ok(named) => {
                     answers += 1;
                     if newest
                         .as_ref()
-                        .is_none_or(|newest| known.epoch > newest.epoch)
+                        .is_none_or(|newest| named.epoch > newest.epoch)
                     {
-                        newest = Some(known);
+                        newest = Some(named);
                     }
                     if 2 * answers > self.addresses.len() {
                         break;
@@ -145,16 +144,19 @@ impl Sentinels {
             }
         }
         match (newest, failed) {
-            (Some(known), _) => Ok(known.master),
+            (Some(named), _) => Ok(named.master),
             (None, Some(error)) => Err(error),
             (None, None) => Err((ErrorKind::EmptySentinelList, "no sentinel is given").into()),
         }
     }
 
-    async fn ask(&self, sentinel: &ConnectionInfo, limit: Duration) -> RedisResult<Known> {
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(limit))
-            .set_response_timeout(Some(limit));
+    async fn ask(&self, sentinel: &ConnectionInfo, limit: Duration) -> RedisResult<NamedMaster> {
+        let (connection, response) = (limit, limit);
+        let config = Timeouts {
+            connection,
+            response,
+        }
+        .config();
         let asking = async {
             let client = Client::open(sentinel.clone())?;
             let mut connection = client
@@ -172,7 +174,7 @@ impl Sentinels {
                 .map_err(|error| self.explain(error))?;
             let epoch = fields.get("config-epoch");
             let epoch = epoch.and_then(|epoch| epoch.parse().ok()).unwrap_or(0);
-            self.known(epoch, host, port, sentinel.addr())
+            self.named(epoch, host, port, sentinel.addr())
         };
         timeout(limit, asking)
             .await
@@ -192,36 +194,23 @@ impl Sentinels {
         }
     }
 
-    fn known(
+    fn named(
         &self,
         epoch: u64,
         host: String,
         port: u16,
         sentinel: &ConnectionAddr,
-    ) -> RedisResult<Known> {
-        let address = match sentinel {
-            ConnectionAddr::TcpTls {
-                insecure,
-                tls_params,
-                ..
-            } => ConnectionAddr::TcpTls {
-                host,
-                port,
-                insecure: *insecure,
-                tls_params: tls_params.clone(),
-            },
-            _ => ConnectionAddr::Tcp(host, port),
-        };
-        let master = address
+    ) -> RedisResult<NamedMaster> {
+        let master = elsewhere(sentinel, host, port)
             .into_connection_info()?
             .set_redis_settings(self.settings.clone())
-            .set_tcp_settings(tcp(self.timeouts));
-        Ok(Known { epoch, master })
+            .set_tcp_settings(self.timeouts.tcp());
+        Ok(NamedMaster { epoch, master })
     }
 }
 
-/// What a sentinel knows of the master.
-struct Known {
+/// The master, as a sentinel knows it.
+struct NamedMaster {
     /// Grows with each failover.
     epoch: u64,
     master: ConnectionInfo,

@@ -3,45 +3,49 @@
 use std::fmt;
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use redis::aio::MultiplexedConnection;
-use redis::io::tcp::TcpSettings;
-use redis::{
-    AsyncConnectionConfig, Client, ConnectionInfo, ProtocolVersion, PushInfo, RedisResult,
-};
+use redis::{AsyncConnectionConfig, Client, ProtocolVersion, PushInfo, RedisResult};
 
 #[cfg(feature = "cluster")]
 use super::cluster::{Cluster, Seeds};
-use super::connection::{Connection, Timeouts};
-use super::reopening::Reopening;
+use super::connection::Connection;
+use super::reconnecting::Reconnecting;
 #[cfg(feature = "sentinel")]
-use super::sentinel::Sentinels;
+use super::sentinel::{Login, Sentinels};
+use super::settings::{Timeouts, track};
 use super::tls::Tls;
-use super::tracking::track;
 
 /// The servers behind one store.
 #[derive(Clone)]
 pub(crate) enum Servers {
-    One(Client),
+    Single(Single),
     /// Some nodes of a cluster.
     #[cfg(feature = "cluster")]
     Cluster(Seeds),
-    #[cfg(feature = "sentinel")]
-    Sentinel(Arc<Sentinels>),
 }
 
-/// Opens a connection with these settings.
-type Open = Box<
-    dyn Fn(AsyncConnectionConfig) -> BoxFuture<'static, RedisResult<MultiplexedConnection>>
-        + Send
-        + Sync,
->;
+/// Where one server has all locks.
+#[derive(Clone)]
+pub(crate) enum Single {
+    At(Client),
+    #[cfg(feature = "sentinel")]
+    Sentinel(Sentinels),
+}
 
 impl Servers {
     /// One server, by its URL.
     pub(crate) fn one(url: &str, tls: &Tls, timeouts: Timeouts) -> RedisResult<Self> {
-        let info = tls.parse(url)?.set_tcp_settings(tcp(timeouts));
-        Ok(Self::One(Client::open(info)?))
+        let info = tls.parse(url)?.set_tcp_settings(timeouts.tcp());
+        Ok(Self::Single(Single::At(Client::open(info)?)))
+    }
+
+    /// The server of a client, with the client's own settings.
+    pub(crate) fn of_client(client: Client) -> Self {
+        #[cfg(feature = "tls")]
+        super::certificates::choose_crypto(client.get_connection_info());
+        Self::Single(Single::At(client))
     }
 
     /// A cluster, by the URLs of some of its nodes.
@@ -57,34 +61,31 @@ impl Servers {
         }))
     }
 
+    /// The master of this name, by the URLs of at least one sentinel.
+    #[cfg(feature = "sentinel")]
+    pub(crate) fn sentinel<U: AsRef<str>>(
+        urls: impl IntoIterator<Item = U>,
+        login: Option<&Login>,
+        master: &str,
+        tls: &Tls,
+        timeouts: Timeouts,
+    ) -> RedisResult<Self> {
+        let sentinels = Sentinels::new(urls, login, master, tls, timeouts)?;
+        Ok(Self::Single(Single::Sentinel(sentinels)))
+    }
+
     /// A connection for commands, which opens itself when it is needed, and again when it breaks.
     pub(super) fn connection(&self, timeouts: Timeouts) -> Connection {
         match self {
-            Self::One(client) => {
-                let client = client.clone();
-                let open = move |_| {
-                    let client = client.clone();
-                    Box::pin(async move {
-                        client
-                            .get_multiplexed_async_connection_with_config(&config(timeouts))
-                            .await
-                    }) as _
-                };
-                Connection::Reopened(Arc::new(Reopening::new(open)))
+            Self::Single(server) => {
+                let server = server.clone();
+                let open = move |_| server.open(timeouts.config(), false);
+                Connection::Single(Arc::new(Reconnecting::new(timeouts.total(), open)))
             }
             #[cfg(feature = "cluster")]
             Self::Cluster(seeds) => {
-                let cluster = Cluster::new(seeds.clone(), timeouts);
+                let cluster = Cluster::new(seeds.clone(), timeouts, None);
                 Connection::Cluster(Arc::new(cluster))
-            }
-            #[cfg(feature = "sentinel")]
-            Self::Sentinel(sentinels) => {
-                let sentinels = Arc::clone(sentinels);
-                let open = move |_| {
-                    let sentinels = Arc::clone(&sentinels);
-                    Box::pin(async move { sentinels.connect(&config(timeouts)).await }) as _
-                };
-                Connection::Reopened(Arc::new(Reopening::new(open)))
             }
         }
     }
@@ -97,82 +98,85 @@ impl Servers {
         heard: impl Fn(u64, PushInfo) -> Result<(), ()> + Clone + Send + Sync + 'static,
         gone: impl Fn() + Send + Sync + 'static,
     ) -> Connection {
-        let open: Open = match self {
-            Self::One(client) => {
-                let info = with_pushes(client.get_connection_info().clone());
-                Box::new(move |config| {
-                    let info = info.clone();
+        match self {
+            Self::Single(server) => {
+                let server = server.clone();
+                let reconnecting = Reconnecting::new(timeouts.total(), move |number| {
+                    let heard = heard.clone();
+                    let config = timeouts.config();
+                    let config = config.set_push_sender(move |push| heard(number, push));
+                    let opening = server.open(config, true);
                     Box::pin(async move {
-                        Client::open(info)?
-                            .get_multiplexed_async_connection_with_config(&config)
-                            .await
+                        let mut connection = opening.await?;
+                        track().query_async::<()>(&mut connection).await?;
+                        Ok(connection)
                     })
-                })
+                });
+                Connection::Single(Arc::new(reconnecting.telling(gone)))
             }
             #[cfg(feature = "cluster")]
             Self::Cluster(seeds) => {
-                let heard = move |push| heard(0, push);
-                let cluster = Cluster::tracking(seeds.clone(), timeouts, heard);
-                return Connection::Cluster(Arc::new(cluster));
+                let heard = Arc::new(move |push| heard(0, push));
+                let cluster = Cluster::new(seeds.clone(), timeouts, Some(heard));
+                Connection::Cluster(Arc::new(cluster))
             }
+        }
+    }
+}
+
+impl Single {
+    /// Connects; with `pushes`, such that the server can tell of changed keys.
+    pub(super) fn open(
+        &self,
+        config: AsyncConnectionConfig,
+        pushes: bool,
+    ) -> BoxFuture<'static, RedisResult<MultiplexedConnection>> {
+        match self.clone() {
+            Self::At(mut client) => async move {
+                if pushes {
+                    let info = client.get_connection_info();
+                    let settings = info.redis_settings().clone();
+                    let settings = settings.set_protocol(ProtocolVersion::RESP3);
+                    client = Client::open(info.clone().set_redis_settings(settings))?;
+                }
+                let opening = client.get_multiplexed_async_connection_with_config(&config);
+                opening.await
+            }
+            .boxed(),
             #[cfg(feature = "sentinel")]
-            Self::Sentinel(sentinels) => {
-                let sentinels = Arc::new(sentinels.with_pushes());
-                Box::new(move |config| {
-                    let sentinels = Arc::clone(&sentinels);
-                    Box::pin(async move { sentinels.connect(&config).await })
-                })
+            Self::Sentinel(mut sentinels) => async move {
+                if pushes {
+                    sentinels = sentinels.with_pushes();
+                }
+                sentinels.connect(&config).await
             }
-        };
-        let reopening = Reopening::new(move |number| {
-            let heard = heard.clone();
-            let opening = open(config(timeouts).set_push_sender(move |push| heard(number, push)));
-            Box::pin(async move {
-                let mut connection = opening.await?;
-                track().query_async::<()>(&mut connection).await?;
-                Ok(connection)
-            })
-        });
-        Connection::Reopened(Arc::new(reopening.telling(gone)))
+            .boxed(),
+        }
     }
 }
 
 impl fmt::Debug for Servers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::One(client) => write!(f, "Redis at {}", client.get_connection_info().addr()),
+            Self::Single(server @ Single::At(_)) => write!(f, "Redis at {server}"),
+            #[cfg(feature = "sentinel")]
+            Self::Single(server) => fmt::Display::fmt(server, f),
             #[cfg(feature = "cluster")]
             Self::Cluster(seeds) => {
                 f.write_str("Redis Cluster at")?;
-                seeds
-                    .nodes
-                    .iter()
-                    .try_for_each(|seed| write!(f, " {}", seed.addr()))
+                let mut nodes = seeds.nodes.iter();
+                nodes.try_for_each(|seed| write!(f, " {}", seed.addr()))
             }
-            #[cfg(feature = "sentinel")]
-            Self::Sentinel(sentinels) => sentinels.fmt(f),
         }
     }
 }
 
-fn config(timeouts: Timeouts) -> AsyncConnectionConfig {
-    AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(timeouts.connection))
-        .set_response_timeout(Some(timeouts.response))
-}
-
-fn with_pushes(info: ConnectionInfo) -> ConnectionInfo {
-    let settings = info.redis_settings().clone();
-    info.set_redis_settings(settings.set_protocol(ProtocolVersion::RESP3))
-}
-
-/// Commands are small and somebody waits for each, so they are not to be held back; and a
-/// connection whose other end vanished without a word is to be given up as soon as an operation is.
-pub(super) fn tcp(timeouts: Timeouts) -> TcpSettings {
-    let tcp = TcpSettings::default().set_nodelay(true);
-    #[cfg(target_os = "linux")]
-    let tcp = tcp.set_user_timeout(timeouts.total());
-    #[cfg(not(target_os = "linux"))]
-    let _ = timeouts;
-    tcp
+impl fmt::Display for Single {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::At(client) => client.get_connection_info().addr().fmt(f),
+            #[cfg(feature = "sentinel")]
+            Self::Sentinel(sentinels) => fmt::Debug::fmt(sentinels, f),
+        }
+    }
 }

@@ -9,17 +9,17 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
-use redis::{Cmd, ErrorKind, PushInfo, PushKind, RedisError, RedisResult, Value};
+use redis::{ErrorKind, PushInfo, PushKind, RedisError, RedisResult, Value};
 
-use super::connection::{Connection, Timeouts};
-use super::link::Link;
+use super::connection::Connection;
+use super::failure::may_pass;
+use super::operation::Operation;
 use super::servers::Servers;
+use super::settings::Timeouts;
 use crate::store::alerts::Alerts;
-use crate::store::failure::may_pass;
 
 pub(super) struct Tracking {
     connection: Connection,
-    timeouts: Timeouts,
     pub(super) alerts: Arc<Alerts>,
     /// The server, or something before it, does not offer tracking.
     refused: AtomicBool,
@@ -40,20 +40,19 @@ impl Tracking {
             };
             Self {
                 connection: servers.tracking(timeouts, heard, gone),
-                timeouts,
                 alerts,
                 refused: AtomicBool::new(false),
             }
         })
     }
 
-    /// The tracking connection; `None` where tracking is refused.
-    pub(super) async fn link(&self) -> RedisResult<Option<Link>> {
+    /// Moves the operation to the tracking connection; false where tracking is refused.
+    pub(super) async fn take_over(&self, operation: &mut Operation) -> RedisResult<bool> {
         if self.refused.load(Ordering::Relaxed) {
-            return Ok(None);
+            return Ok(false);
         }
-        match self.connection.open().await {
-            Ok(()) => Ok(Some(Link::new(self.connection.clone(), self.timeouts))),
+        match operation.move_to(&self.connection).await {
+            Ok(()) => Ok(true),
             Err(error) if is_refusal(&error) => {
                 if !self.refused.swap(true, Ordering::Relaxed) {
                     tracing::warn!(
@@ -62,7 +61,7 @@ impl Tracking {
                          and again, at growing pauses"
                     );
                 }
-                Ok(None)
+                Ok(false)
             }
             Err(error) => Err(error),
         }
@@ -92,13 +91,6 @@ impl Tracking {
             _ => {}
         }
     }
-}
-
-/// Turns tracking on for a connection; once more does no harm.
-pub(super) fn track() -> Cmd {
-    let mut command = redis::cmd("CLIENT");
-    command.arg("TRACKING").arg("ON").arg("NOLOOP");
-    command
 }
 
 /// Whether the server answered, and would answer so again.

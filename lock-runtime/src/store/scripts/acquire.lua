@@ -19,7 +19,10 @@ if not redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then
     if type(value) ~= 'string' then value = '' end
     return {0, redis.call('PTTL', KEYS[1]), value}
   end
-  redis.call('PEXPIRE', KEYS[1], ARGV[2])
+  -- Never shortened: this may come late, when the holder has been told of more.
+  if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[2]) then
+    redis.call('PEXPIRE', KEYS[1], ARGV[2])
+  end
 end
 if not KEYS[2] then
   return {1, 0}

@@ -4,7 +4,11 @@
 -- ARGV[1]  our value: the token and the owner
 -- ARGV[2]  milliseconds that the key must still stay, or 0 to delete it now
 --
--- Answers 1 when it was ours, 0 when there is no such key, -1 when it is someone else's.
+-- A key that stays gets another value, ours behind a '~': nothing that comes late, an extension or
+-- this script once more, finds ours.
+--
+-- Answers 1 when it was ours or was released so before, 0 when there is no such key, -1 when it is
+-- someone else's.
 local value = redis.pcall('GET', KEYS[1])
 if type(value) == 'table' and not string.find(value.err, 'WRONGTYPE', 1, true) then
   value = redis.call('GET', KEYS[1]) -- fails again, and the error names this line
@@ -12,12 +16,20 @@ end
 if value == false then
   return 0
 end
+if value == '~' .. ARGV[1] then
+  return 1
+end
 if value ~= ARGV[1] then
   return -1
 end
 if ARGV[2] == '0' then
   redis.call('DEL', KEYS[1])
 else
-  redis.call('PEXPIRE', KEYS[1], ARGV[2])
+  local kept = redis.pcall('SET', KEYS[1], '~' .. value, 'PX', ARGV[2])
+  if kept.err and string.find(kept.err, 'OOM', 1, true) then
+    redis.call('PEXPIRE', KEYS[1], ARGV[2]) -- all that can be done without memory
+  elseif kept.err then
+    redis.call('SET', KEYS[1], '~' .. value, 'PX', ARGV[2]) -- as above
+  end
 end
 return 1

@@ -11,6 +11,8 @@ use tokio::time::timeout;
 pub(super) struct Rules {
     pub(super) delay: Duration,
     pub(super) stalled: bool,
+    /// The connections from this number to before that one are stalled, too.
+    pub(super) stuck: (u64, u64),
     pub(super) dropping: bool,
 }
 
@@ -18,6 +20,12 @@ pub(super) struct Lane {
     pub(super) rules: watch::Sender<Rules>,
     pub(super) arrived: Log,
     pub(super) passed: Log,
+}
+
+impl Rules {
+    pub(super) fn stall(&self, connection: u64) -> bool {
+        self.stalled || (self.stuck.0..self.stuck.1).contains(&connection)
+    }
 }
 
 impl Lane {
@@ -31,6 +39,24 @@ impl Lane {
 
     pub(super) fn set(&self, change: impl FnOnce(&mut Rules)) {
         self.rules.send_modify(change);
+    }
+
+    /// Waits until all that came on these connections has passed.
+    ///
+    /// # Panics
+    /// If it has not when `limit` has passed.
+    pub(super) async fn drained(&self, (from, to): (u64, u64), limit: Duration) {
+        let mut passed = self.passed.bytes.subscribe();
+        let length = |all: &BTreeMap<u64, Vec<u8>>, of: u64| all.get(&of).map_or(0, Vec::len);
+        let drained = passed.wait_for(|passed| {
+            let arrived = self.arrived.bytes.borrow();
+            (from..to).all(|of| length(passed, of) >= length(&arrived, of))
+        });
+        let drained = timeout(limit, drained).await.is_ok();
+        assert!(
+            drained,
+            "what was held back has not passed within {limit:?}"
+        );
     }
 
     pub(super) fn forget(&self) {

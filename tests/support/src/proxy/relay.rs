@@ -90,7 +90,7 @@ async fn ask(
     shared: &Shared,
     next_loss: &NextLoss,
 ) {
-    while let Some(piece) = next(&mut queue, &shared.requests).await {
+    while let Some(piece) = next(&mut queue, &shared.requests, number).await {
         if let Some(then) = shared.take_loss(&piece.bytes) {
             *lock(next_loss) = Some(then);
         }
@@ -110,7 +110,7 @@ async fn answer(
     next_loss: &NextLoss,
 ) -> End {
     let mut silent = false;
-    while let Some(piece) = next(&mut queue, &shared.answers).await {
+    while let Some(piece) = next(&mut queue, &shared.answers, number).await {
         let lost = lock(next_loss).take();
         silent |= lost.is_some() || shared.answers.rules.borrow().dropping;
         if silent {
@@ -126,18 +126,18 @@ async fn answer(
 }
 
 /// The next piece, once the rules let it go. A change of the rules holds for those already here.
-async fn next(queue: &mut UnboundedReceiver<Piece>, lane: &Lane) -> Option<Piece> {
+async fn next(queue: &mut UnboundedReceiver<Piece>, lane: &Lane, number: u64) -> Option<Piece> {
     let piece = queue.recv().await?;
     let mut rules = lane.rules.subscribe();
     loop {
         let now = *rules.borrow_and_update();
-        let due = piece.arrived + now.delay;
-        if !now.stalled && due <= Instant::now() {
+        let (due, stalled) = (piece.arrived + now.delay, now.stall(number));
+        if !stalled && due <= Instant::now() {
             return Some(piece);
         }
         tokio::select! {
             _ = rules.changed() => {}
-            () = sleep_until(due), if !now.stalled => {}
+            () = sleep_until(due), if !stalled => {}
         }
     }
 }

@@ -142,6 +142,31 @@ async fn a_stalled_request_of_a_client_that_has_gone_still_arrives() {
 }
 
 #[tokio::test]
+async fn what_is_stuck_on_one_connection_holds_up_no_later_one() {
+    let (server, proxy, connection) = started().await;
+    proxy.stall_connections(0..1);
+    let stuck = tokio::spawn(set(connection));
+    proxy.wait_for_request_here(bulk("SET"), LIMIT).await;
+    let later = connect(&proxy).await.expect("connected");
+    assert_eq!(echo(later, "word").await.expect("answered"), "word");
+    assert!(!stuck.is_finished() && !server.exists("key").await);
+    proxy.let_go(LIMIT).await;
+    assert_eq!(proxy.count_requests(bulk("SET")), 1);
+    stuck.await.expect("no panic").expect("answered");
+    assert!(server.exists("key").await);
+}
+
+#[tokio::test]
+async fn what_is_stuck_arrives_after_its_client_has_gone() {
+    let (server, proxy, connection) = started().await;
+    proxy.stall_connections(0..1);
+    assert!(timeout(SHORT, set(connection)).await.is_err());
+    assert!(!server.exists("key").await);
+    proxy.let_go(LIMIT).await;
+    until(LIMIT, "it is executed", async || server.exists("key").await).await;
+}
+
+#[tokio::test]
 async fn stalled_answers_come_once_released() {
     let (server, proxy, connection) = started().await;
     proxy.stall_answers(true);

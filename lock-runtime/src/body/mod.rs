@@ -1,0 +1,227 @@
+//! Running a body under a lease.
+
+mod outcome;
+
+use std::future::Future;
+use std::mem;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use futures_util::future::{BoxFuture, MaybeDone};
+use pin_project_lite::pin_project;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::error::{LockError, LostReason};
+use crate::hold::LockGuard;
+use crate::store::{Answer, Released, StoreError};
+use crate::telemetry::Run;
+pub use outcome::{FromLockError, FromSkipped, or_else};
+
+/// What becomes of the body when its lock is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnLost {
+    /// It is dropped where it awaits, and the caller gets [`LockError::Lost`].
+    #[default]
+    Cancel,
+    /// It runs to its end without the lock; the caller gets its result, the log a warning.
+    Finish,
+}
+
+/// The request, once it is awaited: its span, and what answers with the lock.
+pub(crate) type Begin = Box<dyn FnOnce() -> (Run, Acquiring) + Send>;
+
+pub(crate) type Acquiring = BoxFuture<'static, Result<LockGuard, LockError>>;
+
+pin_project! {
+    /// Acquires, polls the body while the lock is surely held, releases.
+    ///
+    /// The body is stored once. Its state is dropped before the lock is released, whatever ends it:
+    /// by `drop`, and should that state panic, by the order of the fields.
+    pub(crate) struct Locked<F: Future> {
+        #[pin]
+        body: MaybeDone<F>,
+        // Boxed, and only for a body that pauses: a timer is larger than all the rest.
+        cutoff: Option<Pin<Box<Sleep>>>,
+        step: Step,
+        on_lost: OnLost,
+        // Around the body and all that is done for it.
+        run: Run,
+    }
+
+    impl<F: Future> PinnedDrop for Locked<F> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            // What the body says while it is dropped belongs to the run as well.
+            let _in_run = this.run.enter();
+            this.body.set(MaybeDone::Gone);
+            *this.step = Step::Done;
+        }
+    }
+}
+
+enum Step {
+    /// Not polled yet: what the request looks at is the task that polls.
+    Asked(Begin),
+    Acquiring(Acquiring),
+    Held(LockGuard),
+    Releasing {
+        answer: Answer<Released>,
+        asked: Instant,
+        guard: LockGuard,
+    },
+    Done,
+}
+
+impl<F: Future> Locked<F> {
+    pub(crate) fn new(begin: Begin, on_lost: OnLost, body: F) -> Self {
+        Self {
+            body: MaybeDone::Future(body),
+            cutoff: None,
+            on_lost,
+            run: Run::none(),
+            step: Step::Asked(begin),
+        }
+    }
+}
+
+impl<F: Future> Future for Locked<F> {
+    type Output = Result<F::Output, LockError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        if let Step::Asked(_) = this.step
+            && let Step::Asked(begin) = mem::replace(this.step, Step::Done)
+        {
+            let (run, acquiring) = begin();
+            *this.run = run;
+            *this.step = Step::Acquiring(acquiring);
+        }
+        let _in_run = this.run.enter();
+        loop {
+            match this.step {
+                Step::Asked(_) => unreachable!("it has begun just now"),
+                Step::Acquiring(acquire) => match ready!(acquire.as_mut().poll(cx)) {
+                    Ok(guard) => {
+                        this.run.acquired(guard.attempts(), guard.waited());
+                        *this.step = Step::Held(guard);
+                    }
+                    Err(error) => {
+                        this.run.failed(&error);
+                        this.body.set(MaybeDone::Gone);
+                        *this.step = Step::Done;
+                        return Poll::Ready(Err(error));
+                    }
+                },
+                Step::Held(guard) => {
+                    let body = this.body.as_mut();
+                    let ended = ready!(poll_held(
+                        guard,
+                        *this.on_lost,
+                        this.run,
+                        body,
+                        this.cutoff,
+                        cx
+                    ));
+                    if ended.is_ok() {
+                        this.run.ran();
+                    }
+                    match ended {
+                        Ok(()) if guard.pass_on() => *this.step = Step::Done,
+                        Ok(()) => {
+                            let asked = Instant::now();
+                            let answer = guard.ask_release();
+                            *this.step = match mem::replace(this.step, Step::Done) {
+                                Step::Held(guard) => Step::Releasing {
+                                    answer,
+                                    asked,
+                                    guard,
+                                },
+                                other => other,
+                            };
+                        }
+                        Err(reason) => {
+                            guard.tenure().tell_loss(reason);
+                            let key = guard.key().to_owned();
+                            let error = LockError::Lost { key, reason };
+                            this.run.failed(&error);
+                            this.body.set(MaybeDone::Gone);
+                            // Drops the guard, which releases in the background.
+                            *this.step = Step::Done;
+                            return Poll::Ready(Err(error));
+                        }
+                    }
+                }
+                Step::Releasing { answer, .. } => {
+                    let answer = ready!(answer.as_mut().poll(cx));
+                    if let Step::Releasing { asked, guard, .. } =
+                        mem::replace(this.step, Step::Done)
+                    {
+                        conclude(guard, asked, answer);
+                    }
+                }
+                Step::Done => {
+                    let output = this.body.as_mut().take_output();
+                    return Poll::Ready(Ok(output.expect("polled again after it was ready")));
+                }
+            }
+        }
+    }
+}
+
+/// Polls the body if the lock is held; ready when the body is, or when it has to be cut off.
+fn poll_held<F: Future>(
+    guard: &LockGuard,
+    on_lost: OnLost,
+    run: &Run,
+    body: Pin<&mut MaybeDone<F>>,
+    cutoff: &mut Option<Pin<Box<Sleep>>>,
+    cx: &mut Context<'_>,
+) -> Poll<Result<(), LostReason>> {
+    let tenure = guard.tenure();
+    if on_lost == OnLost::Cancel
+        && let Err(reason) = tenure.watch(Instant::now(), cx.waker())
+    {
+        return Poll::Ready(Err(reason));
+    }
+    if run.in_body(|| guard.enter(|| body.poll(cx))).is_ready() {
+        let now = Instant::now();
+        if let Some(reason) = tenure.look(|tenure| tenure.loss(now)) {
+            tenure.tell_loss(reason);
+        }
+        return Poll::Ready(Ok(()));
+    }
+    if on_lost == OnLost::Finish {
+        return Poll::Pending;
+    }
+    loop {
+        let until = match tenure.watch(Instant::now(), cx.waker()) {
+            Ok(until) => until,
+            Err(reason) => return Poll::Ready(Err(reason)),
+        };
+        // A timer that rings early, because the deadline has moved since, is set anew only then.
+        match cutoff {
+            None => *cutoff = Some(Box::pin(sleep_until(until))),
+            Some(timer) => {
+                ready!(timer.as_mut().poll(cx));
+                timer.as_mut().reset(until);
+            }
+        }
+    }
+}
+
+/// Ends the release, whose failure must not mask what the body returned.
+fn conclude(guard: LockGuard, asked: Instant, answer: Result<Released, StoreError>) {
+    let loss_is_known = guard.tenure().loss_is_told();
+    match guard.conclude(asked, answer) {
+        Ok(()) => {}
+        // The body went on without its lock, and the log has been told why.
+        Err(error) if error.is_not_held() && loss_is_known => {
+            tracing::debug!(lock.key = error.key(), "{error}");
+        }
+        Err(error) => tracing::warn!(
+            lock.key = error.key(),
+            error = &error as &dyn std::error::Error,
+            "lock not released by its body's end"
+        ),
+    }
+}

@@ -1,0 +1,59 @@
+//! What all locks of one locker have in common.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::keeper::{Keeper, TenureLines};
+use crate::store::{Entry, Store};
+use crate::token::{TOKEN_LEN, random_token};
+
+pub(crate) struct Common {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) lines: Arc<TenureLines>,
+    pub(crate) keeper: Keeper,
+    pub(crate) settings: Settings,
+}
+
+/// What a locker adds to its requests.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) prefix: String,
+    pub(crate) owner: String,
+    pub(crate) default_ttl: Duration,
+}
+
+impl Common {
+    pub(crate) fn new(store: Arc<dyn Store>, settings: Settings) -> Self {
+        let lines = Arc::default();
+        Self {
+            keeper: Keeper::new(Arc::clone(&store), Arc::clone(&lines)),
+            lines,
+            store,
+            settings,
+        }
+    }
+
+    /// What the store holds for a new tenure of this key, which has the prefix.
+    pub(crate) fn entry(&self, key: &str, counter: Option<&str>) -> Entry {
+        let owner = &self.settings.owner;
+        let mut value = String::with_capacity(TOKEN_LEN + 1 + owner.len());
+        value.push_str(str::from_utf8(&random_token()).expect("base64"));
+        value.push(';');
+        value.push_str(owner);
+        Entry {
+            key: key.to_owned(),
+            value,
+            counter: counter.map(str::to_owned),
+        }
+    }
+}
+
+impl fmt::Debug for Common {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Locker")
+            .field("store", &self.store)
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}

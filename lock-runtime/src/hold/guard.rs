@@ -1,0 +1,262 @@
+//! The owner of a held lock.
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::time::Instant;
+
+use super::common::Common;
+use super::lease::Lease;
+use crate::error::LockError;
+use crate::keeper::{Release, UnheardAttempt, vacate};
+use crate::store::{Answer, Entry, Released, StoreError};
+use crate::telemetry::{self, Holding};
+use crate::tenure::{Begun, End, SharedTenure, Tenure, Terms, rest};
+
+/// A held lock. Releasing it, or dropping it, frees the key.
+///
+/// Dropped, it is released in the background at once, without blocking: by the runtime it is
+/// dropped in, or else the one it was acquired in. Only when neither runs any more does the key
+/// stay until its ttl is over.
+///
+/// It derefs to [`Lease`]. A guard by itself stops nothing when its time is over: watch
+/// [`Lease::lost`], or let [`LockRequest::run`](crate::LockRequest::run) do it.
+#[must_use = "dropping the guard releases the lock at once"]
+pub struct LockGuard {
+    lease: Lease,
+    /// Where its release runs, should it be dropped outside of any runtime.
+    runtime: Handle,
+    /// From when the lock was had.
+    had: Option<Had>,
+}
+
+/// How the lock was got, while it is had.
+struct Had {
+    attempts: u32,
+    waited: Duration,
+    _holding: Holding,
+}
+
+impl LockGuard {
+    /// Owns the key before it is asked for, so that nothing is left behind by a caller who leaves.
+    pub(crate) fn new(common: &Arc<Common>, entry: Entry, terms: Terms, runtime: &Handle) -> Self {
+        let fenced = entry.counter.is_some();
+        let prefix = common.settings.prefix.len();
+        let tenure = SharedTenure::new(entry, prefix, Tenure::new(terms, Instant::now()));
+        Self::of(common, Arc::new(tenure), fenced, runtime)
+    }
+
+    /// Owns a tenure that was passed on. It lasts until the confirmed deadline; [`accept`] says what
+    /// its new holder wants.
+    ///
+    /// [`accept`]: Self::accept
+    pub(crate) fn of(
+        common: &Arc<Common>,
+        tenure: Arc<SharedTenure>,
+        fenced: bool,
+        runtime: &Handle,
+    ) -> Self {
+        Self {
+            lease: Lease::new(Arc::clone(common), tenure, fenced),
+            runtime: runtime.clone(),
+            had: None,
+        }
+    }
+
+    /// Begins the turn of the one that the lock was passed on to, unless it is lost already.
+    pub(crate) fn accept(self, terms: Terms) -> Option<Self> {
+        let now = Instant::now();
+        let begun = self.tenure.tell(|tenure| tenure.accept(now, terms));
+        self.watch_if(&begun);
+        (!matches!(begun, Begun::Late(_))).then_some(self)
+    }
+
+    pub(super) fn watch_if(&self, begun: &Begun) {
+        if *begun == Begun::ToWatch {
+            self.common.keeper.watch(&self.tenure, &self.runtime);
+        }
+    }
+
+    /// The lock is had, after so many attempts since the request.
+    pub(crate) fn begun(mut self, name: &'static str, attempts: u32, requested: Instant) -> Self {
+        self.had = Some(Had {
+            attempts,
+            waited: requested.elapsed(),
+            _holding: Holding::new(name),
+        });
+        self
+    }
+
+    /// How many attempts the request made; none when another holder in this process passed the
+    /// lock on before it made one.
+    #[must_use]
+    pub fn attempts(&self) -> u32 {
+        self.had.as_ref().map_or(0, |had| had.attempts)
+    }
+
+    /// How long the request took to get the lock.
+    #[must_use]
+    pub fn waited(&self) -> Duration {
+        self.had.as_ref().map_or(Duration::ZERO, |had| had.waited)
+    }
+
+    /// The lease of this lock, to pass on.
+    #[must_use]
+    pub fn lease(&self) -> Lease {
+        self.lease.clone()
+    }
+
+    /// Whether an attempt that was not granted may have set the key all the same.
+    pub(crate) fn may_be_ours(&self) -> bool {
+        self.tenure.look(Tenure::may_have_set)
+    }
+
+    pub(crate) fn tenure(&self) -> &Arc<SharedTenure> {
+        &self.tenure
+    }
+
+    /// Releases the lock, and waits until Redis has done so. Within `min_hold`, the key stays for
+    /// the rest of it.
+    ///
+    /// # Errors
+    ///
+    /// `NotHeld` when the key is gone already or is someone else's, which is then left alone.
+    /// `Backend` when Redis could not be asked; the release is then tried again in the background
+    /// until the key's ttl is over.
+    ///
+    /// # Cancellation
+    ///
+    /// When the future is dropped, the release goes on in the background.
+    pub async fn release(self) -> Result<(), LockError> {
+        if self.pass_on() {
+            return Ok(());
+        }
+        let asked = Instant::now();
+        let answer = self.ask_release().await;
+        self.conclude(asked, answer)
+    }
+
+    /// Gives the lock to the next in this process's line, if there is one and it may.
+    pub(crate) fn pass_on(&self) -> bool {
+        let (tenure, turn) = (&self.tenure, self.turn());
+        let key = &tenure.entry.key;
+        self.common.lines.pass_on(key, tenure, |needs| {
+            tenure.tell(|tenure| tenure.pass_on(Instant::now(), turn, needs))
+        })
+    }
+
+    pub(crate) fn ask_release(&self) -> Answer<Released> {
+        let keep_until = self.tenure.tell(Tenure::release);
+        let entry = Arc::clone(&self.tenure.entry);
+        let keep = rest(keep_until, Instant::now());
+        self.common.store.release(entry, keep)
+    }
+
+    pub(crate) fn conclude(
+        self,
+        asked: Instant,
+        answer: Result<Released, StoreError>,
+    ) -> Result<(), LockError> {
+        let tenure = Arc::clone(&self.tenure);
+        match &answer {
+            Ok(Released::Done) => {}
+            Ok(Released::Gone | Released::TakenOver) => {
+                tenure.count_failed_release();
+                tenure.count_loss();
+            }
+            Err(_) => {
+                tenure.count_failed_release();
+                telemetry::backend_error(tenure.name());
+            }
+        }
+        let taken_over = match answer {
+            Ok(answer) => {
+                let end = tenure.tell(|tenure| tenure.released(asked));
+                vacate(&self.common.lines, &tenure);
+                self.clean_up(end, None);
+                match answer {
+                    Released::Done => return Ok(()),
+                    Released::Gone => false,
+                    Released::TakenOver => true,
+                }
+            }
+            Err(error) => {
+                let (key, waited) = (Some(self.key()), asked.elapsed());
+                return Err(error.into_error(key, "released", 1, waited));
+            }
+        };
+        Err(LockError::NotHeld {
+            key: self.key().to_owned(),
+            taken_over,
+        })
+    }
+
+    /// Gives back what there may be to give back; nothing where the tenure is over, or was passed
+    /// on.
+    pub(super) fn leave(&self, unheard: Option<UnheardAttempt>) {
+        if !self.owes_release() || self.pass_on() {
+            return;
+        }
+        let tenure = Arc::clone(&self.tenure);
+        let end = tenure.tell(|tenure| tenure.abandon(Instant::now()));
+        if let Some(cleanup) = &end.cleanup {
+            let keep = rest(cleanup.keep_until, Instant::now());
+            if let Some(answer) = self.common.store.release_now(&tenure.entry, keep) {
+                if cleanup.held && answer != Released::Done {
+                    tenure.was_not_there(answer);
+                }
+                self.clean_up(
+                    End {
+                        cleanup: None,
+                        ..end
+                    },
+                    None,
+                );
+                vacate(&self.common.lines, &tenure);
+                return;
+            }
+        } else {
+            vacate(&self.common.lines, &tenure);
+        }
+        self.clean_up(end, unheard);
+    }
+
+    /// Has the keeper do what is left.
+    fn clean_up(&self, End { cleanup, watched }: End, unheard: Option<UnheardAttempt>) {
+        let keeper = &self.common.keeper;
+        if watched {
+            keeper.forget();
+        }
+        if let Some(cleanup) = cleanup {
+            keeper.release(Release {
+                tenure: Arc::clone(&self.tenure),
+                cleanup,
+                unheard,
+                runtime: Handle::try_current().unwrap_or_else(|_| self.runtime.clone()),
+            });
+        }
+    }
+}
+
+impl Deref for LockGuard {
+    type Target = Lease;
+
+    fn deref(&self) -> &Lease {
+        &self.lease
+    }
+}
+
+impl fmt::Debug for LockGuard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("LockGuard").field(&self.lease).finish()
+    }
+}
+
+impl Drop for LockGuard {
+    fn drop(&mut self) {
+        self.leave(None);
+    }
+}

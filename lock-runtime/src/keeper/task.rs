@@ -1,0 +1,291 @@
+//! The task: it takes jobs, extends what is due, and drives the releases.
+
+use std::future::poll_fn;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
+use tokio::runtime::Handle;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::release::{Release, vacate};
+use super::staff::{Job, Staff, Work};
+use super::timers::Timer;
+use crate::store::Extension;
+use crate::telemetry;
+use crate::tenure::{NextExtension, SharedTenure, Tenure};
+
+/// No timer is set further ahead, for clocks and timers have their ends: it is looked at again then.
+const FURTHEST: Duration = Duration::from_secs(24 * 60 * 60);
+
+pub(super) struct Task {
+    staff: Arc<Staff>,
+    /// Until the task ends by itself.
+    work: Option<Work>,
+    under_way: FuturesUnordered<BoxFuture<'static, Done>>,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+/// A piece of work that came to its end.
+enum Done {
+    Extended(Vec<(Watched, Duration, Extension)>),
+    Released,
+}
+
+/// A tenure whose lease is extended, and the runtime in which it was taken.
+struct Watched {
+    tenure: Arc<SharedTenure>,
+    runtime: Handle,
+}
+
+impl Task {
+    pub(super) fn new(staff: Arc<Staff>, work: Work) -> Self {
+        Self {
+            staff,
+            work: Some(work),
+            under_way: FuturesUnordered::new(),
+            timer: None,
+        }
+    }
+
+    pub(super) async fn run(mut self) {
+        poll_fn(|cx| self.poll(cx)).await;
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            // Each step leaves a waker behind where it has nothing to do; only when all three have
+            // nothing to do at once is it safe to pause.
+            let moved = self.take_jobs(cx) | self.extend_due(cx) | self.take_done(cx);
+            if !moved {
+                return self.pause();
+            }
+        }
+    }
+
+    fn work(&mut self) -> &mut Work {
+        self.work.as_mut().expect("it is not polled after its end")
+    }
+
+    fn take_jobs(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut any = false;
+        loop {
+            let work = self.work();
+            let job = match work.left.pop_front() {
+                Some(job) => job,
+                None => match work.jobs.poll_recv(cx) {
+                    Poll::Ready(Some(job)) => job,
+                    Poll::Ready(None) | Poll::Pending => return any,
+                },
+            };
+            any = true;
+            match job {
+                Job::Watch(tenure, runtime) => {
+                    if let Some(tenure) = tenure.upgrade() {
+                        self.schedule(&Watched { tenure, runtime });
+                    }
+                }
+                Job::Release(release) => {
+                    let mut under_way = UnderWay {
+                        staff: Arc::clone(&self.staff),
+                        release: Some(release),
+                    };
+                    self.under_way.push(Box::pin(async move {
+                        under_way.run().await;
+                        Done::Released
+                    }));
+                }
+                Job::Look => {}
+            }
+        }
+    }
+
+    /// Sends one pipeline for all leases whose time has come.
+    fn extend_due(&mut self, cx: &mut Context<'_>) -> bool {
+        let now = Instant::now();
+        let (mut due, mut batch) = (Vec::new(), Vec::new());
+        let mut any = false;
+        while let Some(timer) = self.work().timers.pop(now) {
+            any = true;
+            let Some(tenure) = timer.due() else {
+                continue;
+            };
+            let runtime = timer.runtime;
+            let watched = Watched { tenure, runtime };
+            match watched.tenure.tell(|tenure| tenure.next_extension(now)) {
+                NextExtension::At(next) if next <= now => {
+                    let ttl = watched.tenure.look(Tenure::ttl);
+                    // An answer that does not come must not cost the lease: try again beside it.
+                    let again = now + retry_pause(ttl);
+                    watched.tenure.tell(|tenure| tenure.extending(again));
+                    self.arm(&watched, again);
+                    batch.push((Arc::clone(&watched.tenure.entry), ttl));
+                    due.push((watched, ttl));
+                }
+                NextExtension::At(next) => self.arm(&watched, next),
+                NextExtension::Over => self.forget(),
+                NextExtension::Unwatched => {}
+            }
+        }
+        if !due.is_empty() {
+            let answers = self.staff.store.extend(batch);
+            self.under_way.push(Box::pin(async move {
+                let answers = answers.await;
+                let extended = due.into_iter().zip(answers);
+                Done::Extended(
+                    extended
+                        .map(|((watched, ttl), answer)| (watched, ttl, answer))
+                        .collect(),
+                )
+            }));
+        }
+        any || self.poll_timer(cx)
+    }
+
+    /// True if the next timer's time has come.
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(next) = self.work().timers.next() else {
+            self.timer = None;
+            return false;
+        };
+        let at = next.min(Instant::now() + FURTHEST);
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(at)));
+        if timer.deadline() > next || timer.is_elapsed() {
+            timer.as_mut().reset(at);
+        }
+        timer.as_mut().poll(cx).is_ready()
+    }
+
+    fn take_done(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut any = false;
+        while let Poll::Ready(Some(done)) = self.under_way.poll_next_unpin(cx) {
+            any = true;
+            if let Done::Extended(extended) = done {
+                for (watched, ttl, answer) in extended {
+                    self.extended(&watched, ttl, answer);
+                }
+            }
+        }
+        any
+    }
+
+    fn extended(&mut self, watched: &Watched, ttl: Duration, answer: Extension) {
+        let tenure = &watched.tenure;
+        match answer {
+            Ok(answer) => {
+                if tenure.hear_extension(ttl, answer).is_err() {
+                    vacate(&self.staff.lines, tenure);
+                }
+                self.schedule(watched);
+            }
+            Err(error) if error.may_pass => {
+                telemetry::backend_error(tenure.name());
+                tracing::debug!(lock.key = tenure.key(), %error, "lock not extended yet");
+            }
+            Err(error) => {
+                telemetry::backend_error(tenure.name());
+                tracing::warn!(
+                    lock.key = tenure.key(),
+                    error = &error as &dyn std::error::Error,
+                    "lock cannot be extended; it is lost at its deadline"
+                );
+                if tenure.tell(Tenure::stop_extending) {
+                    self.forget();
+                }
+            }
+        }
+    }
+
+    /// Has the tenure looked at again when it needs an extension, if it does.
+    fn schedule(&mut self, watched: &Watched) {
+        let now = Instant::now();
+        match watched.tenure.tell(|tenure| tenure.next_extension(now)) {
+            NextExtension::At(next) => self.arm(watched, next),
+            NextExtension::Over => self.forget(),
+            NextExtension::Unwatched => {}
+        }
+    }
+
+    fn arm(&mut self, watched: &Watched, at: Instant) {
+        self.work().timers.insert(Timer {
+            at,
+            tenure: Arc::downgrade(&watched.tenure),
+            runtime: watched.runtime.clone(),
+        });
+    }
+
+    fn forget(&self) {
+        self.staff.forget();
+    }
+
+    /// Ends the task when it has nothing to do, unless a job has come in meanwhile.
+    fn pause(&mut self) -> Poll<()> {
+        let is_busy = !self.under_way.is_empty();
+        let ends = {
+            let mut status = self.staff.status();
+            let has_job = self.work.as_ref().is_some_and(|work| !work.jobs.is_empty());
+            let ends = status.watched == 0 && !is_busy && !has_job;
+            if ends && let Some(mut work) = self.work.take() {
+                // All of them are over.
+                work.timers.clear();
+                status.idle = Some(work);
+            }
+            ends
+        };
+        self.staff.progress.notify_waiters();
+        if ends { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        let Some(work) = self.work.take() else {
+            return;
+        };
+        // Releases that are cut short go back to the jobs.
+        self.under_way.clear();
+        self.staff.take_over(work);
+        self.staff.progress.notify_waiters();
+    }
+}
+
+/// A release that the task drives. Dropped before its end, it becomes a job again; should it panic,
+/// it is given up.
+struct UnderWay {
+    staff: Arc<Staff>,
+    release: Option<Release>,
+}
+
+impl UnderWay {
+    async fn run(&mut self) {
+        if let Some(release) = &mut self.release {
+            let asking = release.ask(&*self.staff.store, &self.staff.lines);
+            // A panic has been reported by its hook.
+            drop(AssertUnwindSafe(asking).catch_unwind().await);
+        }
+        if let Some(release) = self.release.take() {
+            vacate(&self.staff.lines, &release.tenure);
+            self.staff.status().releases -= 1;
+            self.staff.progress.notify_waiters();
+        }
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        if let Some(release) = self.release.take() {
+            self.staff.submit_release(release);
+        }
+    }
+}
+
+/// The pause before an extension is tried beside one whose answer is still out: a twelfth of the
+/// ttl, which is what [`Tenure::next_extension`] leaves after a break of two thirds.
+fn retry_pause(ttl: Duration) -> Duration {
+    (ttl / 12).clamp(Duration::from_millis(2), Duration::from_secs(1))
+}

@@ -1,0 +1,303 @@
+//! Callers in line, and what is passed on among them.
+//!
+//! Only the first of a line asks the store, and it does not even do that while a caller of the same
+//! line holds the lock: then the lock is passed on to it in memory, under the lease that still runs.
+//!
+//! `H` is what is held and passed on, `N` what a caller needs of it, and `E` the trouble that the
+//! first of a line met when it asked.
+
+use std::collections::{BTreeMap, HashMap};
+use std::mem;
+use std::sync::{Arc, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use tokio::time::Instant;
+
+use super::sync::{Mutex, MutexGuard};
+
+pub(crate) struct Lines<H, N, E> {
+    lines: Mutex<HashMap<String, Line<H, N, E>>>,
+}
+
+/// A line is kept while someone waits in it, or while someone holds the lock who came through it.
+struct Line<H, N, E> {
+    held: Option<Arc<H>>,
+    waiting: BTreeMap<u64, Waiter<H, N>>,
+    next_ticket: u64,
+    /// Why the first could not ask the last time it tried.
+    trouble: Option<E>,
+}
+
+struct Waiter<H, N> {
+    needs: N,
+    inbox: Arc<Inbox<H>>,
+}
+
+/// What one caller was told and has not heard yet.
+struct Inbox<H> {
+    state: Mutex<InboxState<H>>,
+}
+
+struct InboxState<H> {
+    unread: Option<Instruction<H>>,
+    waker: Option<Waker>,
+    /// Whether it looks again when the time of the line's holder is over.
+    keeps_watch: bool,
+}
+
+/// What a caller in the line is told.
+pub(crate) enum Instruction<H> {
+    /// It is the first while another has the lock: see until when.
+    Look,
+    /// It is the first, and nobody in this process will pass the lock on: ask the store.
+    Ask { not_before: Option<Instant> },
+    /// The lock was passed on to it, and it has left the line.
+    Take(Arc<H>),
+}
+
+/// A place in a line, to be given back by [`Lines::leave`].
+pub(crate) struct Ticket<H> {
+    number: u64,
+    inbox: Arc<Inbox<H>>,
+}
+
+/// Wakers of those who were called, for when the lines are let go: waking runs foreign code.
+#[must_use]
+struct Wakers([Option<Waker>; 2]);
+
+impl Wakers {
+    fn wake(self) {
+        self.0.into_iter().flatten().for_each(Waker::wake);
+    }
+}
+
+impl<H> Inbox<H> {
+    fn state(&self) -> MutexGuard<'_, InboxState<H>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[must_use]
+    fn call(&self, call: Instruction<H>) -> Option<Waker> {
+        let mut state = self.state();
+        state.unread = Some(call);
+        state.waker.take()
+    }
+}
+
+impl<H, N, E> Default for Line<H, N, E> {
+    fn default() -> Self {
+        Self {
+            held: None,
+            waiting: BTreeMap::new(),
+            next_ticket: 0,
+            trouble: None,
+        }
+    }
+}
+
+impl<H, N, E> Line<H, N, E> {
+    /// Has the first do what is to be done now.
+    #[must_use]
+    fn call_first(&self, not_before: Option<Instant>) -> Option<Waker> {
+        let (_, first) = self.waiting.first_key_value()?;
+        if self.held.is_none() {
+            first.inbox.call(Instruction::Ask { not_before })
+        } else if first.inbox.state().keeps_watch {
+            None
+        } else {
+            // It came when nobody had the lock. A holder who says nothing is its to notice.
+            first.inbox.call(Instruction::Look)
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.held.is_none() && self.waiting.is_empty()
+    }
+
+    fn is_held_by(&self, holder: &Arc<H>) -> bool {
+        let held = self.held.as_ref();
+        held.is_some_and(|held| Arc::ptr_eq(held, holder))
+    }
+}
+
+impl<H, N, E> Default for Lines<H, N, E> {
+    fn default() -> Self {
+        Self {
+            lines: Mutex::new(HashMap::new()),
+        }
+    }
+}
+
+impl<H, N, E> Lines<H, N, E> {
+    fn lines(&self) -> MutexGuard<'_, HashMap<String, Line<H, N, E>>> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lines().is_empty()
+    }
+
+    /// Takes a place at the end of the line for this key.
+    pub(crate) fn join(&self, key: &str, needs: N) -> Ticket<H> {
+        let inbox = Arc::new(Inbox {
+            state: Mutex::new(InboxState {
+                unread: None,
+                waker: None,
+                keeps_watch: false,
+            }),
+        });
+        let mut lines = self.lines();
+        if !lines.contains_key(key) {
+            lines.insert(key.to_owned(), Line::default());
+        }
+        let line = lines.get_mut(key).expect("just put there");
+        let number = line.next_ticket;
+        line.next_ticket += 1;
+        let waiter = Waiter {
+            needs,
+            inbox: Arc::clone(&inbox),
+        };
+        line.waiting.insert(number, waiter);
+        if line.held.is_none() && line.waiting.len() == 1 {
+            // Nobody has polled it so far, so there is no waker.
+            let _ = line.call_first(None);
+        }
+        Ticket { number, inbox }
+    }
+
+    /// Passes the lock on to the first in line, if there is one and it may be.
+    pub(crate) fn pass_on(&self, key: &str, holder: &Arc<H>, may: impl FnOnce(&N) -> bool) -> bool {
+        let wakers = {
+            let mut lines = self.lines();
+            let Some(line) = lines.get_mut(key) else {
+                return false;
+            };
+            let Some(first) = line.waiting.first_entry() else {
+                return false;
+            };
+            // The store has granted the key to another of the line: this holder has lost it.
+            let lost = line.held.as_ref();
+            if lost.is_some_and(|held| !Arc::ptr_eq(held, holder)) || !may(&first.get().needs) {
+                return false;
+            }
+            let first = first.remove();
+            line.held = Some(Arc::clone(holder));
+            let second = line.call_first(None);
+            Wakers([
+                first.inbox.call(Instruction::Take(Arc::clone(holder))),
+                second,
+            ])
+        };
+        wakers.wake();
+        true
+    }
+
+    /// The lock is not held any more: if this line's holder had it, the first has to ask, at
+    /// `not_before` at the earliest.
+    pub(crate) fn vacate(&self, key: &str, holder: &Arc<H>, not_before: Option<Instant>) {
+        let wakers = {
+            let mut lines = self.lines();
+            let Some(line) = lines.get_mut(key).filter(|line| line.is_held_by(holder)) else {
+                return;
+            };
+            line.held = None;
+            let first = line.call_first(not_before);
+            if line.is_empty() {
+                lines.remove(key);
+            }
+            Wakers([first, None])
+        };
+        wakers.wake();
+    }
+
+    /// Hears what the caller with this ticket was told.
+    pub(crate) fn poll_instruction(ticket: &Ticket<H>, cx: &Context<'_>) -> Poll<Instruction<H>> {
+        // Cloning a waker and dropping one run foreign code, too.
+        let waker = cx.waker().clone();
+        let mut state = ticket.inbox.state();
+        if let Some(call) = state.unread.take() {
+            return Poll::Ready(call);
+        }
+        let old = state.waker.replace(waker);
+        drop(state);
+        drop(old);
+        Poll::Pending
+    }
+
+    /// When the time ends for which a caller of this line holds the lock, as `until` reads it off
+    /// the holder; if it has ended without a word, as when a guard lies around, the first is called
+    /// to ask.
+    pub(crate) fn look_at_holder(
+        &self,
+        key: &str,
+        ticket: &Ticket<H>,
+        until: impl FnOnce(&H) -> Option<Instant>,
+    ) -> Option<Instant> {
+        let mut lines = self.lines();
+        let line = lines.get_mut(key)?;
+        let until = line.held.as_deref().and_then(until);
+        ticket.inbox.state().keeps_watch = until.is_some();
+        if until.is_none() && line.held.take().is_some() {
+            let wakers = Wakers([line.call_first(None), None]);
+            drop(lines);
+            wakers.wake();
+        }
+        until
+    }
+
+    /// Why nobody in this line can tell whether the lock is free.
+    pub(crate) fn trouble(&self, key: &str) -> Option<E>
+    where
+        E: Clone,
+    {
+        self.lines().get(key)?.trouble.clone()
+    }
+
+    pub(crate) fn set_trouble(&self, key: &str, trouble: Option<E>) {
+        if let Some(line) = self.lines().get_mut(key) {
+            line.trouble = trouble;
+        }
+    }
+
+    /// The caller with this ticket leaves the line with a lock that the store granted.
+    pub(crate) fn acquired(&self, key: &str, ticket: &Ticket<H>, holder: Arc<H>) {
+        let wakers = {
+            let mut lines = self.lines();
+            let Some(line) = lines.get_mut(key) else {
+                return;
+            };
+            line.waiting.remove(&ticket.number);
+            line.held = Some(holder);
+            line.trouble = None;
+            Wakers([line.call_first(None), None])
+        };
+        wakers.wake();
+    }
+
+    /// Gives the place back. Answers what was passed on to the one who leaves, and is now its to
+    /// give back.
+    #[must_use]
+    pub(crate) fn leave(&self, key: &str, ticket: &Ticket<H>) -> Option<Arc<H>> {
+        let (call, wakers) = {
+            let mut lines = self.lines();
+            let mut wakers = Wakers([None, None]);
+            if let Some(line) = lines.get_mut(key) {
+                let first = line.waiting.first_key_value().map(|(number, _)| *number);
+                line.waiting.remove(&ticket.number);
+                if first == Some(ticket.number) {
+                    wakers = Wakers([line.call_first(None), None]);
+                }
+                if line.is_empty() {
+                    lines.remove(key);
+                }
+            }
+            (mem::take(&mut ticket.inbox.state().unread), wakers)
+        };
+        wakers.wake();
+        match call {
+            Some(Instruction::Take(holder)) => Some(holder),
+            Some(Instruction::Look | Instruction::Ask { .. }) | None => None,
+        }
+    }
+}

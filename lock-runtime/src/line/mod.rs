@@ -1,0 +1,9 @@
+//! The line of this process's callers, one per key, first come first served.
+//!
+//! A data structure that knows nothing of locks: `lines` is built by itself, too, where every order
+//! of what threads may do is tried (`tests/lines`).
+
+mod lines;
+mod sync;
+
+pub(crate) use lines::{Instruction, Lines, Ticket};

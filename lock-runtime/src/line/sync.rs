@@ -1,0 +1,3 @@
+//! What `lines` locks with; `tests/lines` brings its own.
+
+pub(super) use std::sync::{Mutex, MutexGuard};

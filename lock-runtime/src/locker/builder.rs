@@ -1,0 +1,235 @@
+//! The settings of a locker.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Locker;
+use crate::hold::{Common, Settings};
+use crate::store::Store;
+use crate::store::alerts::Alerts;
+use crate::store::memory::MemoryStore;
+#[cfg(feature = "sentinel")]
+use crate::store::redis::Login;
+use crate::store::redis::{RedisStore, Replicas, Servers, Timeouts, Tls};
+use crate::telemetry;
+
+/// Settings of a [`Locker`], from [`Locker::builder`].
+///
+/// ```
+/// # use redis_locked_runtime as redis_locked;
+/// use std::time::Duration;
+/// let locker = redis_locked::Locker::builder()
+///     .prefix("billing:")
+///     .default_ttl(Duration::from_secs(10))
+///     .in_memory();
+/// ```
+#[derive(Debug, Clone)]
+#[must_use = "a builder does nothing until it is asked for a locker"]
+pub struct LockerBuilder {
+    prefix: String,
+    owner: Option<String>,
+    default_ttl: Duration,
+    names: Vec<&'static str>,
+    pub(crate) timeouts: Timeouts,
+    pub(super) server_timeout: Duration,
+    replicas: Option<Replicas>,
+    pub(crate) tls: Tls,
+    #[cfg(feature = "sentinel")]
+    pub(crate) sentinel_login: Option<Login>,
+}
+
+impl Default for LockerBuilder {
+    fn default() -> Self {
+        Self {
+            prefix: String::new(),
+            owner: None,
+            default_ttl: Duration::from_secs(30),
+            names: Vec::new(),
+            timeouts: Timeouts {
+                connection: Duration::from_secs(2),
+                response: Duration::from_secs(1),
+            },
+            server_timeout: Duration::from_millis(100),
+            replicas: None,
+            tls: Tls::default(),
+            #[cfg(feature = "sentinel")]
+            sentinel_login: None,
+        }
+    }
+}
+
+impl LockerBuilder {
+    /// What is put before each key in Redis, such as `"billing:"`. By default nothing.
+    pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.prefix = prefix.into();
+        self
+    }
+
+    /// Who holds the locks, for people who look: part of each value. By default the host's name
+    /// and the process's id, as in `web-3:812`.
+    pub fn owner(mut self, owner: impl Into<String>) -> Self {
+        self.owner = Some(owner.into());
+        self
+    }
+
+    /// The ttl of requests that give none, at least 10 ms. By default 30 s.
+    pub fn default_ttl(mut self, ttl: Duration) -> Self {
+        self.default_ttl = ttl;
+        self
+    }
+
+    /// Shows the metrics of locks with these names at zero from now on, rather than from the first
+    /// request for each; without the cargo feature `metrics`, it does nothing.
+    ///
+    /// For locks that are wanted seldom, such as a nightly job's: a rate does not see a count that
+    /// was never seen before it was one. The name of an annotated function's lock is the template
+    /// of its key, that of others is what [`LockRequest::name`](crate::LockRequest::name) gives.
+    pub fn names(mut self, names: impl IntoIterator<Item = &'static str>) -> Self {
+        self.names.extend(names);
+        self
+    }
+
+    /// How long connecting may take. By default 2 s.
+    pub fn connection_timeout(mut self, timeout: Duration) -> Self {
+        self.timeouts.connection = timeout;
+        self
+    }
+
+    /// How long Redis may take to answer a command. By default 1 s.
+    ///
+    /// A request takes at most this and the connection timeout together, for each attempt.
+    pub fn response_timeout(mut self, timeout: Duration) -> Self {
+        self.timeouts.response = timeout;
+        self
+    }
+
+    /// How long an operation waits for the servers of a quorum that do not answer. By default
+    /// 100 ms.
+    ///
+    /// Servers that hang cost up to this, so choose it far below the ttls; a server that is always
+    /// later than this is as good as down, so choose it above what the network takes.
+    pub fn server_timeout(mut self, timeout: Duration) -> Self {
+        self.server_timeout = timeout;
+        self
+    }
+
+    /// Has this many replicas confirm each lock, within this time, before it is granted, so that no
+    /// failover to one of them loses it.
+    ///
+    /// Too few confirmations are `Backend`, and the key is released. Extensions are confirmed too:
+    /// a lock that is renewed is lost at its deadline when the replicas stop confirming.
+    ///
+    /// Replication does not wait: without this, a master that dies right after it has granted a lock
+    /// takes the lock with it, and the replica that takes over grants it again. What remains:
+    ///
+    /// - A failover to a replica that is not among those that confirmed loses the lock. Ask for all
+    ///   replicas that may take over, or fence what the lock protects.
+    /// - Redis does not say which replicas confirmed, and a replica that confirmed and then lost its
+    ///   data can still be promoted.
+    /// - A master that is cut off from its replicas can grant nothing more, but one that others think
+    ///   dead while it still reaches this many replicas can: keep the quorum of the failover and the
+    ///   number here such that both cannot be.
+    /// - A release is not confirmed: after a failover, a released key may be back until its ttl is
+    ///   over. Nobody holds it twice; those who wait, wait that long.
+    /// - The clocks of master and replicas have to agree, since a key expires at the same instant on
+    ///   both: a replica whose clock is ahead lets a lock go early once it is promoted.
+    ///
+    /// It costs a `WAIT` behind each command that acquires or extends. Redis blocks the whole
+    /// connection for it, so commands of other locks queue behind: choose a time of few milliseconds
+    /// over what the replicas usually take.
+    pub fn replicas(mut self, count: u32, timeout: Duration) -> Self {
+        self.replicas = Some(Replicas { count, timeout });
+        self
+    }
+
+    /// Who to be to the sentinels, where they ask for a password; by default nobody. The
+    /// credentials in the URLs are those of the servers.
+    ///
+    /// Needs the cargo feature `sentinel`.
+    #[cfg(feature = "sentinel")]
+    pub fn sentinel_login(mut self, username: Option<&str>, password: &str) -> Self {
+        self.sentinel_login = Some(Login {
+            username: username.map(str::to_owned),
+            password: password.to_owned(),
+        });
+        self
+    }
+
+    /// Whom to trust with `rediss://` URLs, in PEM form: the certificate of the authority that has
+    /// signed those of the servers, or several. Then no other is trusted; by default, those are
+    /// that the system trusts.
+    ///
+    /// Needs the cargo feature `tls`.
+    #[cfg(feature = "tls")]
+    pub fn root_certificate(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.tls.root = Some(pem.into());
+        self
+    }
+
+    /// Who to be with `rediss://` URLs, where the servers ask clients for a certificate: one, with
+    /// those between it and its authority if there are any, and its private key, in PEM form.
+    ///
+    /// ```no_run
+    /// # use redis_locked_runtime as redis_locked;
+    /// # async fn connect() -> Result<(), Box<dyn std::error::Error>> {
+    /// let locker = redis_locked::Locker::builder()
+    ///     .root_certificate(std::fs::read("ca.pem")?)
+    ///     .client_certificate(std::fs::read("client.pem")?, std::fs::read("client.key")?)
+    ///     .connect("rediss://redis.internal:6380")
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// Needs the cargo feature `tls`.
+    #[cfg(feature = "tls")]
+    pub fn client_certificate(
+        mut self,
+        chain: impl Into<Vec<u8>>,
+        key: impl Into<Vec<u8>>,
+    ) -> Self {
+        self.tls.client = Some((chain.into(), key.into()));
+        self
+    }
+
+    pub(crate) fn on(self, servers: Servers) -> Locker {
+        let store = self.store(servers, Arc::default());
+        self.build(Arc::new(store))
+    }
+
+    pub(super) fn store(&self, servers: Servers, alerts: Arc<Alerts>) -> RedisStore {
+        RedisStore::new(servers, self.timeouts, self.replicas, alerts)
+    }
+
+    /// How long replicas may take to confirm a command.
+    pub(super) fn confirming(&self) -> Duration {
+        self.replicas
+            .map_or(Duration::ZERO, |replicas| replicas.timeout)
+    }
+
+    /// A locker whose locks are in this process's memory.
+    #[must_use]
+    pub fn in_memory(self) -> Locker {
+        self.build(Arc::new(MemoryStore::default()))
+    }
+
+    pub(super) fn build(self, store: Arc<dyn Store>) -> Locker {
+        telemetry::describe();
+        for name in &self.names {
+            telemetry::show(name);
+        }
+        let settings = Settings {
+            prefix: self.prefix,
+            owner: self.owner.unwrap_or_else(host_and_process),
+            default_ttl: self.default_ttl,
+        };
+        Locker {
+            common: Arc::new(Common::new(store, settings)),
+        }
+    }
+}
+
+fn host_and_process() -> String {
+    let host = gethostname::gethostname();
+    format!("{}:{}", host.to_string_lossy(), std::process::id())
+}

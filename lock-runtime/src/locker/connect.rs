@@ -1,0 +1,140 @@
+//! Connecting to what holds the keys: one server, a cluster, or the master that sentinels watch.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::Locker;
+use super::builder::LockerBuilder;
+use crate::error::LockError;
+use crate::store::StoreError;
+use crate::store::redis::Servers;
+
+impl LockerBuilder {
+    /// Connects to one Redis server. With the cargo feature `tls`, `rediss://` URLs work too.
+    ///
+    /// # Errors
+    ///
+    /// `Backend` when the URL cannot be used, or when Redis does not answer within the connection
+    /// and response timeouts or refuses the credentials.
+    pub async fn connect(self, url: &str) -> Result<Locker, LockError> {
+        let servers = Servers::one(url, &self.tls, self.timeouts);
+        self.connect_to(servers).await
+    }
+
+    /// Connects to a Redis Cluster, by the URLs of some of its nodes; one that answers is enough.
+    ///
+    /// The credentials in the URLs are those of all nodes. A lock's key and its fencing counter are
+    /// in one slot, so that it needs one master only; what a key has between `{` and `}` decides on
+    /// the slot as usual. The locker follows slots that move and masters that change. Those who
+    /// wait are woken by the node that has the key, as on a single server.
+    ///
+    /// A failover takes the cluster's `cluster-node-timeout` and about a second; meanwhile, requests
+    /// for keys of that master fail with `Backend`, unless their `retries` or `wait` outlast it. Like
+    /// every failover, it can lose a lock that was granted just before: see
+    /// [`replicas`](Self::replicas).
+    ///
+    /// While a slot moves, a `fenced` request waits for its key or fails until both the key's
+    /// counter and the slot have moved, usually some milliseconds.
+    ///
+    /// Needs the cargo feature `cluster`.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidRequest` without a URL; `Backend` when a URL cannot be used, or when no node answers
+    /// within the connection and response timeouts, refuses the credentials or is no node of a
+    /// cluster.
+    ///
+    /// ```no_run
+    /// # use redis_locked_runtime as redis_locked;
+    /// # async fn connect() -> Result<(), redis_locked::LockError> {
+    /// let locker = redis_locked::Locker::builder()
+    ///     .connect_cluster(["redis://10.0.0.1:6379", "redis://10.0.0.2:6379"])
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "cluster")]
+    pub async fn connect_cluster<U: AsRef<str>>(
+        self,
+        urls: impl IntoIterator<Item = U>,
+    ) -> Result<Locker, LockError> {
+        let mut urls = urls.into_iter().peekable();
+        if urls.peek().is_none() {
+            return Err(unnamed("a cluster needs the URLs of some of its nodes"));
+        }
+        let servers = Servers::cluster(urls, &self.tls);
+        self.connect_to(servers).await
+    }
+
+    /// Connects to the master that sentinels watch under this name, such as `"mymaster"`, by the
+    /// URLs of the sentinels.
+    ///
+    /// Credentials and database in the URLs are those of the servers, which are reached with TLS
+    /// where the sentinels are; [`sentinel_login`](Self::sentinel_login) gives those of the
+    /// sentinels. The locker asks the sentinels each time it opens a connection, and opens one when
+    /// the last broke or turns out to lead to a replica. So it follows a failover; until the
+    /// sentinels have seen that the master is down (`down-after-milliseconds`) and promoted a
+    /// replica, requests fail with `Backend`, unless their `retries` or `wait` outlast it.
+    ///
+    /// Like every failover, it can lose a lock that was granted just before, and a master that is
+    /// cut off may go on granting locks to clients on its side: see [`replicas`](Self::replicas),
+    /// and `min-replicas-to-write` in the server's settings.
+    ///
+    /// Needs the cargo feature `sentinel`.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidRequest` without a URL; `Backend` when a URL cannot be used, or when no sentinel
+    /// answers within the connection timeout, none knows the name, or the master does not answer or
+    /// refuses the credentials.
+    ///
+    /// ```no_run
+    /// # use redis_locked_runtime as redis_locked;
+    /// # async fn connect() -> Result<(), redis_locked::LockError> {
+    /// let sentinels = ["redis://10.0.0.1:26379", "redis://10.0.0.2:26379"];
+    /// let locker = redis_locked::Locker::builder()
+    ///     .connect_sentinel(sentinels, "mymaster")
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "sentinel")]
+    pub async fn connect_sentinel<U: AsRef<str>>(
+        self,
+        urls: impl IntoIterator<Item = U>,
+        master: &str,
+    ) -> Result<Locker, LockError> {
+        let mut urls = urls.into_iter().peekable();
+        if urls.peek().is_none() {
+            return Err(unnamed("it needs the URLs of the sentinels"));
+        }
+        let login = self.sentinel_login.as_ref();
+        let servers = Servers::sentinel(urls, login, master, &self.tls, self.timeouts);
+        self.connect_to(servers).await
+    }
+
+    async fn connect_to(self, servers: redis::RedisResult<Servers>) -> Result<Locker, LockError> {
+        let started = Instant::now();
+        let failed = |error: StoreError| error.into_error(None, "connected", 1, started.elapsed());
+        let servers = servers.map_err(|error| failed(error.into()))?;
+        let store = self.store(servers, Arc::default());
+        store.connect().await.map_err(failed)?;
+        Ok(self.build(Arc::new(store)))
+    }
+
+    /// A locker on a `redis` client, with the certificates that the client has. Connects with the
+    /// first request.
+    #[must_use]
+    pub fn from_client(self, client: redis::Client) -> Locker {
+        self.on(Servers::of_client(client))
+    }
+}
+
+#[cfg(any(feature = "cluster", feature = "sentinel"))]
+fn unnamed(problem: &str) -> LockError {
+    LockError::InvalidRequest {
+        key: None,
+        problem: problem.into(),
+    }
+}

@@ -1,0 +1,165 @@
+//! The configured handle that grants locks, and which one applies.
+
+mod builder;
+mod connect;
+mod quorum;
+
+use std::fmt;
+use std::future::Future;
+use std::sync::{Arc, OnceLock};
+
+use crate::error::LockError;
+use crate::hold::Common;
+use crate::request::{LockRequest, NoLocker};
+use crate::store::redis::Servers;
+pub use builder::LockerBuilder;
+
+static INSTALLED: OnceLock<Locker> = OnceLock::new();
+static FROM_ENVIRONMENT: OnceLock<Locker> = OnceLock::new();
+
+tokio::task_local! {
+    static SCOPED: Locker;
+}
+
+/// The handle that grants locks: a store and its defaults. Cheap to clone; clones are the same
+/// locker.
+///
+/// ```no_run
+/// # use redis_locked_runtime as redis_locked;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), redis_locked::LockError> {
+/// let locker = redis_locked::Locker::connect("redis://127.0.0.1:6379").await?;
+/// locker.install()?; // what annotated functions use from now on
+/// // …
+/// locker.shutdown().await;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Locker {
+    common: Arc<Common>,
+}
+
+impl Locker {
+    /// Connects to one Redis server, with the defaults of [`builder`](Self::builder).
+    ///
+    /// The connection opens itself again whenever it breaks.
+    ///
+    /// # Errors
+    ///
+    /// `Backend` when the URL cannot be used, or when Redis does not answer within the connection
+    /// and response timeouts or refuses the credentials.
+    pub async fn connect(url: &str) -> Result<Self, LockError> {
+        Self::builder().connect(url).await
+    }
+
+    /// A locker with other defaults.
+    pub fn builder() -> LockerBuilder {
+        LockerBuilder::default()
+    }
+
+    /// A locker on a `redis` client, with the defaults of [`builder`](Self::builder). Connects
+    /// with the first request.
+    #[must_use]
+    pub fn from_client(client: redis::Client) -> Self {
+        Self::builder().from_client(client)
+    }
+
+    /// A locker whose locks are in this process's memory, on tokio's clock: for tests of one's own
+    /// functions, also under `tokio::time::pause`, and for programs that run once.
+    #[must_use]
+    pub fn in_memory() -> Self {
+        Self::builder().in_memory()
+    }
+
+    /// Makes this the locker of all annotated functions that name no other. Call it once, at the
+    /// start of the program.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidRequest` when one is installed already.
+    pub fn install(&self) -> Result<(), LockError> {
+        INSTALLED
+            .set(self.clone())
+            .map_err(|_| LockError::InvalidRequest {
+                key: None,
+                problem: "another is installed already; install one, at the start of the program, \
+                      and use `Locker::scope` or `locker = …` for others"
+                    .into(),
+            })
+    }
+
+    /// Runs a future in which annotated functions use this locker; the innermost scope counts.
+    ///
+    /// Seen by all that the future awaits in place, not by tasks that it spawns.
+    ///
+    /// ```
+    /// # use redis_locked_runtime as redis_locked;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let locker = redis_locked::Locker::in_memory();
+    /// locker.scope(async { /* call annotated functions */ }).await;
+    /// # }
+    /// ```
+    pub fn scope<F: Future>(&self, future: F) -> impl Future<Output = F::Output> + use<F> {
+        SCOPED.scope(self.clone(), future)
+    }
+
+    /// A request for the lock of this key, to which the locker's prefix is added.
+    ///
+    /// The key may have any bytes that a string can; an empty one is refused.
+    pub fn lock(&self, key: impl Into<String>) -> LockRequest {
+        LockRequest::new(Ok(self.common()), key.into())
+    }
+
+    /// Waits until no release is pending, and closes the connection. Keys under `min_hold` stay.
+    ///
+    /// Usually that takes one round trip. Where the answer to an acquisition was lost, its command may
+    /// still arrive, and its release is pending for twice the connection and response timeouts
+    /// together, 6 s by default. While Redis is down, a release is pending until its key has expired.
+    ///
+    /// Call it at the end of the program, when nothing holds a lock any more. What still does goes
+    /// on; the next use connects again.
+    pub async fn shutdown(&self) {
+        self.common.keeper.settle().await;
+        self.common.store.close();
+    }
+
+    /// The locker that applies where none is named.
+    pub(crate) fn ambient() -> Result<Self, NoLocker> {
+        if let Ok(scoped) = SCOPED.try_with(Clone::clone) {
+            return Ok(scoped);
+        }
+        if let Some(installed) = INSTALLED.get().or_else(|| FROM_ENVIRONMENT.get()) {
+            return Ok(installed.clone());
+        }
+        let url = std::env::var("REDIS_URL").map_err(|missing| match missing {
+            std::env::VarError::NotPresent => NoLocker {
+                problem: "none is in scope or installed, and REDIS_URL is not set",
+                source: None,
+            },
+            bad @ std::env::VarError::NotUnicode(_) => NoLocker {
+                problem: "none is in scope or installed, and REDIS_URL is not text",
+                source: Some(Box::new(bad)),
+            },
+        })?;
+        let defaults = Self::builder();
+        let server =
+            Servers::one(&url, &defaults.tls, defaults.timeouts).map_err(|error| NoLocker {
+                problem: "none is in scope or installed, and REDIS_URL is not the URL of a Redis",
+                source: Some(Box::new(error)),
+            })?;
+        Ok(FROM_ENVIRONMENT.get_or_init(|| defaults.on(server)).clone())
+    }
+
+    /// What its requests share.
+    pub(crate) fn common(&self) -> Arc<Common> {
+        Arc::clone(&self.common)
+    }
+}
+
+impl fmt::Debug for Locker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.common.fmt(f)
+    }
+}

@@ -1,0 +1,200 @@
+//! Whether a request makes sense, before anything is sent.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::time::Instant;
+
+use crate::backoff::Backoff;
+use crate::body::OnLost;
+use crate::error::LockError;
+use crate::hold::{Common, LONGEST_TIME, Lease, LockGuard, check_ttl};
+use crate::key::counter_key;
+use crate::store::{Holder, StoreError};
+use crate::telemetry::{self, Waiting};
+use crate::tenure::{Needs, SharedTenure, Terms};
+
+/// What was asked for.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) locker: Result<Arc<Common>, NoLocker>,
+    pub(super) key: String,
+    /// Found while the key was put together.
+    pub(super) flaw: Option<String>,
+    /// That of the terms, once it is known.
+    pub(super) ttl: Option<Duration>,
+    pub(super) patience: Patience,
+    pub(super) terms: Terms,
+    pub(super) on_lost: OnLost,
+    pub(super) fenced: bool,
+}
+
+/// What to do while the lock is busy.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Patience {
+    Retry { retries: u32, backoff: Backoff },
+    Wait { limit: Option<Duration> },
+}
+
+/// Why no locker applies.
+#[derive(Debug)]
+pub(crate) struct NoLocker {
+    pub(crate) problem: &'static str,
+    pub(crate) source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+/// A request that makes sense.
+pub(super) struct Request {
+    pub(super) common: Arc<Common>,
+    /// With the locker's prefix.
+    pub(super) key: String,
+    /// The fencing counter, if a number is wanted.
+    counter: Option<String>,
+    pub(super) terms: Terms,
+    pub(super) started: Instant,
+    runtime: Handle,
+    _waiting: Waiting,
+}
+
+impl Asked {
+    /// Refuses what makes no sense.
+    pub(super) fn check(self) -> Result<Request, LockError> {
+        let common = match self.locker {
+            Ok(common) => common,
+            Err(NoLocker { problem, source }) => {
+                let key = self.key;
+                return Err(LockError::NotConfigured {
+                    key,
+                    problem,
+                    source,
+                });
+            }
+        };
+        let key = self.key;
+        let invalid = |problem: &str| Err(LockError::invalid(&key, problem));
+        let terms = Terms {
+            ttl: self.ttl.unwrap_or(common.settings.default_ttl),
+            ..self.terms
+        };
+        check_ttl(&key, terms.ttl)?;
+        if let Some(flaw) = self.flaw {
+            return invalid(&flaw);
+        }
+        if key.is_empty() {
+            return invalid("its key is empty; name what is locked");
+        }
+        for (name, duration) in [("max_hold", terms.max_hold), ("min_hold", terms.min_hold)] {
+            if duration.is_some_and(|duration| duration.is_zero() || duration > LONGEST_TIME) {
+                return invalid(&format!(
+                    "its {name} is zero or over ten years; give another"
+                ));
+            }
+        }
+        if terms.max_hold.is_some() && !terms.renew {
+            return invalid("`max_hold` needs `renew`; without it, `ttl` limits the body");
+        }
+        if !terms.renew && terms.min_hold.is_some_and(|min_hold| min_hold > terms.ttl) {
+            return invalid(&format!(
+                "its min_hold is over its ttl of {:?}; raise `ttl`, or use `renew`",
+                terms.ttl
+            ));
+        }
+        let whole = match common.settings.prefix.as_str() {
+            "" => key.clone(),
+            prefix => format!("{prefix}{key}"),
+        };
+        let mut counter = None;
+        if self.fenced {
+            if let Some(reason) = common.store.refuses_fencing() {
+                return invalid(reason);
+            }
+            counter = counter_key(&whole);
+            if counter.is_none() {
+                return invalid(
+                    "its braces allow no fencing counter in the same cluster slot; leave out the \
+                     `}`, or put a part of the key between braces",
+                );
+            }
+        }
+        if Lease::would_deadlock(&common, &whole) {
+            return Err(LockError::WouldDeadlock { key });
+        }
+        let Ok(runtime) = Handle::try_current() else {
+            return invalid(
+                "no tokio runtime runs here, and locks need one; call this from a future that \
+                 tokio runs, as below `#[tokio::main]`",
+            );
+        };
+        Ok(Request {
+            common,
+            key: whole,
+            counter,
+            terms,
+            started: Instant::now(),
+            runtime,
+            _waiting: Waiting::new(terms.name),
+        })
+    }
+}
+
+impl Request {
+    /// The key without the prefix.
+    pub(super) fn key(&self) -> &str {
+        &self.key[self.common.settings.prefix.len()..]
+    }
+
+    /// What has to be passed on to it.
+    pub(super) fn needs(&self) -> Needs {
+        Needs {
+            fenced: self.counter.is_some(),
+            ttl: self.terms.ttl,
+        }
+    }
+
+    /// The owner of the key from before it is asked for.
+    pub(super) fn guard(&self) -> LockGuard {
+        let entry = self.common.entry(&self.key, self.counter.as_deref());
+        LockGuard::new(&self.common, entry, self.terms, &self.runtime)
+    }
+
+    /// The owner for the next attempt, after one that was not granted.
+    pub(super) fn again(&self, last: LockGuard) -> LockGuard {
+        if self.common.store.spends_tokens() {
+            self.guard()
+        } else {
+            last
+        }
+    }
+
+    /// The owner of a tenure that was passed on, who has not begun its turn.
+    pub(super) fn passed_on(&self, tenure: Arc<SharedTenure>) -> LockGuard {
+        LockGuard::of(&self.common, tenure, self.counter.is_some(), &self.runtime)
+    }
+
+    /// The lock is had.
+    pub(super) fn begun(&self, guard: LockGuard, attempts: u32) -> LockGuard {
+        guard.begun(self.terms.name, attempts, self.started)
+    }
+
+    pub(super) fn busy(&self, attempts: u32, holder: Option<Holder>) -> LockError {
+        let (owner, retry_after) =
+            holder.map_or((None, None), |holder| (holder.owner, holder.left));
+        let error = LockError::Busy {
+            key: self.key().to_owned(),
+            attempts,
+            waited: self.started.elapsed(),
+            owner,
+            retry_after,
+        };
+        telemetry::busy(self.terms.name, &error);
+        error
+    }
+
+    pub(super) fn failed(&self, attempts: u32, error: StoreError) -> LockError {
+        telemetry::backend_error(self.terms.name);
+        let (key, waited) = (Some(self.key()), self.started.elapsed());
+        error.into_error(key, "acquired", attempts, waited)
+    }
+}

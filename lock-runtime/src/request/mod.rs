@@ -1,0 +1,290 @@
+//! What a caller asks for.
+
+mod attempts;
+mod check;
+mod in_line;
+mod retries;
+#[cfg(test)]
+mod tests;
+
+use std::future::{Future, ready};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+
+use crate::backoff::Backoff;
+use crate::body::{Locked, OnLost};
+use crate::error::LockError;
+use crate::hold::{Common, LockGuard};
+use crate::key::Key;
+use crate::telemetry::{Run, UNNAMED};
+use crate::tenure::Terms;
+use attempts::attempts;
+pub(crate) use check::NoLocker;
+use check::{Asked, Patience};
+use in_line::wait;
+use retries::Retries;
+
+/// A request for a lock, from [`Locker::lock`]: how long, how to retry. Nothing is sent before
+/// [`acquire`](Self::acquire) or [`run`](Self::run).
+///
+/// ```
+/// # use redis_locked_runtime as redis_locked;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), redis_locked::LockError> {
+/// use std::time::Duration;
+/// let locker = redis_locked::Locker::in_memory();
+/// let guard = locker
+///     .lock("report:42")
+///     .ttl(Duration::from_secs(5))
+///     .retries(3)
+///     .acquire()
+///     .await?;
+/// // … what must be done by one at a time …
+/// guard.release().await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+#[must_use = "a request does nothing until `acquire` or `run` is awaited"]
+pub struct LockRequest {
+    // Boxed, since a function's future holds its request until it is first polled.
+    asked: Box<Asked>,
+}
+
+impl LockRequest {
+    /// A request to the locker that has this in common with its other requests.
+    pub(crate) fn new(locker: Result<Arc<Common>, NoLocker>, key: String) -> Self {
+        let asked = Asked {
+            locker,
+            key,
+            flaw: None,
+            ttl: None,
+            patience: Patience::Retry {
+                retries: 0,
+                backoff: Backoff::default(),
+            },
+            terms: Terms {
+                ttl: Duration::ZERO,
+                renew: false,
+                max_hold: None,
+                min_hold: None,
+                name: UNNAMED,
+            },
+            on_lost: OnLost::Cancel,
+            fenced: false,
+        };
+        Self {
+            asked: Box::new(asked),
+        }
+    }
+
+    /// A request by the attribute, whose key was made from a template.
+    pub(crate) fn annotated(locker: Result<Arc<Common>, NoLocker>, key: Key) -> Self {
+        let (text, template, empty) = key.into_parts();
+        let mut request = Self::new(locker, text).name(template);
+        request.asked.flaw = empty.map(|field| {
+            format!(
+                "`{field}` in its template {template:?} is empty, so that unrelated calls would \
+                 share a lock; make sure that it has a value"
+            )
+        });
+        request
+    }
+
+    /// How long Redis keeps the lock if this process dies, at least 10 ms; without
+    /// [`renew`](Self::renew), also the longest that a body may run. By default the locker's, 30 s.
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.asked.ttl = Some(ttl);
+        self
+    }
+
+    /// Further attempts after the first, while the lock is busy or an error may pass. By default
+    /// none.
+    pub fn retries(mut self, retries: u32) -> Self {
+        let backoff = match self.asked.patience {
+            Patience::Retry { backoff, .. } => backoff,
+            Patience::Wait { .. } => Backoff::default(),
+        };
+        self.asked.patience = Patience::Retry { retries, backoff };
+        self
+    }
+
+    /// The pause between attempts; a plain `Duration` is a fixed one. By default exponential,
+    /// from 50 ms to 1 s.
+    pub fn backoff(mut self, backoff: impl Into<Backoff>) -> Self {
+        let retries = match self.asked.patience {
+            Patience::Retry { retries, .. } => retries,
+            Patience::Wait { .. } => 0,
+        };
+        let backoff = backoff.into();
+        self.asked.patience = Patience::Retry { retries, backoff };
+        self
+    }
+
+    /// Instead of retries: queues until the lock is free, for at most this long.
+    ///
+    /// Callers of one process line up first come first served, and the lock is passed on among
+    /// them without asking Redis. The head of the line is woken when the lock is released, deleted
+    /// or expired by anyone; it does not poll.
+    ///
+    /// ```
+    /// # use redis_locked_runtime as redis_locked;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), redis_locked::LockError> {
+    /// use std::time::Duration;
+    /// let locker = redis_locked::Locker::in_memory();
+    /// let first = locker.lock("report:42").acquire().await?;
+    /// let second = tokio::spawn(
+    ///     locker.lock("report:42").wait(Duration::from_secs(10)).run(async { "my turn" }),
+    /// );
+    /// first.release().await?;
+    /// assert_eq!(second.await.unwrap()?, "my turn");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn wait(mut self, limit: Duration) -> Self {
+        self.asked.patience = Patience::Wait { limit: Some(limit) };
+        self
+    }
+
+    /// Like [`wait`](Self::wait), without a limit. Then a Redis that is broken is asked again and
+    /// again, too, and since no caller hears of it, the log does: at `error`, once for each time of
+    /// trouble.
+    pub fn wait_forever(mut self) -> Self {
+        self.asked.patience = Patience::Wait { limit: None };
+        self
+    }
+
+    /// Keeps extending the lock for as long as it is held.
+    pub fn renew(mut self) -> Self {
+        self.asked.terms.renew = true;
+        self
+    }
+
+    /// With [`renew`](Self::renew): the longest that the lock may be held.
+    pub fn max_hold(mut self, max_hold: Duration) -> Self {
+        self.asked.terms.max_hold = Some(max_hold);
+        self
+    }
+
+    /// Keeps the key at least this long after it was acquired, whatever becomes of the body, so
+    /// that a short job runs once per tick on all machines.
+    pub fn min_hold(mut self, min_hold: Duration) -> Self {
+        self.asked.terms.min_hold = Some(min_hold);
+        self
+    }
+
+    /// What becomes of the body when the lock is lost. By default it is cut off.
+    pub fn on_lost(mut self, on_lost: OnLost) -> Self {
+        self.asked.on_lost = on_lost;
+        self
+    }
+
+    /// Draws a [fencing token](crate::FencingToken) with the lock.
+    pub fn fenced(mut self) -> Self {
+        self.asked.fenced = true;
+        self
+    }
+
+    /// What spans and metrics call the lock (`lock.name`), as keys are too many to count by. For an
+    /// annotated function it is the template of its key; by default `unnamed`.
+    ///
+    /// ```
+    /// # use redis_locked_runtime as redis_locked;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), redis_locked::LockError> {
+    /// # let (locker, tenant) = (redis_locked::Locker::in_memory(), "acme");
+    /// let request = locker.lock(format!("report:{tenant}")).name("report:{tenant}");
+    /// request.run(async { /* … */ }).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn name(mut self, name: &'static str) -> Self {
+        self.asked.terms.name = name;
+        self
+    }
+
+    /// Acquires the lock.
+    ///
+    /// It is counted by the metrics, but has no span: nobody knows which of its caller's work is
+    /// done under the guard. [`run`](Self::run) has one.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::Busy`] when another holder has the key after the last attempt or the whole
+    /// wait, `Backend` when Redis could not be asked, `Lost` when the answer came after the
+    /// deadline, `WouldDeadlock` when a body that this runs in holds the key, `NotConfigured`
+    /// without a locker, `InvalidRequest` for a request that cannot be meant so.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future frees the key in the background, whether or not Redis has granted it,
+    /// and the place in the line.
+    pub async fn acquire(self) -> Result<LockGuard, LockError> {
+        start(*self.asked).await
+    }
+
+    /// Acquires the lock, runs the body while it is surely held, and releases.
+    ///
+    /// The body is never polled after the deadline: it is dropped then, and the caller gets
+    /// `Lost`, unless [`on_lost`](Self::on_lost) says otherwise. Its result is returned even when
+    /// the release fails, which is then logged, and tried again in the background until the key's
+    /// ttl is over.
+    ///
+    /// # Traces
+    ///
+    /// A run is a `tracing` span `lock` at level `info`, and the body's spans are inside of it. Its
+    /// fields are `lock.key`, [`lock.name`](Self::name), `lock.attempts`, `lock.waited` (until it
+    /// had the lock) and `lock.held` (until the body ended), both as durations are written for
+    /// debugging (`1.5s`), `lock.holder` when busy, and `lock.outcome`: `ran`, `busy`, `lost`,
+    /// `backend`, `would_deadlock`, `not_configured`, `invalid_request`, `cancelled` when the run
+    /// was dropped, or `panicked`.
+    ///
+    /// A busy lock is an event at `debug`; a lost one, and a release that fails, at `warn`; a store
+    /// that a wait without a limit cannot ask, and what `skip` hides, at `error`. Other errors are
+    /// the caller's to log.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`acquire`](Self::acquire), with the body not begun, and `Lost`.
+    ///
+    /// # Cancellation
+    ///
+    /// When the future is dropped, the body is dropped first; then the lock is released in the
+    /// background.
+    ///
+    /// ```
+    /// # use redis_locked_runtime as redis_locked;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), redis_locked::LockError> {
+    /// let locker = redis_locked::Locker::in_memory();
+    /// let sum = locker.lock("report:42").run(async { 1 + 1 }).await?;
+    /// assert_eq!(sum, 2);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn run<F: Future>(self, body: F) -> impl Future<Output = Result<F::Output, LockError>> {
+        let on_lost = self.asked.on_lost;
+        // The span and the request's check are for the task that polls.
+        let begin = move || {
+            let run = Run::start(&self.asked.key, self.asked.terms.name);
+            (run, start(*self.asked))
+        };
+        Locked::new(Box::new(begin), on_lost, body)
+    }
+}
+
+/// The path of one acquisition. To be called where it is awaited: it looks at the running task.
+fn start(asked: Asked) -> BoxFuture<'static, Result<LockGuard, LockError>> {
+    let patience = asked.patience;
+    match (asked.check(), patience) {
+        (Err(error), _) => Box::pin(ready(Err(error))),
+        (Ok(request), Patience::Retry { retries, backoff }) => Box::pin(async move {
+            let pauses = backoff.pauses();
+            attempts(&request, &mut Retries { retries, pauses }).await
+        }),
+        (Ok(request), Patience::Wait { limit }) => Box::pin(wait(request, limit)),
+    }
+}

@@ -1,0 +1,32 @@
+//! A request with retries: a pause, and the next attempt, so many times.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::attempts::{NextStep, PauseBetween, Progress};
+use super::check::Request;
+use crate::store::Asking;
+
+pub(super) struct Retries<P> {
+    pub(super) retries: u32,
+    pub(super) pauses: P,
+}
+
+impl<P: Iterator<Item = Duration> + Send> PauseBetween for Retries<P> {
+    fn asking(&self, attempt: u32) -> Asking {
+        if attempt > self.retries {
+            Asking::WhoHolds
+        } else {
+            Asking::Plain
+        }
+    }
+
+    async fn next(&mut self, _: &Request, progress: &Progress) -> NextStep {
+        if progress.attempts > self.retries {
+            return NextStep::GiveUp;
+        }
+        sleep(self.pauses.next().unwrap_or_default()).await;
+        NextStep::Ask
+    }
+}

@@ -1,0 +1,159 @@
+//! Locks on Redis: one server, or several that act as one.
+
+#[cfg(feature = "tls")]
+mod certificates;
+#[cfg(feature = "cluster")]
+mod cluster;
+mod commands;
+mod connection;
+mod failure;
+#[cfg(all(feature = "cluster", feature = "sentinel"))]
+pub(crate) mod masters;
+mod operation;
+mod reconnecting;
+#[cfg(feature = "cluster")]
+mod route;
+mod script;
+#[cfg(feature = "sentinel")]
+mod sentinel;
+mod servers;
+mod settings;
+mod tls;
+mod tracking;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+
+use super::alerts::{Alert, Alerts};
+use super::{Acquired, Answer, Asking, Attempted, Entry, Extension, Released, Store, StoreError};
+use connection::Connection;
+use operation::Operation;
+#[cfg(feature = "sentinel")]
+pub(crate) use sentinel::Login;
+pub(crate) use servers::Servers;
+pub(crate) use settings::{Replicas, Timeouts};
+pub(crate) use tls::Tls;
+use tracking::Tracking;
+
+pub(crate) struct RedisStore {
+    servers: Servers,
+    timeouts: Timeouts,
+    replicas: Option<Replicas>,
+    /// Whether those who ask several servers leave when a majority has answered.
+    one_of_several: bool,
+    connection: Connection,
+    tracking: Arc<Tracking>,
+}
+
+impl RedisStore {
+    pub(crate) fn new(
+        servers: Servers,
+        mut timeouts: Timeouts,
+        replicas: Option<Replicas>,
+        alerts: Arc<Alerts>,
+    ) -> Self {
+        // A command that replicas have to confirm is answered only then.
+        timeouts.response += replicas.map_or(Duration::ZERO, |replicas| replicas.timeout);
+        Self {
+            connection: servers.connection(timeouts),
+            tracking: Tracking::new(&servers, timeouts, alerts),
+            servers,
+            timeouts,
+            replicas,
+            one_of_several: false,
+        }
+    }
+
+    /// For one of several servers, whose answers nobody may be there to hear.
+    pub(crate) fn one_of_several(self) -> Self {
+        Self {
+            one_of_several: true,
+            ..self
+        }
+    }
+
+    /// Opens the connection, and fails when Redis does not answer on it.
+    pub(crate) async fn connect(&self) -> Result<(), StoreError> {
+        self.operation().check().await
+    }
+
+    fn operation(&self) -> Operation {
+        Operation::new(self.connection.clone(), self.timeouts)
+    }
+
+    /// For scripts that are to take effect even if nobody hears the answer.
+    fn lasting(&self) -> Operation {
+        self.operation().with_whole_scripts(self.one_of_several)
+    }
+}
+
+async fn acquire(
+    operation: &mut Operation,
+    entry: &Entry,
+    ttl: Duration,
+    asking: Asking,
+    tracking: Option<&Tracking>,
+) -> Result<Acquired, StoreError> {
+    let Some(tracking) = tracking else {
+        return commands::acquire(operation, entry, ttl, asking).await;
+    };
+    let rings = tracking.take_over(operation).await?;
+    commands::acquire_by_script(operation, entry, ttl, rings).await
+}
+
+impl fmt::Debug for RedisStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.servers.fmt(f)
+    }
+}
+
+impl Store for RedisStore {
+    fn acquire(
+        &self,
+        entry: Arc<Entry>,
+        ttl: Duration,
+        asking: Asking,
+    ) -> BoxFuture<'static, Attempted> {
+        let mut operation = self.operation().with_replicas(self.replicas);
+        let tracking = (asking == Asking::Watching).then(|| Arc::clone(&self.tracking));
+        Box::pin(async move {
+            let tracking = tracking.as_deref();
+            let outcome = acquire(&mut operation, &entry, ttl, asking, tracking).await;
+            Attempted {
+                outcome,
+                settled: operation.is_settled(),
+            }
+        })
+    }
+
+    fn release(&self, entry: Arc<Entry>, keep: Option<Duration>) -> Answer<Released> {
+        let operation = self.lasting();
+        Box::pin(async move { commands::release(operation, &entry, keep).await })
+    }
+
+    fn extend(&self, batch: Vec<(Arc<Entry>, Duration)>) -> BoxFuture<'static, Vec<Extension>> {
+        let operation = self.lasting().with_replicas(self.replicas);
+        Box::pin(commands::extend(operation, batch))
+    }
+
+    /// As long as an attempt may take, and then as long as the kernel goes on delivering what a
+    /// connection holds that was given up.
+    fn settles_within(&self) -> Duration {
+        2 * self.timeouts.total()
+    }
+
+    fn alert(&self, key: &str) -> Alert {
+        self.tracking.alerts.alert(key)
+    }
+
+    fn close(&self) {
+        self.tracking.close();
+        self.connection.close();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,188 @@
+//! A connection that is opened by whoever needs it first, and anew when it broke.
+
+use std::future::pending;
+use std::io;
+use std::sync::{PoisonError, RwLock, RwLockWriteGuard};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use redis::{ErrorKind, RedisError, RedisResult, ServerErrorKind};
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+use tokio::time::timeout;
+
+type Opening<C> = BoxFuture<'static, RedisResult<C>>;
+
+/// What redis-rs' `ConnectionManager` does, and in addition: a connection that has gone silent is
+/// given up like one that broke, so that a server that vanished without a word costs one timeout
+/// and not one for each command until TCP gives up; a connection can be set up after it was opened;
+/// its server can be looked up anew each time; and one whose runtime has ended is not sent anything.
+pub(super) struct Reconnecting<C> {
+    /// How long opening may take: that long somebody waits for it, and then opens another. The
+    /// runtime that opens it may stand still.
+    patience: Duration,
+    /// Opens the connection of this number, which tells one from the next.
+    open: Box<dyn Fn(u64) -> Opening<C> + Send + Sync>,
+    /// Called when a connection that was in use is given up.
+    gone: Box<dyn Fn() + Send + Sync>,
+    current: RwLock<Current<C>>,
+}
+
+struct Current<C> {
+    number: u64,
+    task: Option<OpeningTask<C>>,
+}
+
+/// Opens the connection, on the runtime of whoever needs it first, and then stays: it ends only
+/// with that runtime, and with it ends what drives the connection.
+struct OpeningTask<C> {
+    answer: watch::Receiver<Option<RedisResult<C>>>,
+    handle: AbortHandle,
+}
+
+impl<C> Drop for OpeningTask<C> {
+    fn drop(&mut self) {
+        self.handle.abort();
+    }
+}
+
+impl<C: Clone + Send + Sync + 'static> OpeningTask<C> {
+    fn start(opening: Opening<C>) -> Self {
+        let (sender, answer) = watch::channel(None);
+        let task = tokio::spawn(async move {
+            sender.send_replace(Some(opening.await));
+            pending::<()>().await;
+        });
+        Self {
+            answer,
+            handle: task.abort_handle(),
+        }
+    }
+
+    fn has_ended(&self) -> bool {
+        self.handle.is_finished()
+    }
+
+    fn connection(&self) -> Option<C> {
+        self.answer.borrow().as_ref()?.as_ref().ok().cloned()
+    }
+}
+
+impl<C: Clone + Send + Sync + 'static> Reconnecting<C> {
+    pub(super) fn new(
+        patience: Duration,
+        open: impl Fn(u64) -> Opening<C> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            patience,
+            open: Box::new(open),
+            gone: Box::new(|| {}),
+            current: RwLock::new(Current {
+                number: 0,
+                task: None,
+            }),
+        }
+    }
+
+    /// Has this called whenever a connection that was in use is given up.
+    pub(super) fn telling(mut self, gone: impl Fn() + Send + Sync + 'static) -> Self {
+        self.gone = Box::new(gone);
+        self
+    }
+
+    fn current(&self) -> RwLockWriteGuard<'_, Current<C>> {
+        self.current.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn in_use(&self) -> Option<(u64, C)> {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        let task = current.task.as_ref().filter(|task| !task.has_ended())?;
+        Some((current.number, task.connection()?))
+    }
+
+    /// The connection and its number.
+    pub(super) async fn get(&self) -> RedisResult<(u64, C)> {
+        if let Some(in_use) = self.in_use() {
+            return Ok(in_use);
+        }
+        // Boxed, since it seldom happens, and every command would have room for it.
+        Box::pin(self.open()).await
+    }
+
+    async fn open(&self) -> RedisResult<(u64, C)> {
+        let (number, mut answer) = self.opening();
+        let opened = timeout(self.patience, answer.wait_for(Option::is_some)).await;
+        let opened = opened.map(|answer| answer.ok().and_then(|answer| answer.clone()));
+        let failed = |kind, problem| Err(io::Error::new(kind, problem).into());
+        let answer = match opened {
+            Ok(Some(answer)) => answer,
+            Ok(None) => failed(
+                io::ErrorKind::NotConnected,
+                "it was closed, or its runtime ended, while the connection was opened",
+            ),
+            Err(_) => failed(
+                io::ErrorKind::TimedOut,
+                "the connection was not opened in time",
+            ),
+        };
+        if answer.is_err() {
+            self.give_up_if(|current| current.number == number);
+        }
+        Ok((number, answer?))
+    }
+
+    fn opening(&self) -> (u64, watch::Receiver<Option<RedisResult<C>>>) {
+        let mut current = self.current();
+        let ended = current.task.take_if(|task| task.has_ended());
+        if current.task.is_none() {
+            current.number += 1;
+        }
+        let number = current.number;
+        let task = current
+            .task
+            .get_or_insert_with(|| OpeningTask::start((self.open)(number)));
+        let answer = task.answer.clone();
+        drop(current);
+        self.tell(ended);
+        (number, answer)
+    }
+
+    /// The connection of this number is of no use any more. While it is opened, whoever opens it
+    /// says so, and why.
+    pub(super) fn broken(&self, number: u64) {
+        self.give_up_if(|current| {
+            let mut task = current.task.iter();
+            current.number == number && task.any(|task| task.answer.borrow().is_some())
+        });
+    }
+
+    pub(super) fn close(&self) {
+        self.give_up_if(|_| true);
+    }
+
+    fn give_up_if(&self, applies: impl FnOnce(&Current<C>) -> bool) {
+        let mut current = self.current();
+        let task = applies(&current).then(|| current.task.take());
+        drop(current);
+        self.tell(task.flatten());
+    }
+
+    /// One that could not be opened is given up without a word, or else those who are told would
+    /// try to open the next without a pause.
+    fn tell(&self, task: Option<OpeningTask<C>>) {
+        if task.is_some_and(|task| task.connection().is_some()) {
+            (self.gone)();
+        }
+    }
+
+    /// Gives the connection up when the error shows that it broke, that nobody is there, or that
+    /// the server is no master any more.
+    pub(super) fn check(&self, number: u64, error: &RedisError) {
+        if error.is_io_error() || error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly) {
+            self.broken(number);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,277 @@
+//! The store on real servers, one command at a time.
+
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use redis::FromRedisValue;
+
+use super::*;
+use crate::store::{Acquired, Extended};
+
+const TTL: Duration = Duration::from_secs(60);
+const SHORT: Duration = Duration::from_secs(2);
+const LIMIT: Duration = Duration::from_secs(20);
+const TIMEOUTS: Timeouts = Timeouts {
+    connection: LIMIT,
+    response: LIMIT,
+};
+
+/// A server of the test's own. What starts them elsewhere is not published, and this is.
+struct Server {
+    process: Child,
+    port: u16,
+}
+
+impl Server {
+    fn start() -> Self {
+        let free = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+        let port = free.local_addr().expect("an address").port();
+        drop(free);
+        let binary = std::env::var_os("REDIS_SERVER").unwrap_or_else(|| "redis-server".into());
+        let mut command = Command::new(binary);
+        command.args(["--port", &port.to_string(), "--save", ""]);
+        let process = command.stdout(Stdio::null()).spawn();
+        let process = process.expect("redis-server is installed, or named by REDIS_SERVER");
+        let server = Self { process, port };
+        until("it answers", || server.try_ask::<String>("PING").is_ok());
+        server
+    }
+
+    fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    fn try_ask<T: FromRedisValue>(&self, command: &str) -> redis::RedisResult<T> {
+        let mut connection = redis::Client::open(self.url())?.get_connection()?;
+        let mut words = command.split(' ');
+        let mut command = redis::cmd(words.next().unwrap_or_default());
+        command.arg(words.collect::<Vec<_>>());
+        command.query(&mut connection)
+    }
+
+    fn ask<T: FromRedisValue>(&self, command: &str) -> T {
+        self.try_ask(command).expect("an answer")
+    }
+
+    fn left(&self) -> i64 {
+        self.ask("PTTL k")
+    }
+
+    /// Has the answers to what is asked meanwhile be lost with the connection.
+    async fn loses<T: Send + 'static>(
+        &self,
+        asking: impl Future<Output = T> + Send + 'static,
+    ) -> T {
+        self.ask::<()>("CLIENT PAUSE 60000 WRITE");
+        let asked = tokio::spawn(asking);
+        until("it is asked", || {
+            let clients: String = self.ask("CLIENT LIST");
+            clients.contains(" flags=b ") || clients.contains(" flags=tb ")
+        });
+        self.ask::<i64>("CLIENT KILL TYPE normal");
+        self.ask::<()>("CLIENT UNPAUSE");
+        asked.await.expect("no panic")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let killed = self.process.kill().and_then(|()| self.process.wait());
+        killed.expect("it ends");
+    }
+}
+
+fn until(what: &str, condition: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !condition() {
+        assert!(started.elapsed() < LIMIT, "in vain: {what}");
+        sleep(Duration::from_millis(2));
+    }
+}
+
+fn store_at(url: &str, timeouts: Timeouts, replicas: Option<Replicas>) -> RedisStore {
+    let servers = Servers::one(url, &Tls::default(), timeouts).expect("a URL");
+    RedisStore::new(servers, timeouts, replicas, Arc::default())
+}
+
+async fn start() -> (Server, RedisStore) {
+    let server = Server::start();
+    let store = store_at(&server.url(), TIMEOUTS, None);
+    store.connect().await.expect("connected");
+    (server, store)
+}
+
+fn entry() -> Arc<Entry> {
+    Arc::new(Entry {
+        key: "k".into(),
+        value: "ours;me".into(),
+        counter: None,
+    })
+}
+
+fn counted() -> Arc<Entry> {
+    Arc::new(Entry {
+        key: "k".into(),
+        value: "ours;me".into(),
+        counter: Some("{k}:fence".into()),
+    })
+}
+
+fn is_granted(attempted: &Attempted) -> bool {
+    matches!(attempted.outcome, Ok(Acquired::Granted { .. }))
+}
+
+async fn granted(store: &RedisStore, ttl: Duration) {
+    let attempted = store.acquire(entry(), ttl, Asking::Plain).await;
+    assert!(is_granted(&attempted) && attempted.settled, "{attempted:?}");
+}
+
+#[tokio::test]
+async fn acquiring_again_never_shortens() {
+    let (server, store) = start().await;
+    granted(&store, TTL).await;
+    for asking in [Asking::Again, Asking::Watching] {
+        let again = store.acquire(entry(), SHORT, asking).await;
+        assert!(is_granted(&again), "{again:?}");
+        assert!(server.left() > 50_000, "shortened");
+    }
+    drop(store.acquire(entry(), 2 * TTL, Asking::Again).await);
+    assert!(server.left() > 110_000, "not lengthened");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_whose_answer_is_lost_has_released_whoever_has_the_key_by_then() {
+    let (server, store) = start().await;
+    for theirs in [None, Some("theirs")] {
+        granted(&store, TTL).await;
+        match theirs {
+            None => server.ask::<()>("DEL k"),
+            Some(theirs) => server.ask(&format!("SET k {theirs} PX 60000")),
+        }
+        let released = server.loses(store.release(entry(), None)).await;
+        assert_eq!(released.expect("released"), Released::Done);
+        let value: Option<String> = server.ask("GET k");
+        assert_eq!(value.as_deref(), theirs);
+    }
+    let released = store.release(entry(), None).await;
+    assert_eq!(released.expect("asked once"), Released::TakenOver);
+}
+
+#[tokio::test]
+async fn nothing_that_comes_late_finds_a_key_that_was_released_and_kept() {
+    let (server, store) = start().await;
+    granted(&store, TTL).await;
+    let kept = store.release(entry(), Some(SHORT)).await;
+    assert_eq!(kept.expect("released"), Released::Done);
+    assert_eq!(server.ask::<String>("GET k"), "~ours;me");
+    let extended = store.extend(vec![(entry(), TTL)]).await;
+    let refused = matches!(extended[0], Ok(Extended::TakenOver));
+    assert!(refused, "{extended:?}");
+    for keep in [None, Some(TTL)] {
+        let again = store.release(entry(), keep).await;
+        assert_eq!(again.expect("released"), Released::Done);
+    }
+    let left = server.left();
+    assert!((1..=2_000).contains(&left), "{left} ms left");
+    let busy = store.acquire(entry(), TTL, Asking::Again).await.outcome;
+    let Ok(Acquired::Busy(Some(holder))) = busy else {
+        panic!("{busy:?}")
+    };
+    assert_eq!(holder.owner.as_deref(), Some("me"));
+}
+
+/// Which lets keys be cut and deleted, but not written.
+#[tokio::test]
+async fn a_lock_is_released_and_kept_also_by_a_server_without_memory() {
+    let (server, store) = start().await;
+    granted(&store, TTL).await;
+    server.ask::<()>("CONFIG SET maxmemory 1");
+    let kept = store.release(entry(), Some(SHORT)).await;
+    assert_eq!(kept.expect("released"), Released::Done);
+    let left = server.left();
+    assert!((1..=2_000).contains(&left), "{left} ms left");
+}
+
+#[tokio::test]
+async fn what_was_never_sent_is_settled() {
+    let (server, store) = start().await;
+    let idle = store_at(&server.url(), TIMEOUTS, None);
+    drop(server);
+    for asking in [Asking::Plain, Asking::Again, Asking::Watching] {
+        let attempted = idle.acquire(entry(), TTL, asking).await;
+        assert!(attempted.outcome.is_err(), "{attempted:?}");
+        assert!(attempted.settled, "{attempted:?}");
+    }
+    // It had a connection when it was asked.
+    let attempted = store.acquire(entry(), TTL, Asking::Plain).await;
+    assert!(!attempted.settled, "{attempted:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_sent_and_not_answered_is_not_settled_whatever_comes_after() {
+    let (server, store) = start().await;
+    let attempted = server
+        .loses(store.acquire(entry(), TTL, Asking::Plain))
+        .await;
+    assert!(is_granted(&attempted), "{attempted:?}");
+    assert!(!attempted.settled, "{attempted:?}");
+    server.ask::<()>("SET k theirs PX 60000");
+    let attempted = server
+        .loses(store.acquire(entry(), TTL, Asking::Plain))
+        .await;
+    let is_busy = matches!(attempted.outcome, Ok(Acquired::Busy(_)));
+    assert!(is_busy && !attempted.settled, "{attempted:?}");
+    let hasty = Timeouts {
+        connection: LIMIT,
+        response: Duration::from_millis(200),
+    };
+    let hasty = store_at(&server.url(), hasty, None);
+    hasty.connect().await.expect("connected");
+    server.ask::<()>("CLIENT PAUSE 60000 WRITE");
+    let attempted = hasty.acquire(entry(), TTL, Asking::Plain).await;
+    assert!(attempted.outcome.is_err(), "{attempted:?}");
+    assert!(!attempted.settled, "{attempted:?}");
+}
+
+#[tokio::test]
+async fn a_key_that_is_set_without_its_replicas_is_not_settled() {
+    let server = Server::start();
+    let replicas = Replicas {
+        count: 1,
+        timeout: Duration::from_millis(20),
+    };
+    let store = store_at(&server.url(), TIMEOUTS, Some(replicas));
+    for entry in [entry(), counted()] {
+        let attempted = store.acquire(entry.clone(), TTL, Asking::Plain).await;
+        assert!(attempted.outcome.is_err(), "{attempted:?}");
+        assert!(!attempted.settled, "{attempted:?}");
+        assert!(server.left() > 0);
+        store.release(entry, None).await.expect("released");
+    }
+    server.ask::<()>("SET k theirs PX 60000");
+    let attempted = store.acquire(entry(), TTL, Asking::Plain).await;
+    assert!(attempted.outcome.is_ok(), "{attempted:?}");
+    assert!(attempted.settled, "{attempted:?}");
+}
+
+#[tokio::test]
+async fn a_script_that_was_refused_a_command_may_have_set_the_key() {
+    let server = Server::start();
+    server.ask::<()>("ACL SETUSER app on >secret ~* +ping +set +get +pttl +evalsha +eval");
+    let url = format!("redis://app:secret@127.0.0.1:{}", server.port);
+    let store = store_at(&url, TIMEOUTS, None);
+    let attempted = store.acquire(counted(), TTL, Asking::Plain).await;
+    assert!(attempted.outcome.is_err(), "{attempted:?}");
+    assert!(!attempted.settled, "{attempted:?}");
+    assert!(server.left() > 0, "TIME is refused after SET");
+    // Refused as a whole, it has done nothing.
+    server.ask::<()>("ACL SETUSER app -set -eval -evalsha");
+    for asking in [Asking::Plain, Asking::Again] {
+        let attempted = store.acquire(entry(), TTL, asking).await;
+        assert!(attempted.outcome.is_err(), "{attempted:?}");
+        assert!(attempted.settled, "{attempted:?}");
+    }
+}

@@ -1,0 +1,135 @@
+//! A tenure, shared by its guard, its leases, its line and the keeper.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::Tenure;
+use crate::error::LostReason;
+use crate::store::{Entry, Extended};
+
+pub(crate) struct SharedTenure {
+    pub(crate) entry: Arc<Entry>,
+    /// How much of the entry's key is the locker's prefix.
+    prefix: usize,
+    state: Mutex<State>,
+    /// Notified when the lock is lost before its deadline, and when the tenure ends.
+    pub(crate) over: Notify,
+}
+
+struct State {
+    tenure: Tenure,
+    /// Wakes the body of the holder whose turn it is, when the lock is lost before its deadline.
+    body: Option<Waker>,
+}
+
+impl SharedTenure {
+    pub(crate) fn new(entry: Entry, prefix: usize, tenure: Tenure) -> Self {
+        Self {
+            entry: Arc::new(entry),
+            prefix,
+            state: Mutex::new(State { tenure, body: None }),
+            over: Notify::new(),
+        }
+    }
+
+    /// The key without the prefix.
+    pub(crate) fn key(&self) -> &str {
+        &self.entry.key[self.prefix..]
+    }
+
+    /// What spans and metrics call the lock.
+    pub(crate) fn name(&self) -> &'static str {
+        self.look(|tenure| tenure.terms.name)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn look<T>(&self, at: impl FnOnce(&Tenure) -> T) -> T {
+        at(&self.state().tenure)
+    }
+
+    /// Tells the tenure what happened, and those who watch it if it is over.
+    pub(crate) fn tell<T>(&self, event: impl FnOnce(&mut Tenure) -> T) -> T {
+        let (answer, lost, body) = {
+            let mut state = self.state();
+            let turn = state.tenure.turn();
+            let was_granted = state.tenure.is_granted();
+            let answer = event(&mut state.tenure);
+            let is_granted = state.tenure.is_granted();
+            if is_granted && state.tenure.turn() == turn {
+                return answer;
+            }
+            let ended = was_granted && !is_granted;
+            (
+                answer,
+                ended.then(|| state.tenure.is_lost()),
+                state.body.take(),
+            )
+        };
+        // Only now, for waking runs foreign code, and so does dropping what is woken.
+        if let Some(lost) = lost {
+            self.over.notify_waiters();
+            if lost && let Some(body) = body {
+                body.wake();
+            }
+        }
+        answer
+    }
+
+    /// Takes in what the store said to an extension by `ttl`, and tells the log of a loss.
+    pub(crate) fn hear_extension(&self, ttl: Duration, answer: Extended) -> Result<(), LostReason> {
+        let now = Instant::now();
+        let heard = self.tell(|tenure| match answer {
+            Extended::Since(since) => tenure.extended(now, ttl, since),
+            Extended::Gone => tenure.missing(now, LostReason::Deleted),
+            Extended::TakenOver => tenure.missing(now, LostReason::TakenOver),
+        });
+        if let Err(reason) = heard {
+            self.tell_loss(reason);
+        }
+        heard
+    }
+
+    /// Whether the lock is lost; if not, wakes this when it is, or tells when its cut-off is.
+    pub(crate) fn watch(&self, now: Instant, body: &Waker) -> Result<Instant, LostReason> {
+        let mut state = self.state();
+        if let Some(reason) = state.tenure.loss(now) {
+            return Err(reason);
+        }
+        let cutoff = state.tenure.cutoff();
+        let is_known = |known: &Waker| known.will_wake(body);
+        let old = if state.body.as_ref().is_some_and(is_known) {
+            None
+        } else {
+            state.body.replace(body.clone())
+        };
+        drop(state);
+        drop(old);
+        Ok(cutoff)
+    }
+
+    /// The name of the lock if `was_told` says that this was not told so far.
+    pub(super) fn first_word(
+        &self,
+        was_told: impl FnOnce(&mut Tenure) -> &mut bool,
+    ) -> Option<&'static str> {
+        let mut state = self.state();
+        let told = std::mem::replace(was_told(&mut state.tenure), true);
+        (!told).then_some(state.tenure.terms.name)
+    }
+}
+
+impl fmt::Debug for SharedTenure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SharedTenure")
+            .field("key", &self.entry.key)
+            .finish_non_exhaustive()
+    }
+}

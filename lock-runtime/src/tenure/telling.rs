@@ -1,0 +1,52 @@
+//! What is told of a holder's troubles: each once, to the log or to the caller.
+
+use tokio::time::Instant;
+
+use super::SharedTenure;
+use crate::error::LostReason;
+use crate::store::Released;
+use crate::telemetry;
+
+impl SharedTenure {
+    /// Tells the log of a loss.
+    pub(crate) fn tell_loss(&self, reason: LostReason) {
+        if let Some(name) = self.first_word(|tenure| &mut tenure.reported.loss) {
+            telemetry::lost(name, self.key(), reason);
+        }
+    }
+
+    /// Whether the log or the caller was told that the holder has lost the lock.
+    pub(crate) fn loss_is_told(&self) -> bool {
+        self.look(|tenure| tenure.reported.loss)
+    }
+
+    /// The release, whose caller is told, has not found the key.
+    pub(crate) fn count_loss(&self) {
+        if let Some(name) = self.first_word(|tenure| &mut tenure.reported.loss) {
+            telemetry::count_loss(name);
+        }
+    }
+
+    /// A release that nobody awaits has not found the key of a lock that was held.
+    pub(crate) fn was_not_there(&self, answer: Released) {
+        if self.loss_is_told() {
+            return;
+        }
+        let reason = match answer {
+            _ if Instant::now() >= self.look(|tenure| tenure.confirmed) => LostReason::Expired,
+            Released::TakenOver => LostReason::TakenOver,
+            Released::Gone | Released::Done => LostReason::Deleted,
+        };
+        self.tell_loss(reason);
+        self.count_failed_release();
+    }
+
+    /// Counts a release that failed. True if nobody has been told of it.
+    pub(crate) fn count_failed_release(&self) -> bool {
+        let name = self.first_word(|tenure| &mut tenure.reported.failed_release);
+        if let Some(name) = name {
+            telemetry::failed_release(name);
+        }
+        name.is_some()
+    }
+}

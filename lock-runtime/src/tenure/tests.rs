@@ -1,0 +1,482 @@
+//! Every transition, and every pair of event and phase that must change nothing.
+
+use super::*;
+
+const TTL: Duration = Duration::from_secs(10);
+const SETTLES: Duration = Duration::from_secs(6);
+const SECOND: Duration = Duration::from_secs(1);
+
+fn terms() -> Terms {
+    Terms {
+        ttl: TTL,
+        renew: false,
+        max_hold: None,
+        min_hold: None,
+        name: "test",
+    }
+}
+
+fn renewed() -> Terms {
+    Terms {
+        renew: true,
+        ..terms()
+    }
+}
+
+fn next() -> Needs {
+    Needs {
+        fenced: false,
+        ttl: TTL,
+    }
+}
+
+fn wanted(now: Instant) -> Tenure {
+    Tenure::new(terms(), now)
+}
+
+fn held_by(terms: Terms, now: Instant) -> Tenure {
+    let mut tenure = Tenure::new(terms, now);
+    let question = tenure.asking(now, SETTLES);
+    tenure.answered(question);
+    assert!(!matches!(tenure.granted(now, now, None), Begun::Late(_)));
+    tenure
+}
+
+fn held(now: Instant) -> Tenure {
+    held_by(terms(), now)
+}
+
+fn releasing(now: Instant) -> Tenure {
+    let mut tenure = held(now);
+    assert_eq!(tenure.release(), None);
+    tenure
+}
+
+fn lost(now: Instant) -> Tenure {
+    let mut tenure = held(now);
+    assert!(tenure.missing(now, LostReason::Deleted).is_err());
+    tenure
+}
+
+fn ended(now: Instant) -> Tenure {
+    let mut tenure = releasing(now);
+    let end = tenure.released(now);
+    assert_eq!((end.cleanup, end.watched), (None, false));
+    tenure
+}
+
+/// One of each phase.
+fn each(now: Instant) -> [Tenure; 5] {
+    [
+        wanted(now),
+        held(now),
+        releasing(now),
+        lost(now),
+        ended(now),
+    ]
+}
+
+/// What a tenure is, but for its phase.
+fn rest_of(tenure: &Tenure) -> String {
+    let phase = format!("{:?}", tenure.phase);
+    format!("{tenure:?}").replacen(&phase, "", 1)
+}
+
+/// Changes nothing in the phases but for those named.
+fn changes_only(phases: &[Phase], event: impl Fn(&mut Tenure)) {
+    let now = Instant::now();
+    for mut tenure in each(now) {
+        let before = format!("{tenure:?}");
+        let phase = tenure.phase;
+        event(&mut tenure);
+        let changed = format!("{tenure:?}") != before;
+        assert_eq!(changed, phases.contains(&phase), "in {phase:?}");
+    }
+}
+
+#[test]
+fn a_grant_begins_the_first_turn() {
+    let now = Instant::now();
+    let mut tenure = wanted(now);
+    let since = now;
+    assert_eq!(tenure.granted(now + SECOND, since, Some(7)), Begun::Held);
+    assert_eq!(tenure.phase, Phase::Held);
+    assert_eq!(tenure.fence(), Some(7));
+    assert_eq!(
+        tenure.cutoff(),
+        since + TTL - drift(TTL),
+        "from the sending on"
+    );
+    assert!(tenure.is_held(now + TTL / 2) && !tenure.is_held(now + TTL));
+}
+
+#[test]
+fn a_grant_that_comes_after_its_deadline_is_lost() {
+    let now = Instant::now();
+    let mut tenure = wanted(now);
+    let late = Begun::Late(LostReason::Expired);
+    assert_eq!(tenure.granted(now + TTL, now, None), late);
+    assert_eq!(tenure.phase, Phase::Lost(LostReason::Expired));
+    let cleanup = tenure
+        .abandon(now + TTL)
+        .cleanup
+        .expect("its key may be there");
+    assert!(!cleanup.had && !cleanup.held);
+}
+
+#[test]
+fn only_what_is_wanted_is_granted() {
+    changes_only(&[Phase::Wanted], |tenure| {
+        let now = Instant::now();
+        let _ = tenure.granted(now, now, Some(1));
+    });
+}
+
+#[test]
+fn doubt_is_settled_by_a_clean_answer_to_that_very_command() {
+    let now = Instant::now();
+    let mut tenure = wanted(now);
+    let question = tenure.asking(now, SETTLES);
+    assert_eq!(tenure.unsettled(now), Some(now + SETTLES));
+    tenure.answered(question);
+    assert_eq!(tenure.unsettled(now), None);
+    assert!(!tenure.may_have_set());
+}
+
+#[test]
+fn a_clean_answer_to_the_next_command_leaves_the_doubt_of_the_last() {
+    let now = Instant::now();
+    let mut tenure = wanted(now);
+    let _lost = tenure.asking(now, SETTLES);
+    let question = tenure.asking(now + SECOND, SETTLES);
+    assert_eq!(tenure.unsettled(now), Some(now + SECOND + SETTLES));
+    tenure.answered(question);
+    assert_eq!(tenure.unsettled(now), Some(now + SETTLES));
+    assert_eq!(tenure.unsettled(now + SETTLES), None, "time settles it");
+    assert!(tenure.may_have_set(), "only a script can tell, from now on");
+}
+
+#[test]
+fn doubt_never_shrinks() {
+    let now = Instant::now();
+    let mut tenure = wanted(now);
+    let _lost = tenure.asking(now, SETTLES);
+    let _lost = tenure.asking(now, SECOND);
+    assert_eq!(tenure.unsettled(now), Some(now + SETTLES));
+}
+
+#[test]
+fn nothing_else_settles_doubt() {
+    let now = Instant::now();
+    for event in [
+        (|tenure, now| {
+            let _ = tenure.granted(now, now, None);
+        }) as fn(&mut Tenure, Instant),
+        |tenure, now| {
+            let _ = tenure.accept(now, terms());
+        },
+        |tenure, now| {
+            let _ = tenure.pass_on(now, 0, &next());
+        },
+        |tenure, now| {
+            let _ = tenure.extended(now, TTL, now);
+        },
+        |tenure, now| {
+            let _ = tenure.missing(now, LostReason::Deleted);
+        },
+        |tenure, now| {
+            let _ = tenure.next_extension(now);
+        },
+        |tenure, _| tenure.want_confirmed(),
+        |tenure, _| {
+            let _ = tenure.release();
+        },
+        |tenure, now| {
+            let _ = tenure.released(now);
+        },
+        |tenure, now| {
+            let _ = tenure.abandon(now);
+        },
+    ] {
+        for mut tenure in each(now) {
+            let _lost = tenure.asking(now, SETTLES);
+            event(&mut tenure, now);
+            assert_eq!(tenure.unsettled(now), Some(now + SETTLES), "{tenure:?}");
+        }
+    }
+}
+
+#[test]
+fn doubt_changes_no_phase() {
+    let now = Instant::now();
+    for mut tenure in each(now) {
+        let phase = tenure.phase;
+        let question = tenure.asking(now, SETTLES);
+        assert_eq!(tenure.phase, phase);
+        tenure.answered(question);
+        assert_eq!(tenure.phase, phase);
+    }
+}
+
+#[test]
+fn what_was_released_in_doubt_is_released_again() {
+    let now = Instant::now();
+    let mut tenure = wanted(now);
+    let _lost = tenure.asking(now, SETTLES);
+    let question = tenure.asking(now, SETTLES);
+    tenure.answered(question);
+    assert_eq!(tenure.granted(now, now, None), Begun::Held);
+    let cleanup = Cleanup {
+        unsettled_until: Some(now + SETTLES),
+        expires: now + SETTLES + TTL,
+        keep_until: None,
+        had: false,
+        held: false,
+    };
+    assert_eq!(tenure.release(), None);
+    assert_eq!(tenure.released(now).cleanup, Some(cleanup));
+    assert_eq!(tenure.phase, Phase::Ended);
+}
+
+#[test]
+fn each_phase_leaves_what_may_be_in_the_store() {
+    let now = Instant::now();
+    let cleanups = each(now).map(|mut tenure| {
+        let cleanup = tenure.abandon(now).cleanup;
+        assert_eq!(tenure.phase, Phase::Ended);
+        cleanup.map(|cleanup| (cleanup.had, cleanup.held, cleanup.unsettled_until))
+    });
+    let [wanted, held, releasing, lost, ended] = cleanups;
+    assert_eq!(wanted, None, "nothing was asked");
+    assert_eq!(held, Some((true, true, None)));
+    assert_eq!(releasing, Some((true, false, None)));
+    assert_eq!(lost, None, "the key is not ours");
+    assert_eq!(ended, None);
+}
+
+#[test]
+fn a_caller_that_leaves_while_it_asks_leaves_a_key_until_shown_otherwise() {
+    let now = Instant::now();
+    let mut tenure = wanted(now);
+    let _unheard = tenure.asking(now, SETTLES);
+    let cleanup = tenure.abandon(now).cleanup.expect("it may be granted");
+    assert_eq!(cleanup.unsettled_until, Some(now + SETTLES));
+    assert_eq!(cleanup.expires, now + SETTLES + TTL);
+    assert!(!cleanup.had);
+}
+
+#[test]
+fn a_command_that_time_has_settled_may_have_set_the_key() {
+    let now = Instant::now();
+    let mut tenure = wanted(now);
+    let _unheard = tenure.asking(now, SETTLES);
+    let cleanup = tenure.abandon(now + SETTLES).cleanup;
+    let cleanup = cleanup.expect("it may have been granted before");
+    assert_eq!(cleanup.unsettled_until, None, "one release will do");
+    assert_eq!(cleanup.expires, now + SETTLES + TTL);
+}
+
+#[test]
+fn a_lock_that_has_expired_leaves_a_key_that_may_still_be_there() {
+    let now = Instant::now();
+    let mut tenure = held(now);
+    assert_eq!(tenure.loss(now + TTL), Some(LostReason::Expired));
+    let extended = tenure.extended(now + TTL, TTL, now + TTL);
+    assert_eq!(extended, Err(LostReason::Expired), "it brings nothing back");
+    assert!(tenure.abandon(now + TTL).cleanup.is_some());
+}
+
+#[test]
+fn a_release_ends_what_is_held_and_nothing_else() {
+    changes_only(&[Phase::Held], |tenure| {
+        let _ = tenure.release();
+    });
+    let now = Instant::now();
+    let mut tenure = held_by(
+        Terms {
+            min_hold: Some(SECOND),
+            ..terms()
+        },
+        now,
+    );
+    assert_eq!(tenure.release(), Some(now + SECOND));
+    assert_eq!(tenure.phase, Phase::Releasing);
+    assert!(!tenure.is_held(now), "it is neither extended nor passed on");
+}
+
+#[test]
+fn a_missing_key_loses_what_is_held_and_nothing_else() {
+    changes_only(&[Phase::Held], |tenure| {
+        {
+            let _ = tenure.missing(Instant::now(), LostReason::TakenOver);
+        };
+    });
+    let now = Instant::now();
+    let answers = each(now).map(|mut tenure| tenure.missing(now, LostReason::TakenOver));
+    let (taken_over, deleted) = (Err(LostReason::TakenOver), Err(LostReason::Deleted));
+    assert_eq!(answers, [Ok(()), taken_over, Ok(()), deleted, Ok(())]);
+}
+
+#[test]
+fn an_extension_moves_the_deadline_of_what_is_held_and_nothing_else() {
+    changes_only(&[Phase::Held], |tenure| {
+        let now = Instant::now();
+        {
+            let _ = tenure.extended(now, 2 * TTL, now);
+        };
+    });
+    let now = Instant::now();
+    let mut tenure = held(now);
+    let confirmed = tenure.confirmed;
+    assert_eq!(tenure.extended(now, TTL / 2, now), Ok(()));
+    assert_eq!(tenure.confirmed, confirmed, "it never shortens");
+}
+
+#[test]
+fn the_deadline_moves_along_only_when_the_holder_wants_it() {
+    let now = Instant::now();
+    let mut tenure = held(now);
+    let wanted = tenure.cutoff();
+    assert_eq!(tenure.extended(now, 2 * TTL, now), Ok(()));
+    assert_eq!(tenure.cutoff(), wanted, "as for one whose turn is over");
+    tenure.want_confirmed();
+    assert_eq!(tenure.cutoff(), deadline(now, 2 * TTL));
+}
+
+#[test]
+fn max_hold_limits_what_is_wanted() {
+    let now = Instant::now();
+    let terms = Terms {
+        max_hold: Some(2 * TTL),
+        ..renewed()
+    };
+    let mut tenure = held_by(terms, now);
+    assert_eq!(tenure.extended(now, 3 * TTL, now), Ok(()));
+    tenure.want_confirmed();
+    assert_eq!(tenure.cutoff(), now + 2 * TTL);
+    assert_eq!(tenure.loss(now + 2 * TTL), Some(LostReason::MaxHold));
+}
+
+#[test]
+fn a_lock_is_passed_on_by_its_holder_while_it_is_young() {
+    let now = Instant::now();
+    let mut tenure = held(now);
+    assert!(tenure.pass_on(now, 0, &next()));
+    assert_eq!(tenure.turn(), 1);
+    assert!(!tenure.pass_on(now, 0, &next()), "not by a former holder");
+    assert_eq!(tenure.accept(now, terms()), Begun::Held);
+    assert!(tenure.pass_on(now, 1, &next()));
+    assert!(!tenure.pass_on(now + PASSING_ON, 2, &next()), "others wait");
+}
+
+#[test]
+fn only_what_is_held_is_passed_on_and_accepted() {
+    changes_only(&[Phase::Held], |tenure| {
+        tenure.pass_on(Instant::now(), 0, &next());
+    });
+    changes_only(&[Phase::Held], |tenure| {
+        let _ = tenure.accept(Instant::now() + SECOND, renewed());
+    });
+    let now = Instant::now();
+    assert_eq!(
+        held(now).accept(now + TTL, terms()),
+        Begun::Late(LostReason::Expired)
+    );
+}
+
+#[test]
+fn nothing_is_passed_on_that_the_next_could_not_use() {
+    let now = Instant::now();
+    let fenced = Needs {
+        fenced: true,
+        ..next()
+    };
+    assert!(!held(now).pass_on(now, 0, &fenced), "it has no number");
+    let shorter = Needs {
+        ttl: TTL / 2,
+        ..next()
+    };
+    assert!(!held(now).pass_on(now, 0, &shorter), "its key would stay");
+    let kept = Terms {
+        min_hold: Some(SECOND),
+        ..terms()
+    };
+    assert!(!held_by(kept, now).pass_on(now, 0, &next()));
+    let later = now + TTL * 4 / 5;
+    let mut old = held(now);
+    old.began = later;
+    assert!(!old.pass_on(later, 0, &next()), "little of it is left");
+}
+
+#[test]
+fn one_that_was_passed_on_and_not_begun_was_never_had() {
+    let now = Instant::now();
+    let mut tenure = held(now);
+    assert!(tenure.pass_on(now, 0, &next()));
+    let cleanup = tenure.abandon(now).cleanup.expect("the key is there");
+    assert!(!cleanup.had && !cleanup.held);
+}
+
+#[test]
+fn the_keeper_watches_what_is_to_be_extended_once() {
+    let now = Instant::now();
+    let mut tenure = wanted(now);
+    tenure.terms = renewed();
+    assert_eq!(tenure.granted(now, now, None), Begun::ToWatch);
+    assert!(tenure.pass_on(now, 0, &next()));
+    assert_eq!(tenure.accept(now, renewed()), Begun::Held, "it is watched");
+    let at = now + TTL / 4;
+    assert_eq!(tenure.next_extension(now), NextExtension::At(at));
+    assert!(tenure.is_due(at) && !tenure.is_due(now));
+    assert!(tenure.abandon(now).watched);
+    assert_eq!(tenure.next_extension(now), NextExtension::Unwatched);
+}
+
+#[test]
+fn the_keeper_stops_when_nothing_is_to_be_extended() {
+    let now = Instant::now();
+    let mut tenure = held_by(renewed(), now);
+    assert!(tenure.pass_on(now, 0, &next()));
+    assert_eq!(
+        tenure.next_extension(now),
+        NextExtension::Over,
+        "between two holders"
+    );
+    assert_eq!(tenure.next_extension(now), NextExtension::Unwatched);
+    assert_eq!(tenure.accept(now, renewed()), Begun::ToWatch);
+    assert!(tenure.stop_extending() && !tenure.stop_extending());
+    let mut lost = held_by(renewed(), now);
+    assert!(lost.missing(now, LostReason::Deleted).is_err());
+    assert_eq!(lost.next_extension(now), NextExtension::Over);
+    assert!(!lost.abandon(now).watched, "it was counted out");
+}
+
+#[test]
+fn an_extension_under_way_is_tried_again_beside() {
+    let now = Instant::now();
+    let mut tenure = held_by(renewed(), now);
+    let later = now + TTL / 2;
+    assert_eq!(
+        tenure.next_extension(later),
+        NextExtension::At(now + TTL / 4)
+    );
+    tenure.extending(later + SECOND);
+    assert!(tenure.is_due(later + SECOND) && !tenure.is_due(now + TTL / 4));
+}
+
+#[test]
+fn the_end_is_the_end() {
+    let now = Instant::now();
+    let mut tenure = ended(now);
+    let before = rest_of(&tenure);
+    let _ = tenure.granted(now, now, Some(1));
+    let _ = tenure.accept(now, renewed());
+    let _ = tenure.pass_on(now, 0, &next());
+    let _ = tenure.extended(now, TTL, now);
+    let _ = tenure.missing(now, LostReason::Deleted);
+    let _ = tenure.next_extension(now);
+    let _ = tenure.release();
+    let _ = tenure.abandon(now);
+    assert_eq!(tenure.phase, Phase::Ended);
+    assert_eq!(rest_of(&tenure), before);
+}

@@ -1,0 +1,3 @@
+//! The locks of loom, which tries every order in which they can be taken.
+
+pub(super) use loom::sync::{Mutex, MutexGuard};
