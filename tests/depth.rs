@@ -22,14 +22,14 @@ macro_rules! chain {
 }
 
 // As many as the docs of the attribute say.
-chain!(one two three four five six seven eight nine ten);
+chain!(one two three four five six seven eight nine ten eleven twelve);
 
 fn assert_send<T: Send>(future: T) -> T {
     future
 }
 
 #[tokio::test]
-async fn ten_locked_functions_call_each_other() {
+async fn twelve_locked_functions_call_each_other() {
     let called = assert_send(one(1));
-    assert_eq!(Locker::in_memory().scope(called).await.unwrap(), 10);
+    assert_eq!(Locker::in_memory().scope(called).await.unwrap(), 12);
 }

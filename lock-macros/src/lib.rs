@@ -195,7 +195,7 @@ use proc_macro::TokenStream;
 ///   `impl Fn(&str) -> usize`, write the type: `|text: &str| text.len()`.
 /// - **Size**: the future is at most 512 bytes larger, but for some arguments. One that is declared `mut`, and those
 ///   that follow it, are stored once more; so is one without a destructor that is not used after the first pause.
-/// - **Depth**: ten locked functions can call each other where forty plain ones can, before rustc's limit for the
+/// - **Depth**: twelve locked functions can call each other where forty plain ones can, before rustc's limit for the
 ///   depth of types is reached. Then it asks for `#![recursion_limit = "256"]`.
 /// - **`mut self`** is called `__self` in rustc's messages about the body.
 /// - **Lints** that look at the body of an `async fn` don't see it: clippy's `unused_async`, `needless_return`,
