@@ -21,7 +21,7 @@ async fn report(tenant: &str) -> Result<String, LockError> {
 async fn a_busy_lock_is_asked_for_once_and_then_as_often_as_retries_say() {
     let (server, locker) = redis().await;
     server
-        .set_px("report:acme", "token;web-3:812", 60_000)
+        .set_px("report:acme", "abcdefghijklmnopqrstuv;web-3:812", 60_000)
         .await;
     for retries in [0, 1, 4] {
         let monitor = server.monitor();
@@ -52,7 +52,7 @@ async fn a_busy_lock_is_asked_for_once_and_then_as_often_as_retries_say() {
 async fn the_message_of_a_busy_lock_tells_all_that_is_known() {
     let (server, locker) = redis().await;
     server
-        .set_px("report:acme", "token;web-3:812", 60_000)
+        .set_px("report:acme", "abcdefghijklmnopqrstuv;web-3:812", 60_000)
         .await;
     let error = locker.scope(report("acme")).await.expect_err("busy");
     let text = error.to_string();

@@ -115,6 +115,7 @@ impl LockerBuilder {
     }
 
     async fn connect_to(self, servers: redis::RedisResult<Servers>) -> Result<Locker, LockError> {
+        self.check()?;
         let started = Instant::now();
         let failed = |error: StoreError| error.into_error(None, "connected", 1, started.elapsed());
         let servers = servers.map_err(|error| failed(error.into()))?;

@@ -60,6 +60,7 @@ impl LockerBuilder {
         self,
         urls: impl IntoIterator<Item = U>,
     ) -> Result<Locker, LockError> {
+        self.check()?;
         let started = Instant::now();
         let failed = |error: StoreError| error.into_error(None, "connected", 1, started.elapsed());
         let alerts = Arc::default();

@@ -86,7 +86,7 @@ impl LockRequest {
         let mut request = Self::new(locker, text).name(template);
         request.asked.flaw = empty.map(|field| {
             format!(
-                "`{field}` in its template {template:?} is empty, so that unrelated calls would \
+                "`{field}` in its template {template:?} is empty or blank, so that unrelated calls would \
                  share a lock; make sure that it has a value"
             )
         });

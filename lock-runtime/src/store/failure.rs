@@ -29,6 +29,19 @@ impl StoreError {
         }
     }
 
+    /// What is in the place of a lock's fencing counter is left alone.
+    pub(crate) fn foreign_counter(counter: Option<&str>) -> Self {
+        let counter = counter.unwrap_or_default();
+        Self {
+            happened: format!(
+                "the key {counter:?}, where its fencing numbers are counted, holds something else"
+            ),
+            advice: "delete that key if nobody needs it, or name the lock in another way",
+            may_pass: false,
+            source: plain("the counter's value is no number that was drawn"),
+        }
+    }
+
     pub(crate) fn late(patience: Duration) -> Self {
         Self {
             happened: format!("no answer within {patience:.1?}"),

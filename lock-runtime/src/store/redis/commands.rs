@@ -69,28 +69,31 @@ pub(super) async fn acquire_by_script(
     };
     command.arg(&entry.value).arg(whole_millis(ttl));
     command.arg(whole_millis(COUNTER_LIFETIME));
-    Ok(match operation.ask(command, read_acquired).await? {
-        (since, Said::Ours(number)) => Acquired::Granted {
+    match operation.ask(command, read_acquired).await? {
+        (since, Said::Ours(number)) => Ok(Acquired::Granted {
             since,
             fence: number.filter(|_| entry.counter.is_some()),
-        },
-        (_, Said::NotOurs(holder)) => Acquired::Busy(Some(Holder { rings, ..holder })),
-    })
+        }),
+        (_, Said::NotOurs(Some(holder))) => Ok(Acquired::Busy(Some(Holder { rings, ..holder }))),
+        (_, Said::NotOurs(None)) => Err(StoreError::foreign_counter(entry.counter.as_deref())),
+    }
 }
 
-fn read_acquired(answer: &Value) -> Option<Said<Option<u64>, Holder>> {
+/// Not ours, and no holder: something else is in the counter's place.
+fn read_acquired(answer: &Value) -> Option<Said<Option<u64>, Option<Holder>>> {
     let Value::Array(parts) = answer else {
         return None;
     };
     match parts.as_slice() {
         [Value::Int(1), Value::Int(number)] => Some(Said::Ours(u64::try_from(*number).ok())),
         [Value::Int(0), Value::Int(left), Value::BulkString(value)] => {
-            Some(Said::NotOurs(Holder {
+            Some(Said::NotOurs(Some(Holder {
                 owner: owner_of(&String::from_utf8_lossy(value)),
                 left: u64::try_from(*left).ok().map(Duration::from_millis),
                 rings: false,
-            }))
+            })))
         }
+        [Value::Int(-1)] => Some(Said::NotOurs(None)),
         _ => None,
     }
 }

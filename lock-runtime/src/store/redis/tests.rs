@@ -34,7 +34,7 @@ async fn start() -> (Server, Proxy, RedisStore) {
 fn entry() -> Arc<Entry> {
     Arc::new(Entry {
         key: "k".into(),
-        value: "ours;me".into(),
+        value: "abcdefghij-_ABCDEFGHIJ;me".into(),
         counter: None,
     })
 }
@@ -42,7 +42,7 @@ fn entry() -> Arc<Entry> {
 fn counted() -> Arc<Entry> {
     Arc::new(Entry {
         key: "k".into(),
-        value: "ours;me".into(),
+        value: "abcdefghij-_ABCDEFGHIJ;me".into(),
         counter: Some("{k}:fence".into()),
     })
 }
@@ -100,7 +100,10 @@ async fn nothing_that_comes_late_finds_a_key_that_was_released_and_kept() {
     granted(&store, TTL).await;
     let kept = store.release(entry(), Some(SHORT)).await.expect("released");
     assert_eq!(kept, Released::Done);
-    assert_eq!(server.get("k").await.as_deref(), Some("~ours;me"));
+    assert_eq!(
+        server.get("k").await.as_deref(),
+        Some("~abcdefghij-_ABCDEFGHIJ;me")
+    );
     let extended = store.extend(vec![(entry(), TTL)]).await;
     assert!(
         matches!(extended[0], Ok(Extended::TakenOver)),
