@@ -27,7 +27,7 @@ use crate::telemetry;
 #[derive(Debug, Clone)]
 #[must_use = "a builder does nothing until it is asked for a locker"]
 pub struct LockerBuilder {
-    prefix: String,
+    pub(super) prefix: String,
     owner: Option<String>,
     default_ttl: Duration,
     names: Vec<&'static str>,
@@ -216,6 +216,7 @@ impl LockerBuilder {
         has_control.then_some("its owner has control characters; name one without")
     }
 
+    /// Refuses them before anything is sent.
     pub(super) fn check(&self) -> Result<(), LockError> {
         let invalid = |flaw: &str| LockError::InvalidRequest {
             key: None,

@@ -47,8 +47,7 @@ impl Locker {
     ///
     /// # Errors
     ///
-    /// `Backend` when the URL cannot be used, or when Redis does not answer within the connection
-    /// and response timeouts or refuses the credentials.
+    /// Those of [`LockerBuilder::connect`].
     pub async fn connect(url: &str) -> Result<Self, LockError> {
         Self::builder().connect(url).await
     }

@@ -42,6 +42,29 @@ impl StoreError {
         }
     }
 
+    /// The same, where it says that no scripts can be run.
+    pub(crate) fn of_scripts(self) -> Self {
+        Self {
+            happened: format!(
+                "this server runs no scripts, without which no lock can be released ({})",
+                self.happened
+            ),
+            advice: "use one that has EVAL and EVALSHA, or grant these commands to this user",
+            may_pass: false,
+            ..self
+        }
+    }
+
+    /// A server has the value of an attempt that it was not asked in.
+    pub(crate) fn voted_before() -> Self {
+        Self {
+            happened: "it has the key for this attempt already, by another of the URLs".to_owned(),
+            advice: "find the two URLs that lead to one server, and leave one out",
+            may_pass: false,
+            source: plain("one server, two votes"),
+        }
+    }
+
     pub(crate) fn late(patience: Duration) -> Self {
         Self {
             happened: format!("no answer within {patience:.1?}"),

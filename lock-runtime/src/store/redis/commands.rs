@@ -20,17 +20,28 @@ use crate::store::{
 /// corrects in one step, and lets the counters of keys that nobody uses go away.
 const COUNTER_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// What an attempt to acquire found at the key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Found {
+    /// Our value already.
+    Ours,
+    /// Nothing, or another's value.
+    NotOurs,
+}
+
 pub(super) async fn acquire(
     operation: &mut Operation,
     entry: &Entry,
     ttl: Duration,
     asking: Asking,
-) -> Result<Acquired, StoreError> {
+) -> Result<(Acquired, Found), StoreError> {
     if asking != Asking::Again && entry.counter.is_none() {
         match operation.ask(set(entry, ttl), read_set).await? {
-            (since, Said::Ours(())) => return Ok(Acquired::Granted { since, fence: None }),
+            (since, Said::Ours(())) => {
+                return Ok((Acquired::Granted { since, fence: None }, Found::NotOurs));
+            }
             (_, Said::NotOurs(())) if asking == Asking::Plain && operation.is_settled() => {
-                return Ok(Acquired::Busy(None));
+                return Ok((Acquired::Busy(None), Found::NotOurs));
             }
             // Busy, and the caller wants to know who has it; or it is ours by a sending whose answer
             // was lost.
@@ -61,7 +72,7 @@ pub(super) async fn acquire_by_script(
     entry: &Entry,
     ttl: Duration,
     rings: bool,
-) -> Result<Acquired, StoreError> {
+) -> Result<(Acquired, Found), StoreError> {
     let mut command = operation.script(&ACQUIRE);
     match &entry.counter {
         None => command.arg(1).arg(&entry.key),
@@ -70,22 +81,28 @@ pub(super) async fn acquire_by_script(
     command.arg(&entry.value).arg(whole_millis(ttl));
     command.arg(whole_millis(COUNTER_LIFETIME));
     match operation.ask(command, read_acquired).await? {
-        (since, Said::Ours(number)) => Ok(Acquired::Granted {
-            since,
-            fence: number.filter(|_| entry.counter.is_some()),
-        }),
-        (_, Said::NotOurs(Some(holder))) => Ok(Acquired::Busy(Some(Holder { rings, ..holder }))),
+        (since, Said::Ours((number, found))) => {
+            let fence = number.filter(|_| entry.counter.is_some());
+            Ok((Acquired::Granted { since, fence }, found))
+        }
+        (_, Said::NotOurs(Some(holder))) => {
+            let holder = Holder { rings, ..holder };
+            Ok((Acquired::Busy(Some(holder)), Found::NotOurs))
+        }
         (_, Said::NotOurs(None)) => Err(StoreError::foreign_counter(entry.counter.as_deref())),
     }
 }
 
-/// Not ours, and no holder: something else is in the counter's place.
-fn read_acquired(answer: &Value) -> Option<Said<Option<u64>, Option<Holder>>> {
+/// Ours: the number, if one was drawn, and whether the key was ours before. Not ours, and no holder:
+/// something else is in the counter's place.
+fn read_acquired(answer: &Value) -> Option<Said<(Option<u64>, Found), Option<Holder>>> {
     let Value::Array(parts) = answer else {
         return None;
     };
+    let ours = |number: i64, found| Some(Said::Ours((u64::try_from(number).ok(), found)));
     match parts.as_slice() {
-        [Value::Int(1), Value::Int(number)] => Some(Said::Ours(u64::try_from(*number).ok())),
+        [Value::Int(1), Value::Int(number)] => ours(*number, Found::NotOurs),
+        [Value::Int(2), Value::Int(number)] => ours(*number, Found::Ours),
         [Value::Int(0), Value::Int(left), Value::BulkString(value)] => {
             Some(Said::NotOurs(Some(Holder {
                 owner: owner_of(&String::from_utf8_lossy(value)),

@@ -27,7 +27,7 @@ async fn start() -> (Server, Proxy, RedisStore) {
     let server = Server::start().await;
     let proxy = server.proxy().await;
     let store = store_at(&proxy.url(), TIMEOUTS, None);
-    store.connect().await.expect("connected");
+    store.connect("").await.expect("connected");
     (server, proxy, store)
 }
 
@@ -158,7 +158,7 @@ async fn what_was_sent_and_not_answered_is_not_settled_whatever_comes_after() {
         response: Duration::from_millis(200),
     };
     let hasty = store_at(&proxy.url(), hasty, None);
-    hasty.connect().await.expect("connected");
+    hasty.connect("").await.expect("connected");
     proxy.stall_requests(true);
     let attempted = hasty.acquire(entry(), TTL, Asking::Plain).await;
     assert!(
