@@ -141,6 +141,26 @@ async fn through_the_attribute() {
     assert_eq!(server.keys().await, Vec::<String>::new());
 }
 
+#[redis_locked(key = "{owner:?}:{name:?}", ttl = TTL)]
+async fn quoted(owner: &str, name: &str) -> Result<String, LockError> {
+    let lease = redis_locked::Lease::current().expect("held");
+    Ok(lease.key().to_owned())
+}
+
+/// As the docs of the attribute say.
+#[tokio::test]
+async fn fields_that_are_quoted_make_no_key_of_others() {
+    let locker = Locker::in_memory();
+    let mut keys = std::collections::HashSet::new();
+    let texts = ["a", "b", "c", "a:b", "b:c", "a\":\"b", "\"", "\\", ":"];
+    for owner in texts {
+        for name in texts {
+            let key = locker.scope(quoted(owner, name)).await.expect("free");
+            assert!(keys.insert(key), "{owner} and {name}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_prefix_is_put_before_the_key_and_shown_nowhere_else() {
     let server = Server::start().await;

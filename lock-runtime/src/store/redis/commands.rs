@@ -93,9 +93,11 @@ pub(super) async fn acquire_by_script(
     }
 }
 
-/// Ours: the number, if one was drawn, and whether the key was ours before. Not ours, and no holder:
-/// something else is in the counter's place.
-fn read_acquired(answer: &Value) -> Option<Said<(Option<u64>, Found), Option<Holder>>> {
+/// The number, if one was drawn, and what was found at the key.
+type Drawn = (Option<u64>, Found);
+
+/// Not ours, and no holder: something else is in the counter's place.
+fn read_acquired(answer: &Value) -> Option<Said<Drawn, Option<Holder>>> {
     let Value::Array(parts) = answer else {
         return None;
     };
