@@ -26,7 +26,7 @@ async fn all_masters_of_a_cluster_are_looked_at() {
         let ended = tool(url, &["list"]).await;
         assert_eq!((ended.code, ended.out.as_str()), (69, ""), "{ended:?}");
         assert!(ended.err.contains("use --cluster"), "{ended:?}");
-        let ended = tool(url, &["run", "-k", "a", "--", "true"]).await;
+        let ended = tool(url, &["run", "-k", "a", "--ttl", "5s", "--", "true"]).await;
         assert_eq!(ended.code, 64, "{ended:?}");
         assert!(ended.err.contains("--cluster"), "{ended:?}");
     }
