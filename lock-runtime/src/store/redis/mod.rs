@@ -30,6 +30,7 @@ use futures_util::future::BoxFuture;
 
 use super::alerts::{Alert, Alerts};
 use super::{Acquired, Answer, Asking, Attempted, Entry, Extension, Released, Store, StoreError};
+use crate::random::random;
 use commands::Found;
 use connection::{Connection, Open};
 use operation::Operation;
@@ -83,12 +84,13 @@ impl RedisStore {
     /// key with this prefix. Answers what the server is, where it is one.
     pub(crate) async fn connect(&self, prefix: &str) -> Result<Profile, StoreError> {
         self.operation().check().await?;
+        // The last of a lock's commands: where it can't be had, no key may be set. Nobody has this
+        // value, so whatever the key holds is left alone.
         let absent = Entry {
             key: format!("{prefix}redis-locked-connects"),
-            value: String::new(),
+            value: format!("{:032x}", random::<u128>()),
             counter: None,
         };
-        // The last of a lock's commands: where it can't be had, no key may be set.
         if let Err(error) = commands::release(self.lasting(), &absent, None).await
             && error.source.downcast_ref().is_some_and(refuses_scripts)
         {
