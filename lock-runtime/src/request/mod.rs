@@ -26,7 +26,7 @@ use check::{Asked, Patience};
 use in_line::wait;
 use retries::Retries;
 
-/// A request for a lock, from [`Locker::lock`]: how long, how to retry. Nothing is sent before
+/// A request for a lock, from [`Locker::lock`](crate::Locker::lock): how long, how to retry. Nothing is sent before
 /// [`acquire`](Self::acquire) or [`run`](Self::run).
 ///
 /// ```
