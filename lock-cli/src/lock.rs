@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-pub(crate) use redis_locked_runtime::private::counter_key;
-use redis_locked_runtime::private::{KEPT, TOKEN_LEN, TURNS};
+use redis_locked_runtime::private::{TURNS, token_and_owner};
+pub(crate) use redis_locked_runtime::private::{counter_key, is_side_key};
 use serde::Serialize;
 
 /// A key that is held.
@@ -47,7 +47,7 @@ impl Lock {
     /// Reads the value of a key.
     pub(crate) fn read(key: String, value: &[u8], left: Option<Duration>) -> Self {
         let value = String::from_utf8_lossy(value);
-        let (token, owner) = match ours(&value) {
+        let (token, owner) = match token_and_owner(&value) {
             Some((token, owner)) => (token.to_owned(), Some(owner.to_owned())),
             None => (value.into_owned(), None),
         };
@@ -60,23 +60,6 @@ impl Lock {
             servers: None,
         }
     }
-}
-
-/// A value that the library wrote: token, `;`, owner; with a mark before it when it was released
-/// and is kept for its `min_hold`.
-fn ours(value: &str) -> Option<(&str, &str)> {
-    let value = value.strip_prefix(KEPT).unwrap_or(value);
-    let (token, owner) = value.split_once(';')?;
-    let is_token = token.len() == TOKEN_LEN
-        && token
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
-    (is_token && !owner.is_empty()).then_some((token, owner))
-}
-
-/// Whether a key can be a fencing counter, by its name.
-pub(crate) fn is_counter(key: &str) -> bool {
-    key.ends_with(":fence") && key.contains('}')
 }
 
 /// The fencing number of a tenure's first holder, from the counter's value.
@@ -94,36 +77,6 @@ fn millis<S: serde::Serializer>(left: &Option<Duration>, to: S) -> Result<S::Ok,
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const TOKEN: &str = "abcdefghij-_ABCDEFGHIJ";
-
-    #[test]
-    fn only_values_of_the_library_are_ours() {
-        let value = format!("{TOKEN};web-3:812");
-        assert_eq!(ours(&value), Some((TOKEN, "web-3:812")));
-        let value = format!("~{TOKEN};a;b");
-        assert_eq!(ours(&value), Some((TOKEN, "a;b")));
-        for foreign in [
-            "",
-            ";",
-            "~",
-            "x;web",
-            "~~abcdefghij-_ABCDEFGHIJ;web",
-            TOKEN,
-            "abcdefghij-_ABCDEFGHI+;web",
-        ] {
-            assert_eq!(ours(foreign), None, "{foreign}");
-        }
-        assert_eq!(ours(&format!("{TOKEN};")), None);
-    }
-
-    #[test]
-    fn a_counter_is_told_from_a_lock() {
-        for key in ["report:42", "{a}b"] {
-            assert!(is_counter(&counter_key(key).expect("one")));
-            assert!(!is_counter(key));
-        }
-    }
 
     #[test]
     fn a_number_leaves_room_for_hand_overs() {

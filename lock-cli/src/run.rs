@@ -74,6 +74,13 @@ async fn held(
             code
         }
         Err(LockError::Busy { .. }) if options.skip => Ok(0),
+        // What the library says of these cannot be said shorter.
+        Err(
+            error @ (LockError::Busy { foreign: true, .. } | LockError::Busy { endless: true, .. }),
+        ) => {
+            let message = format_args!("{error}. Nothing was run");
+            Err(Failure::new(options.busy_exit, message))
+        }
         Err(LockError::Busy {
             owner,
             retry_after,

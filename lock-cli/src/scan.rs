@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use redis::{Pipeline, RedisError, Value};
 
 use crate::exit::Failure;
-use crate::lock::{Lock, counter_key, fence, is_counter};
+use crate::lock::{Lock, counter_key, fence, is_side_key};
 use crate::servers::{Node, Nodes};
 use crate::share::merge;
 
@@ -132,7 +132,7 @@ async fn read(
             let lock = Lock::read(key[search.prefix.len()..].to_owned(), value, left_of(*left));
             let is_wanted = if lock.is_foreign() {
                 // A lock without an expiry is none, unless somebody says that it is one.
-                search.foreign && (named || (*left >= 0 && !is_counter(&key)))
+                search.foreign && (named || (*left >= 0 && !is_side_key(&key)))
             } else {
                 true
             };

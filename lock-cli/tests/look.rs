@@ -105,6 +105,32 @@ async fn what_is_foreign_is_shown_only_when_asked_for() {
 }
 
 #[tokio::test]
+async fn what_is_in_the_place_of_a_lock_is_told_by_those_who_find_it_busy() {
+    let server = Server::start().await;
+    let url = server.url();
+    let run = ["run", "-k", "theirs", "--ttl", "5s", "--", "true"];
+    server.set_px("theirs", "a;\u{1b}[2Jb", 60_000).await;
+    let ended = tool(&url, &run).await;
+    assert_eq!(ended.code, 75, "{ended:?}");
+    for part in [
+        "its key holds what this library did not write, for at most ",
+        ". Nothing was run",
+    ] {
+        assert!(ended.err.contains(part), "{ended:?}");
+    }
+    ask(&server, redis::cmd("PERSIST").arg("theirs")).await;
+    let ended = tool(&url, &run).await;
+    assert_eq!(ended.code, 75, "{ended:?}");
+    assert!(ended.err.contains("without an expiry"), "{ended:?}");
+
+    // No lock, whatever the number behind it.
+    let run = ["run", "-k", "{theirs}:fence", "--ttl", "5s", "--", "true"];
+    let ended = tool(&url, &run).await;
+    assert_eq!(ended.code, 64, "{ended:?}");
+    assert!(ended.err.contains("keeps beside a lock's"), "{ended:?}");
+}
+
+#[tokio::test]
 async fn a_prefix_stays_out_of_sight_and_matches_only_itself() {
     let server = Server::start().await;
     hold(&server, "a*:k", "web").await;

@@ -109,7 +109,9 @@ impl Template {
         });
         let arguments = positional.chain(named);
         let format = rewritten(literal, pieces);
-        let length = text.len();
+        // In bytes, without blanks, as the runtime counts what is in the fields.
+        let solid = text.chars().filter(|c| !c.is_whitespace());
+        let length: usize = solid.map(char::len_utf8).sum();
         let capture = capture.map_or_else(
             || quote_spanned!(at=> #root::Option::None),
             |name| quote_spanned!(at=> #root::Option::Some(#name)),

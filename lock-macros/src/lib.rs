@@ -97,8 +97,12 @@ use proc_macro::TokenStream;
 ///
 /// A template holds arguments, `self`, consts and const generics, followed by fields, tuple indexes or
 /// methods without arguments, and may format them: `"{self.region}:{user.id()}:{pair.0}:{id:08x}"`.
-/// `{{` and `}}` are braces. A field whose text is empty is `LockError::InvalidRequest`, for
+/// `{{` and `}}` are braces. A field whose text is empty or blank is `LockError::InvalidRequest`, for
 /// `"report:{tenant}"` without a tenant would lock something else than was meant.
+///
+/// Different fields can make one key: `"{owner}:{name}"` is `a:b:c` for `a:b` and `c`, and for `a` and
+/// `b:c`, which then exclude each other. Where a text can have the separator in it, have it quoted:
+/// `"{owner:?}:{name:?}"` is `"a:b":"c"` and `"a":"b:c"`.
 ///
 /// Anything else that is `Display` is taken as an expression:
 ///

@@ -9,14 +9,13 @@ pub use std::time::Duration;
 pub use crate::backoff::Backoff;
 pub use crate::body::{FromLockError, FromSkipped, OnLost, or_else};
 use crate::hold::Lease;
-pub use crate::key::{Fields, Key, counter_key};
+pub use crate::key::{Fields, Key, counter_key, is_side_key};
 use crate::locker::Locker;
 use crate::request::LockRequest;
-pub use crate::store::KEPT;
 #[cfg(all(feature = "cluster", feature = "sentinel"))]
 pub use crate::store::redis::masters::{Master, Masters, Unreachable};
+pub use crate::store::{shown, token_and_owner};
 use crate::token::FencingToken;
-pub use crate::token::TOKEN_LEN;
 
 /// How many holders a tenure has room for: what the server draws counts in these.
 pub const TURNS: u32 = FencingToken::TURNS;

@@ -172,6 +172,8 @@ mod tests {
             waited: Duration::ZERO,
             owner: None,
             retry_after: None,
+            foreign: false,
+            endless: false,
         }
     }
 

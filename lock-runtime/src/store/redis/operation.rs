@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::connection::{Connection, error_of};
 use super::failure::{refused_in_script, too_few_replicas};
+use super::profile::of_single;
 use super::script::{Script, by_source};
 use super::settings::{Replicas, Timeouts};
 use crate::store::StoreError;
@@ -131,11 +132,16 @@ impl Operation {
         }
         let (since, mut answers) = self.until_answered(pipeline, count).await?;
         let confirmed = (answers.len() > count).then(|| answers.pop()).flatten();
+        let is_spread = self.is_spread();
         let said = answers.into_iter().map(|answer| {
             if let Some(error) = error_of(&answer) {
                 // A script may have done a part of its work before it was refused a command.
                 self.unsettled -= usize::from(refused_in_script(&error).is_none());
-                return Err(error.into());
+                return Err(if is_spread {
+                    error.into()
+                } else {
+                    of_single(error)
+                });
             }
             let said = read(&answer).ok_or_else(|| StoreError::unexpected(&answer))?;
             if let (Said::Ours(_), Some(replicas)) = (&said, self.replicas) {

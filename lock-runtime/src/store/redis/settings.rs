@@ -32,7 +32,11 @@ impl Timeouts {
     pub(super) fn tcp(self) -> TcpSettings {
         let tcp = TcpSettings::default().set_nodelay(true);
         #[cfg(target_os = "linux")]
-        let tcp = tcp.set_user_timeout(self.total());
+        let tcp = {
+            // The kernel counts its milliseconds in 31 bits.
+            let longest = Duration::from_millis(i32::MAX.unsigned_abs().into());
+            tcp.set_user_timeout(self.total().min(longest))
+        };
         tcp
     }
 }
