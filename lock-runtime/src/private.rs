@@ -21,6 +21,11 @@ pub use crate::token::TOKEN_LEN;
 /// How many holders a tenure has room for: what the server draws counts in these.
 pub const TURNS: u32 = FencingToken::TURNS;
 
+/// The pauses between the attempts of one request, without end.
+pub fn pauses(backoff: Backoff) -> impl Iterator<Item = Duration> + Send {
+    backoff.pauses()
+}
+
 /// A request to the locker that applies where none is named.
 pub fn request(key: Key) -> LockRequest {
     LockRequest::annotated(Locker::ambient().map(|locker| locker.common()), key)
