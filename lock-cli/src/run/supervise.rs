@@ -22,7 +22,7 @@ struct Watch<'a> {
     lease: &'a Lease,
     group: Group,
     terminal: Option<Loan>,
-    /// Whether we have to stop ourselves when SIGTSTP comes.
+    /// Whether SIGTSTP does not stop us, since we listen for it and do it ourselves.
     stops_itself: bool,
     voice: Voice,
     plan: Plan,
@@ -135,14 +135,15 @@ impl Watch<'_> {
             return;
         }
         terminal.take_back(group);
-        if needs_terminal {
-            // Continued when the terminal is there, which SIGCONT tells.
-            stop_job(by);
-        } else {
-            stop_job(Signal::SIGTSTP);
-            if !self.stops_itself {
-                self.resume();
-            }
+        let by = match by {
+            Signal::SIGTTIN | Signal::SIGTTOU => by,
+            _ if self.stops_itself => Signal::SIGTTOU,
+            _ => Signal::SIGTSTP,
+        };
+        stop_job(by);
+        if by == Signal::SIGTSTP {
+            // Also where nobody could continue the job, so that it was not stopped.
+            self.resume();
         }
     }
 

@@ -102,8 +102,8 @@ impl Loan {
     }
 }
 
-/// Stops our whole job, as the terminal would. Returns when the job is continued, or at once where
-/// nobody could continue it, or where we have to do it ourselves.
+/// Stops our whole job, by a signal that we do not listen for: between hearing of one and obeying it,
+/// the job may have been continued. Returns when it is, or at once where nobody could continue it.
 pub(crate) fn stop_job(by: Signal) {
     // Fails only where there is nobody, and we are.
     let _ = killpg(getpgrp(), by);
