@@ -5,6 +5,10 @@ use std::time::Duration;
 use redis_locked_runtime::private::{TURNS, token_and_owner};
 pub(crate) use redis_locked_runtime::private::{counter_key, is_side_key};
 use serde::Serialize;
+use tokio::time::Instant;
+
+/// What JavaScript and jq keep of a number in JSON.
+const LARGEST_IN_JSON: u128 = (1 << 53) - 1;
 
 /// A key that is held.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -19,10 +23,27 @@ pub(crate) struct Lock {
     #[serde(rename = "left_ms", serialize_with = "millis")]
     pub(crate) left: Option<Duration>,
     /// The last fencing number drawn for the key, if one was.
+    #[serde(serialize_with = "in_text")]
     pub(crate) fence: Option<u64>,
+    #[serde(skip)]
+    pub(crate) reading: Reading,
     /// On how many servers of a quorum it is held.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) servers: Option<Share>,
+}
+
+/// When a key's value and time left were read: behind the first instant, before the second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Reading {
+    pub(crate) asked: Instant,
+    pub(crate) answered: Instant,
+}
+
+impl Reading {
+    pub(crate) fn since(asked: Instant) -> Self {
+        let answered = Instant::now();
+        Self { asked, answered }
+    }
 }
 
 /// So many servers of so many.
@@ -45,7 +66,12 @@ impl Lock {
     }
 
     /// Reads the value of a key.
-    pub(crate) fn read(key: String, value: &[u8], left: Option<Duration>) -> Self {
+    pub(crate) fn read(
+        key: String,
+        value: &[u8],
+        left: Option<Duration>,
+        reading: Reading,
+    ) -> Self {
         let value = String::from_utf8_lossy(value);
         let (token, owner) = match token_and_owner(&value) {
             Some((token, owner)) => (token.to_owned(), Some(owner.to_owned())),
@@ -57,6 +83,7 @@ impl Lock {
             token,
             left,
             fence: None,
+            reading,
             servers: None,
         }
     }
@@ -70,8 +97,14 @@ pub(crate) fn fence(counter: &[u8]) -> Option<u64> {
 
 #[expect(clippy::ref_option, reason = "serde passes fields so")]
 fn millis<S: serde::Serializer>(left: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
-    left.map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX))
+    left.map(|left| left.as_millis().min(LARGEST_IN_JSON))
         .serialize(to)
+}
+
+/// Numbers of fences are larger.
+#[expect(clippy::ref_option, reason = "serde passes fields so")]
+fn in_text<S: serde::Serializer>(number: &Option<u64>, to: S) -> Result<S::Ok, S::Error> {
+    number.map(|number| number.to_string()).serialize(to)
 }
 
 #[cfg(test)]

@@ -40,7 +40,7 @@ async fn all_masters_of_a_cluster_are_looked_at() {
         let mut found = json.as_array().into_iter().flatten();
         let found = found.find(|lock| lock["key"] == key).expect(key);
         let number: u64 = guard.fencing_token().expect("fenced").into();
-        assert_eq!(found["fence"], number);
+        assert_eq!(found["fence"], number.to_string());
         let ended = tool(url, &["show", key, "--cluster"]).await;
         assert!(ended.out.contains(guard.token()), "{ended:?}");
         let run = ["run", "-k", key, "--ttl", "5s", "--cluster", "--", "true"];

@@ -23,6 +23,11 @@ pub const TURNS: u32 = FencingToken::TURNS;
 /// What a body returns. Behind another name, clippy does not count a type twice that is written twice.
 pub type Returned<T> = T;
 
+/// The pauses between the attempts of one request, without end.
+pub fn pauses(backoff: Backoff) -> impl Iterator<Item = Duration> + Send {
+    backoff.pauses()
+}
+
 /// A request to the locker that applies where none is named.
 pub fn request(key: Key) -> LockRequest {
     LockRequest::annotated(Locker::ambient().map(|locker| locker.common()), key)
