@@ -94,7 +94,9 @@ async fn what_is_in_the_place_of_the_counter_is_left_alone_and_said() {
     ] {
         let mut write = write.split(' ');
         let mut command = redis::cmd(write.next().expect("a command"));
-        write.for_each(|argument| drop(command.arg(argument)));
+        for argument in write {
+            command.arg(argument);
+        }
         command.exec_async(&mut connection).await.expect("written");
         let dump = async || {
             let mut dump = redis::cmd("DUMP");
