@@ -5,12 +5,14 @@ mod certificates;
 #[cfg(feature = "cluster")]
 mod cluster;
 mod commands;
+mod connect;
 mod connection;
 mod failure;
 #[cfg(all(feature = "cluster", feature = "sentinel"))]
 pub(crate) mod masters;
 mod operation;
 mod reconnecting;
+mod refusal;
 #[cfg(feature = "cluster")]
 mod route;
 mod script;
@@ -100,8 +102,12 @@ async fn acquire(
     let Some(tracking) = tracking else {
         return commands::acquire(operation, entry, ttl, asking).await;
     };
-    let rings = tracking.take_over(operation).await?;
-    commands::acquire_by_script(operation, entry, ttl, rings).await
+    let tracked = tracking.take_over(operation).await;
+    let outcome = commands::acquire_by_script(operation, entry, ttl, tracked.is_ok()).await;
+    if let (Err(Some(error)), Ok(_)) = (tracked, &outcome) {
+        tracking.tell_missing(error);
+    }
+    outcome
 }
 
 impl fmt::Debug for RedisStore {
