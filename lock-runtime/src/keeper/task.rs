@@ -28,9 +28,9 @@ const FURTHEST: Duration = Duration::from_secs(24 * 60 * 60);
 /// end would have what the others leave of it.
 const PIECE: usize = 250;
 
-/// So many may be under way: then what is due waits for answers before it goes out. Enough for a
-/// few pieces a round trip, and not so much that the servers take longer for it than one may take.
-const UNDER_WAY: usize = 4 * PIECE;
+/// So many may be under way: then what is due waits for answers before it goes out. Enough for two
+/// pieces a round trip, and not so many that a slow server takes longer for all than it may for one.
+const UNDER_WAY: usize = 2 * PIECE;
 
 pub(super) struct Task {
     staff: Arc<Staff>,

@@ -144,7 +144,7 @@ impl Proxy {
     /// Cuts each connection on which this word comes, instead of handing it on, as proxies do
     /// that don't know a command. Empty, it cuts none.
     pub fn cut_at(&self, word: impl AsRef<[u8]>) {
-        *lock(&self.shared.cut_at) = word.as_ref().to_owned();
+        word.as_ref().clone_into(&mut lock(&self.shared.cut_at));
     }
 
     /// Lets go what [`Proxy::stall_connections`] holds back, and returns when all of it has been
