@@ -6,15 +6,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use redis_locked::{LockGuard, Locker};
+use futures_util::future::join_all;
+use redis_locked::{LockGuard, LockRequest, Locker};
 use redis_locked_test_support::{FakeAnswers, until};
 use tokio::time::Instant;
 
-const LOCKS: usize = 3_000;
+const LOCKS: usize = 6_000;
 const TTL: Duration = Duration::from_secs(20);
 /// What the server takes for one extension; for all together, far longer than it may.
-const EACH: Duration = Duration::from_millis(1);
-const RESPONSE: Duration = Duration::from_secs(2);
+const EACH: Duration = Duration::from_micros(500);
+const RESPONSE: Duration = Duration::from_secs(1);
 
 #[tokio::test]
 async fn a_server_that_is_too_slow_for_all_at_once_extends_all() {
@@ -32,10 +33,10 @@ async fn a_server_that_is_too_slow_for_all_at_once_extends_all() {
     .await;
     let builder = Locker::builder().response_timeout(RESPONSE);
     let locker = builder.connect(&server.url()).await.expect("connected");
+    let requests = (0..LOCKS).map(|number| locker.lock(number.to_string()).ttl(TTL).renew());
     let mut guards: Vec<(LockGuard, Instant)> = Vec::new();
-    for number in 0..LOCKS {
-        let request = locker.lock(number.to_string()).ttl(TTL).renew();
-        let guard = request.acquire().await.expect("free");
+    for granted in join_all(requests.map(LockRequest::acquire)).await {
+        let guard = granted.expect("free");
         let granted_until = Instant::now() + guard.remaining();
         guards.push((guard, granted_until));
     }

@@ -47,7 +47,7 @@ pub(super) fn is_untouched(error: &RedisError) -> bool {
         error.code(),
         Some("OOM" | "MISCONF" | "NOREPLICAS" | "READONLY")
     );
-    before_writing || by_code && !says(error, &["script"])
+    before_writing || by_code && !says(error, &["user_script"])
 }
 
 /// Whether the server, or something before it, does not offer to tell of changed keys, or not to
