@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use redis_locked::{LockGuard, LockRequest, Locker};
+use redis_locked::{LockGuard, Locker};
 use redis_locked_test_support::{FakeAnswers, until};
 use tokio::time::Instant;
 
@@ -33,18 +33,25 @@ async fn a_server_that_is_too_slow_for_all_at_once_extends_all() {
     .await;
     let builder = Locker::builder().response_timeout(RESPONSE);
     let locker = builder.connect(&server.url()).await.expect("connected");
-    let requests = (0..LOCKS).map(|number| locker.lock(number.to_string()).ttl(TTL).renew());
     let mut guards: Vec<(LockGuard, Instant)> = Vec::new();
-    for granted in join_all(requests.map(LockRequest::acquire)).await {
-        let guard = granted.expect("free");
-        let granted_until = Instant::now() + guard.remaining();
-        guards.push((guard, granted_until));
+    while guards.len() < LOCKS {
+        let requests = (0..500).map(|number| {
+            let key = format!("{}:{number}", guards.len());
+            locker.lock(key).ttl(TTL).renew().acquire()
+        });
+        for granted in join_all(requests).await {
+            let guard = granted.expect("free");
+            let granted_until = Instant::now() + guard.remaining();
+            guards.push((guard, granted_until));
+        }
     }
     is_slow.store(true, Ordering::SeqCst);
+    // The process stands still until all are due.
+    thread::sleep(TTL / 4);
     let is_extended = |(guard, granted_until): &(LockGuard, Instant)| {
         Instant::now() + guard.remaining() > *granted_until + TTL / 8
     };
-    until(TTL * 3 / 4, "all are extended", async || {
+    until(TTL / 2, "all are extended", async || {
         guards.iter().all(is_extended)
     })
     .await;

@@ -45,7 +45,7 @@ use proc_macro::TokenStream;
 /// | --- | --- | --- | --- |
 /// | `key` | template, or expression | required | names what the lock protects; see [Keys](#keys) |
 /// | `ttl` | duration | the locker's, 30 s | how long Redis keeps the lock if this process dies; without `renew`, also the longest that the body may run |
-/// | `retries` | `u32` | `0` | further attempts after the first, while the lock is busy or on an error that may pass |
+/// | `retries` | `u32` | `0` | further attempts after the first, while the lock is busy or on a connection error that may pass |
 /// | `backoff` | duration, `"50ms..2s"`, or a `Backoff` | `"50ms..1s"` | the pause between attempts: fixed, or growing from one to the other, with jitter |
 /// | `wait` | duration, or nothing | off | instead of `retries`: queues until the lock is free, at most this long, or without a limit |
 /// | `skip` | | off | busy is no error: returns `()`, `None` or `Ok(Default::default())` without running the body |

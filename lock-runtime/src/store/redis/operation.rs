@@ -216,10 +216,11 @@ impl Operation {
         count: usize,
         refused: Option<&RedisError>,
     ) -> RedisResult<Vec<Value>> {
+        let before = self.unsettled;
         let leaving = || self.unsettled += count;
         let answers = self.connection.send(pipeline, refused, leaving).await;
         if answers.as_ref().is_err_and(are_refused) {
-            self.unsettled -= count;
+            self.unsettled = before;
         }
         answers
     }
