@@ -44,7 +44,7 @@ async fn what_nobody_could_release_meanwhile_is_released_after_it() {
         let by_hand = locker.lock("by hand").ttl(TTL).acquire().await;
         let by_hand = by_hand.expect("free");
         let (go, begun) = tokio::sync::oneshot::channel::<()>();
-        let body = locker.lock("body").ttl(TTL).run(async { begun.await });
+        let body = locker.lock("body").ttl(TTL).run(begun);
         let body = tokio::spawn(body);
         until(LIMIT, "all are held", async || {
             scene.server.keys().await.len() == 3
