@@ -38,6 +38,11 @@ pub mod waiting {}
 #[doc = include_str!("guide/deploy.md")]
 pub mod deploy {}
 
+/// Which servers and services?
+///
+#[doc = include_str!("guide/servers.md")]
+pub mod servers {}
+
 /// What can't a lock do?
 ///
 #[doc = include_str!("guide/limits.md")]

@@ -126,6 +126,7 @@
 //! - [How does a job run once per tick?](guide::jobs)
 //! - [Wait or retry?](guide::waiting)
 //! - [What about many machines, and deploys?](guide::deploy)
+//! - [Which servers and services?](guide::servers)
 //! - [What can't a lock do?](guide::limits)
 //! - [Coming from another library, in Java, Go, Python or Rust](guide::coming)
 

@@ -123,19 +123,24 @@ async fn concurrent_calls_share_one_connection() {
     assert_eq!(server.connections().await, 1);
 }
 
+/// Connecting does, and then a release on a server that has forgotten it.
 #[tokio::test]
 async fn only_the_first_release_sends_the_script() {
     let (server, locker) = redis().await;
-    let monitor = server.monitor();
-    for id in 0..3 {
-        locker.scope(job(id)).await.expect("free");
+    for forgotten in [false, true] {
+        if forgotten {
+            server.flush_scripts().await;
+        }
+        let monitor = server.monitor();
+        for id in 0..3 {
+            locker.scope(job(id)).await.expect("free");
+        }
+        let mut expected = ["set", "evalsha"].repeat(3);
+        if forgotten {
+            expected.insert(2, "eval");
+        }
+        assert_eq!(sent(&monitor).await, expected);
     }
-    let once_more = ["set", "evalsha", "eval"].into_iter();
-    let then = ["set", "evalsha"].repeat(2);
-    assert_eq!(
-        sent(&monitor).await,
-        once_more.chain(then).collect::<Vec<_>>()
-    );
 }
 
 #[tokio::test]

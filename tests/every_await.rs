@@ -14,6 +14,7 @@ const TTL: Duration = Duration::from_secs(60);
 const TTL_ON_THE_WIRE: &str = "60000";
 const DELAY: Duration = Duration::from_millis(60);
 const GONE: Duration = Duration::from_millis(200);
+/// Of all that the end of a test waits for in doubt: twice the time of an attempt.
 const TIMEOUT: Duration = Duration::from_secs(2);
 const LIMIT: Duration = Duration::from_secs(20);
 /// More polls than any of the futures takes.
@@ -66,7 +67,6 @@ impl Bench {
         let server = Server::start().await;
         let proxy = server.proxy().await;
         let locker = Locker::builder()
-            // What is in doubt stays so for twice the sum of both.
             .connection_timeout(TIMEOUT)
             .response_timeout(TIMEOUT)
             .connect(&proxy.url())

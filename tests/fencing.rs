@@ -83,12 +83,53 @@ async fn they_grow_when_the_clock_is_behind_the_counter() {
 }
 
 #[tokio::test]
-async fn they_grow_when_the_counter_holds_nonsense() {
+async fn what_is_in_the_place_of_the_counter_is_left_alone_and_said() {
     let (server, locker) = redis().await;
-    grows(&locker, async || {
-        server.set_px(COUNTER, "none", 60_000).await;
-    })
-    .await;
+    let mut connection = server.connection().await;
+    for write in [
+        "SET {key}:fence none PX 60000",
+        "SET {key}:fence 12345678901234567 PX 60000",
+        "SET {key}:fence 7",
+        "RPUSH {key}:fence none",
+    ] {
+        let mut write = write.split(' ');
+        let mut command = redis::cmd(write.next().expect("a command"));
+        write.for_each(|argument| drop(command.arg(argument)));
+        command.exec_async(&mut connection).await.expect("written");
+        let dump = async || {
+            let mut dump = redis::cmd("DUMP");
+            let mut connection = server.connection().await;
+            let dump = dump.arg(COUNTER).query_async::<Vec<u8>>(&mut connection);
+            (dump.await.expect("there"), server.pttl(COUNTER).await > 0)
+        };
+        let before = dump().await;
+        for error in [
+            draw(&locker, "key").await.map(drop),
+            locker.lock("key").wait(LIMIT).fenced().run(async {}).await,
+        ] {
+            let text = error.expect_err("no number can be drawn").to_string();
+            for part in [
+                "the key \"{key}:fence\", where its fencing numbers are counted, holds something",
+                "; delete that key if nobody needs it, or name the lock in another way",
+            ] {
+                assert!(text.contains(part), "{text}");
+            }
+        }
+        assert_eq!(dump().await, before);
+        locker.lock("key").run(async {}).await.expect("without one");
+        locker.shutdown().await;
+        assert_eq!(server.keys().await, [COUNTER]);
+        server.del(COUNTER).await;
+    }
+}
+
+#[tokio::test]
+async fn a_lock_is_not_overwritten_by_the_counter_of_another() {
+    let (server, locker) = redis().await;
+    // As a client can that knows nothing of side keys.
+    assert!(server.set_nx_px(COUNTER, "theirs", 60_000).await);
+    draw(&locker, "key").await.expect_err("its place is taken");
+    assert_eq!(server.get(COUNTER).await.as_deref(), Some("theirs"));
 }
 
 #[tokio::test]

@@ -126,16 +126,39 @@ async fn waiting_for_each_works() {
 async fn through_the_attribute() {
     let (server, locker) = redis().await;
     for key in odd_keys() {
-        for value in [
-            locker.scope(field(&server, &key)).await,
-            locker.scope(expression(&server, &key)).await,
-        ] {
+        let value = locker.scope(expression(&server, &key)).await;
+        assert!(value.expect("free").is_some(), "{key:?} is another key");
+        let value = locker.scope(field(&server, &key)).await;
+        if key.trim().is_empty() {
+            let error = value.expect_err("a field that is blank");
+            assert!(matches!(error, LockError::InvalidRequest { .. }), "{error}");
+        } else {
             assert!(value.expect("free").is_some(), "{key:?} is another key");
         }
     }
     let keys = locker.scope(literal(&server)).await.expect("free");
     assert_eq!(keys, ["a {b} \n\u{1f512}"]);
     assert_eq!(server.keys().await, Vec::<String>::new());
+}
+
+#[redis_locked(key = "{owner:?}:{name:?}", ttl = TTL)]
+async fn quoted(owner: &str, name: &str) -> Result<String, LockError> {
+    let lease = redis_locked::Lease::current().expect("held");
+    Ok(lease.key().to_owned())
+}
+
+/// As the docs of the attribute say.
+#[tokio::test]
+async fn fields_that_are_quoted_make_no_key_of_others() {
+    let locker = Locker::in_memory();
+    let mut keys = std::collections::HashSet::new();
+    let texts = ["a", "b", "c", "a:b", "b:c", "a\":\"b", "\"", "\\", ":"];
+    for owner in texts {
+        for name in texts {
+            let key = locker.scope(quoted(owner, name)).await.expect("free");
+            assert!(keys.insert(key), "{owner} and {name}");
+        }
+    }
 }
 
 #[tokio::test]

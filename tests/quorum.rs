@@ -92,7 +92,11 @@ async fn busy_tells_when_a_majority_is_free() {
     let locker = five.locker().await;
     for (server, seconds) in five.0.iter().zip([50, 10, 40, 30, 20]) {
         server
-            .set_px("k", format!("x;holder {seconds}"), seconds * 1000)
+            .set_px(
+                "k",
+                format!("abcdefghijklmnopqrstuv;holder {seconds}"),
+                seconds * 1000,
+            )
             .await;
     }
     let error = locker.lock("k").acquire().await.expect_err("busy");

@@ -163,6 +163,8 @@ async fn a_caller_who_leaves_during_the_release() {
     let server = Server::start().await;
     let proxy = server.proxy().await;
     let locker = locker_at(&proxy.url()).await;
+    // Connecting sends the script as well.
+    proxy.forget();
     let body = async { proxy.stall_requests(true) };
     tokio::select! {
         _ = locker.lock("k").run(body) => panic!("nobody answers the release"),

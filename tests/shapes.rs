@@ -6,6 +6,10 @@
 
 #[path = "shapes/arguments.rs"]
 mod arguments;
+#[path = "shapes/differences.rs"]
+mod differences;
+#[path = "shapes/drops.rs"]
+mod drops;
 #[path = "shapes/keys.rs"]
 mod keys;
 #[path = "shapes/methods.rs"]
@@ -18,6 +22,8 @@ mod neighbours;
 mod options;
 #[path = "shapes/results.rs"]
 mod results;
+#[path = "shapes/twins.rs"]
+mod twins;
 
 use std::future::Future;
 

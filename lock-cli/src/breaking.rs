@@ -5,9 +5,10 @@ use std::io::Write as _;
 use futures_util::future::join_all;
 use redis::Value;
 use serde_json::json;
+use tokio::time::Instant;
 
 use crate::exit::{Failure, NO, UNAVAILABLE};
-use crate::lock::Lock;
+use crate::lock::{Lock, Reading, Share};
 use crate::options::Break;
 use crate::scan::left_of;
 use crate::servers::Node;
@@ -32,24 +33,40 @@ pub(crate) async fn free(options: &Break) -> Result<u8, Failure> {
     let full = format!("{}{key}", options.connection.prefix);
     let mut holding = nodes.of_key(&full).await?;
     let asking = holding.iter_mut().map(|node| free_on(node, &full, options));
-    let (mut freed, mut others, mut failed) = (Vec::new(), Vec::new(), None);
+    let (mut freed, mut others, mut failures) = (Vec::new(), Vec::new(), Vec::new());
     for outcome in join_all(asking).await {
         match outcome {
             Ok(Outcome::Freed(lock)) => freed.push(lock),
             Ok(Outcome::Other(lock)) => others.push(lock),
             Ok(Outcome::Free) => {}
-            Err(failure) => failed = Some(failure),
+            Err(failure) => failures.push(failure),
         }
     }
-    let count = freed.len();
-    let on = nodes
-        .quorum
-        .map(|of| format!(" on {count} of {of} servers"));
-    let (said, code) = match (freed.pop(), others.pop(), failed) {
-        (Some(lock), _, _) => (freed_text(key, &lock, on.as_deref()), 0),
-        (None, _, Some(failure)) => return Err(failure),
-        (None, Some(lock), None) => (other_text(key, &lock), NO),
-        (None, None, None) => (
+    let share = nodes.quorum.map(|of| Share {
+        holding: freed.len(),
+        of,
+    });
+    let unheard = share.map_or(0, |share| share.of - nodes.nodes.len()) + failures.len();
+    let is_freed = share.is_none_or(Share::is_majority);
+    let (said, code) = match (freed.pop(), others.pop(), failures.pop(), share) {
+        (Some(lock), ..) if is_freed => (freed_text(key, &lock, share), 0),
+        (Some(_), _, failure, Some(share)) if unheard > 0 => {
+            return Err(partly_freed(key, share, unheard, failure));
+        }
+        (None, _, Some(failure), _) => return Err(failure),
+        (Some(_), Some(lock), _, Some(share)) => {
+            let (left, other) = (leftover_text(key, share), other_text(key, &lock));
+            (format!("{left}; {other}"), NO)
+        }
+        (Some(_), None, _, Some(share)) => {
+            let left = leftover_text(key, share);
+            (
+                format!("{left}; nobody held it, which takes more than half of them"),
+                NO,
+            )
+        }
+        (None, Some(lock), ..) => (other_text(key, &lock), NO),
+        _ => (
             format!("lock {key:?} is free already; nothing was done"),
             NO,
         ),
@@ -59,7 +76,7 @@ pub(crate) async fn free(options: &Break) -> Result<u8, Failure> {
         writeln!(
             out,
             "{}",
-            json!({ "key": key, "freed": count > 0, "message": said })
+            json!({ "key": key, "freed": code == 0, "message": said })
         )?;
     } else if code == 0 {
         writeln!(out, "{said}")?;
@@ -74,8 +91,10 @@ async fn free_on(node: &mut Node, full: &str, options: &Break) -> Result<Outcome
     script.arg(SCRIPT).arg(1).arg(full);
     script.arg(options.token.as_deref().unwrap_or_default());
     script.arg(options.owner.as_deref().unwrap_or_default());
+    let asked = Instant::now();
     let answer: Vec<Value> = node.ask(&script).await?;
-    let lock = |value: &[u8], left| Lock::read(options.key.clone(), value, left_of(left));
+    let reading = Reading::since(asked);
+    let lock = |value: &[u8], left| Lock::read(options.key.clone(), value, left_of(left), reading);
     match answer.as_slice() {
         [Value::Int(0)] => Ok(Outcome::Free),
         [Value::Int(1), Value::Int(left), Value::BulkString(value)] => {
@@ -91,15 +110,42 @@ async fn free_on(node: &mut Node, full: &str, options: &Break) -> Result<Outcome
     }
 }
 
-fn freed_text(key: &str, lock: &Lock, on: Option<&str>) -> String {
+fn freed_text(key: &str, lock: &Lock, share: Option<Share>) -> String {
+    let on = share.map_or_else(String::new, on);
     format!(
-        "freed lock {key:?}{}: {} held it, with {} left (token {}); what it runs ends as lost at \
+        "freed lock {key:?}{on}: {} held it, with {} left (token {}); what it runs ends as lost at \
          its next extension, or at its deadline if it does not renew",
-        on.unwrap_or_default(),
         text::owner(lock),
         text::left(lock.left),
         text::plain(&lock.token),
     )
+}
+
+/// The servers that were not heard may be a majority that has the lock.
+fn partly_freed(key: &str, share: Share, unheard: usize, failure: Option<Failure>) -> Failure {
+    let why = failure.map_or_else(
+        || format!("{unheard} could not be asked"),
+        |failure| failure.to_string(),
+    );
+    Failure::new(
+        UNAVAILABLE,
+        format_args!(
+            "lock {key:?} was freed{}, which is no majority, so that its holder may have it still: \
+             {why}. Break it again when all servers answer",
+            on(share)
+        ),
+    )
+}
+
+fn leftover_text(key: &str, share: Share) -> String {
+    format!(
+        "what was left of the lock {key:?} that was meant is gone{}",
+        on(share)
+    )
+}
+
+fn on(share: Share) -> String {
+    format!(" on {} of {} servers", share.holding, share.of)
 }
 
 fn other_text(key: &str, lock: &Lock) -> String {

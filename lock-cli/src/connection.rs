@@ -1,5 +1,6 @@
 //! Which servers are meant, for looking at locks and for taking them.
 
+use std::env::{self, VarError};
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use clap::Args;
 use redis_locked_runtime::{LockError, Locker, LockerBuilder};
 
-use crate::duration::positive;
+use crate::duration::answer_time;
 use crate::exit::Failure;
 use crate::servers::{Servers, Topology};
 
@@ -18,15 +19,9 @@ pub(crate) const SERVERS: &str = "Servers";
 #[command(next_help_heading = SERVERS)]
 pub(crate) struct Connection {
     /// The server, as in `redis://user:password@host:6379/0`, or `rediss://…` for TLS; several, or
-    /// with commas between them, with --cluster, --quorum and --sentinel
-    #[arg(
-        long = "url",
-        env = "REDIS_URL",
-        hide_env_values = true,
-        required = true,
-        value_delimiter = ',',
-        value_name = "URL"
-    )]
+    /// with commas between them, with --cluster, --quorum and --sentinel. By default, the variable
+    /// `REDIS_URL` says it
+    #[arg(long = "url", value_name = "URL")]
     urls: Vec<String>,
     /// The URLs are of some nodes of a Redis Cluster
     #[arg(long, conflicts_with_all = ["quorum", "sentinel"])]
@@ -38,16 +33,10 @@ pub(crate) struct Connection {
     #[arg(long, value_name = "NAME")]
     sentinel: Option<String>,
     /// The sentinels' own user; without it, they get the password alone
-    #[arg(long, requires = "sentinel_password", value_name = "USER")]
+    #[arg(long, requires = "sentinel", value_name = "USER")]
     sentinel_user: Option<String>,
-    /// The sentinels' own password
-    #[arg(
-        long,
-        env = "REDIS_SENTINEL_PASSWORD",
-        hide_env_values = true,
-        requires = "sentinel",
-        value_name = "PASSWORD"
-    )]
+    /// The sentinels' own password; by default, the variable `REDIS_SENTINEL_PASSWORD` says it
+    #[arg(long, requires = "sentinel", value_name = "PASSWORD")]
     sentinel_password: Option<String>,
     /// Whom to trust with `rediss://`: certificates in PEM form; by default whom the system trusts
     #[arg(long, value_name = "FILE")]
@@ -62,20 +51,34 @@ pub(crate) struct Connection {
     #[arg(long, default_value = "", hide_default_value = true)]
     pub(crate) prefix: String,
     /// How long connecting to a server may take, and its answer
-    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = positive)]
+    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = answer_time)]
     timeout: Duration,
 }
 
 impl Connection {
-    fn topology(&self) -> Result<Topology, Failure> {
+    fn urls(&self) -> Result<Vec<String>, Failure> {
+        let variable = match self.urls.as_slice() {
+            [] => variable("REDIS_URL")?,
+            _ => None,
+        };
+        let urls: Vec<_> = self.urls.iter().chain(&variable).collect();
+        if urls.is_empty() {
+            return Err(Failure::usage(
+                "no server is named; give its URL by --url or in the variable REDIS_URL",
+            ));
+        }
+        Ok(urls.into_iter().flat_map(|urls| divided(urls)).collect())
+    }
+
+    fn topology(&self, urls: &[String]) -> Result<Topology, Failure> {
         match &self.sentinel {
             Some(master) => Ok(Topology::Sentinel(master.clone())),
             None if self.cluster => Ok(Topology::Cluster),
             None if self.quorum => Ok(Topology::Quorum),
-            None if self.urls.len() == 1 => Ok(Topology::One),
+            None if urls.len() == 1 => Ok(Topology::One),
             None => Err(Failure::usage(format_args!(
                 "{} URLs were given; say by --cluster, --quorum or --sentinel NAME what they are of",
-                self.urls.len()
+                urls.len()
             ))),
         }
     }
@@ -86,7 +89,8 @@ impl Connection {
 
     /// The servers, to look at.
     pub(crate) fn servers(&self) -> Result<Servers, Failure> {
-        Servers::new(&self.builder()?, &self.topology()?, &self.urls)
+        let urls = self.urls()?;
+        Servers::new(&self.builder()?, &self.topology(&urls)?, &urls)
     }
 
     /// A locker on these servers.
@@ -95,13 +99,21 @@ impl Connection {
         settings: impl FnOnce(LockerBuilder) -> LockerBuilder,
     ) -> Result<Locker, Failure> {
         let builder = settings(self.builder()?);
-        let connected: Result<Locker, LockError> = match self.topology()? {
-            Topology::One => builder.connect(&self.urls[0]).await,
-            Topology::Quorum => builder.connect_quorum(&self.urls).await,
-            Topology::Cluster => builder.connect_cluster(&self.urls).await,
-            Topology::Sentinel(master) => builder.connect_sentinel(&self.urls, &master).await,
+        let urls = self.urls()?;
+        let connected: Result<Locker, LockError> = match self.topology(&urls)? {
+            Topology::One => builder.connect(&urls[0]).await,
+            Topology::Quorum => builder.connect_quorum(urls).await,
+            Topology::Cluster => builder.connect_cluster(urls).await,
+            Topology::Sentinel(master) => builder.connect_sentinel(urls, &master).await,
         };
         Ok(connected?)
+    }
+
+    fn sentinel_password(&self) -> Result<Option<String>, Failure> {
+        match &self.sentinel_password {
+            Some(password) => Ok(Some(password.clone())),
+            None => variable("REDIS_SENTINEL_PASSWORD"),
+        }
     }
 
     fn builder(&self) -> Result<LockerBuilder, Failure> {
@@ -109,8 +121,18 @@ impl Connection {
             .prefix(self.prefix.as_str())
             .connection_timeout(self.timeout)
             .response_timeout(self.timeout);
-        if let Some(password) = &self.sentinel_password {
-            builder = builder.sentinel_login(self.sentinel_user.as_deref(), password);
+        if self.sentinel.is_some() {
+            let user = self.sentinel_user.as_deref();
+            match (user, self.sentinel_password()?) {
+                (_, Some(password)) => builder = builder.sentinel_login(user, &password),
+                (None, None) => {}
+                (Some(_), None) => {
+                    return Err(Failure::usage(
+                        "--sentinel-user has no password; give it by --sentinel-password or in the \
+                         variable REDIS_SENTINEL_PASSWORD",
+                    ));
+                }
+            }
         }
         if let Some(ca) = &self.ca {
             builder = builder.root_certificate(read(ca)?);
@@ -120,6 +142,41 @@ impl Connection {
         }
         Ok(builder)
     }
+}
+
+/// A variable of the environment. An empty one means nothing.
+fn variable(name: &str) -> Result<Option<String>, Failure> {
+    match env::var(name) {
+        Ok(value) => Ok(Some(value).filter(|value| !value.is_empty())),
+        Err(VarError::NotPresent) => Ok(None),
+        Err(VarError::NotUnicode(_)) => Err(Failure::usage(format_args!(
+            "the variable {name} is not text in UTF-8; set it anew"
+        ))),
+    }
+}
+
+/// The URLs in a text with commas between them. Behind a comma in a password, no URL begins.
+fn divided(text: &str) -> Vec<String> {
+    let mut urls: Vec<String> = Vec::new();
+    for piece in text.split(',') {
+        match urls.last_mut() {
+            Some(url) if !begins_url(piece) => url.extend([",", piece]),
+            _ => urls.push(piece.trim().to_owned()),
+        }
+    }
+    urls
+}
+
+fn begins_url(text: &str) -> bool {
+    let scheme = text
+        .trim_start()
+        .split_once("://")
+        .map(|(scheme, _)| scheme);
+    scheme.is_some_and(|scheme| {
+        let mut letters = scheme.bytes();
+        let is_of_one = |letter: u8| letter.is_ascii_alphanumeric() || b"+-.".contains(&letter);
+        !scheme.is_empty() && letters.all(is_of_one)
+    })
 }
 
 fn read(path: &PathBuf) -> Result<Vec<u8>, Failure> {

@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
-pub(crate) use redis_locked_runtime::private::counter_key;
-use redis_locked_runtime::private::{KEPT, TOKEN_LEN, TURNS};
+use redis_locked_runtime::private::{TURNS, token_and_owner};
+pub(crate) use redis_locked_runtime::private::{counter_key, is_side_key};
 use serde::Serialize;
+use tokio::time::Instant;
+
+/// What JavaScript and jq keep of a number in JSON.
+const LARGEST_IN_JSON: u128 = (1 << 53) - 1;
 
 /// A key that is held.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -19,10 +23,27 @@ pub(crate) struct Lock {
     #[serde(rename = "left_ms", serialize_with = "millis")]
     pub(crate) left: Option<Duration>,
     /// The last fencing number drawn for the key, if one was.
+    #[serde(serialize_with = "in_text")]
     pub(crate) fence: Option<u64>,
+    #[serde(skip)]
+    pub(crate) reading: Reading,
     /// On how many servers of a quorum it is held.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) servers: Option<Share>,
+}
+
+/// When a key's value and time left were read: behind the first instant, before the second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Reading {
+    pub(crate) asked: Instant,
+    pub(crate) answered: Instant,
+}
+
+impl Reading {
+    pub(crate) fn since(asked: Instant) -> Self {
+        let answered = Instant::now();
+        Self { asked, answered }
+    }
 }
 
 /// So many servers of so many.
@@ -45,9 +66,14 @@ impl Lock {
     }
 
     /// Reads the value of a key.
-    pub(crate) fn read(key: String, value: &[u8], left: Option<Duration>) -> Self {
+    pub(crate) fn read(
+        key: String,
+        value: &[u8],
+        left: Option<Duration>,
+        reading: Reading,
+    ) -> Self {
         let value = String::from_utf8_lossy(value);
-        let (token, owner) = match ours(&value) {
+        let (token, owner) = match token_and_owner(&value) {
             Some((token, owner)) => (token.to_owned(), Some(owner.to_owned())),
             None => (value.into_owned(), None),
         };
@@ -57,26 +83,10 @@ impl Lock {
             token,
             left,
             fence: None,
+            reading,
             servers: None,
         }
     }
-}
-
-/// A value that the library wrote: token, `;`, owner; with a mark before it when it was released
-/// and is kept for its `min_hold`.
-fn ours(value: &str) -> Option<(&str, &str)> {
-    let value = value.strip_prefix(KEPT).unwrap_or(value);
-    let (token, owner) = value.split_once(';')?;
-    let is_token = token.len() == TOKEN_LEN
-        && token
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
-    (is_token && !owner.is_empty()).then_some((token, owner))
-}
-
-/// Whether a key can be a fencing counter, by its name.
-pub(crate) fn is_counter(key: &str) -> bool {
-    key.ends_with(":fence") && key.contains('}')
 }
 
 /// The fencing number of a tenure's first holder, from the counter's value.
@@ -87,43 +97,19 @@ pub(crate) fn fence(counter: &[u8]) -> Option<u64> {
 
 #[expect(clippy::ref_option, reason = "serde passes fields so")]
 fn millis<S: serde::Serializer>(left: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
-    left.map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX))
+    left.map(|left| left.as_millis().min(LARGEST_IN_JSON))
         .serialize(to)
+}
+
+/// Numbers of fences are larger.
+#[expect(clippy::ref_option, reason = "serde passes fields so")]
+fn in_text<S: serde::Serializer>(number: &Option<u64>, to: S) -> Result<S::Ok, S::Error> {
+    number.map(|number| number.to_string()).serialize(to)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const TOKEN: &str = "abcdefghij-_ABCDEFGHIJ";
-
-    #[test]
-    fn only_values_of_the_library_are_ours() {
-        let value = format!("{TOKEN};web-3:812");
-        assert_eq!(ours(&value), Some((TOKEN, "web-3:812")));
-        let value = format!("~{TOKEN};a;b");
-        assert_eq!(ours(&value), Some((TOKEN, "a;b")));
-        for foreign in [
-            "",
-            ";",
-            "~",
-            "x;web",
-            "~~abcdefghij-_ABCDEFGHIJ;web",
-            TOKEN,
-            "abcdefghij-_ABCDEFGHI+;web",
-        ] {
-            assert_eq!(ours(foreign), None, "{foreign}");
-        }
-        assert_eq!(ours(&format!("{TOKEN};")), None);
-    }
-
-    #[test]
-    fn a_counter_is_told_from_a_lock() {
-        for key in ["report:42", "{a}b"] {
-            assert!(is_counter(&counter_key(key).expect("one")));
-            assert!(!is_counter(key));
-        }
-    }
 
     #[test]
     fn a_number_leaves_room_for_hand_overs() {

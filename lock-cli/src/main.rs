@@ -53,6 +53,7 @@ fn execute(command: Command) -> Result<u8, Failure> {
         Command::Man { directory } => return pages::manual(&directory),
         Command::Completions { shell } => return Ok(pages::completions(shell)),
         Command::UnderLock(command) => return Err(run::under_lock::become_command(&command)),
+        Command::Outlive(signal) => return run::ignored::outlive(&signal),
         _ => {}
     }
     // One thread: what `run` starts must not outlive the thread that started it.
@@ -67,7 +68,10 @@ fn execute(command: Command) -> Result<u8, Failure> {
             Command::Watch(options) => watch::watch(&options).await,
             Command::Break(options) => breaking::free(&options).await,
             Command::Run(options) => run::run(&options).await,
-            Command::Man { .. } | Command::Completions { .. } | Command::UnderLock(_) => Ok(0),
+            Command::Man { .. }
+            | Command::Completions { .. }
+            | Command::UnderLock(_)
+            | Command::Outlive(_) => Ok(0),
         }
     })
 }

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::connection::Connection;
 use crate::duration::positive;
+use crate::run::ignored::Outlive;
 use crate::run::options::Run;
 use crate::run::under_lock::UnderLock;
 
@@ -54,6 +55,9 @@ pub(crate) enum Command {
     /// What `run` starts first, to become its command
     #[command(hide = true)]
     UnderLock(UnderLock),
+    /// What `run` starts to learn whether a signal is ignored
+    #[command(hide = true)]
+    Outlive(Outlive),
 }
 
 /// Which locks, and in which order.

@@ -1,6 +1,9 @@
 //! `run`: a command under a lock, as flock(1) does, across machines.
 
+mod connecting;
 mod group;
+pub(crate) mod ignored;
+mod itself;
 pub(crate) mod options;
 mod plan;
 pub(crate) mod signals;
@@ -8,17 +11,21 @@ mod supervise;
 mod terminal;
 pub(crate) mod under_lock;
 mod voice;
+mod warnings;
 
 use std::time::Duration;
 
-use redis_locked_runtime::{LockError, LockGuard, LockRequest, Locker, LockerBuilder};
-use tokio::time::timeout;
+use redis_locked_runtime::{LockError, LockGuard, LockRequest, Locker};
+use tokio::time::{Instant, timeout};
+use tracing::instrument::WithSubscriber as _;
 
 use crate::exit::{Failure, UNAVAILABLE, say};
 use crate::text;
+use connecting::{Patience, connect};
 use group::code_of;
-use options::{Run, Wait};
+use options::Run;
 use signals::Signals;
+use warnings::Warnings;
 
 /// How long the end of the tool may wait for Redis.
 const SHUTDOWN: Duration = Duration::from_secs(5);
@@ -26,15 +33,15 @@ const SHUTDOWN: Duration = Duration::from_secs(5);
 pub(crate) async fn run(options: &Run) -> Result<u8, Failure> {
     let grace = options.grace()?;
     let mut signals = Signals::listen()?;
-    let locker = tokio::select! {
+    let (locker, patience) = tokio::select! {
         biased;
         signal = signals.next_ending() => return Ok(code_of(signal)),
-        locker = connect(options) => locker?,
+        connected = connect(options) => connected?,
     };
     let answer = tokio::select! {
         biased;
         signal = signals.next_ending() => Err(signal),
-        answer = request(options, &locker).acquire() => Ok(answer),
+        answer = acquire(request(options, patience, &locker), patience) => Ok(answer),
     };
     let code = match answer {
         Ok(answer) => held(options, answer, &mut signals, grace).await,
@@ -46,18 +53,12 @@ pub(crate) async fn run(options: &Run) -> Result<u8, Failure> {
     code
 }
 
-async fn connect(options: &Run) -> Result<Locker, Failure> {
-    let settings = |mut builder: LockerBuilder| {
-        builder = builder.server_timeout(options.server_timeout);
-        if let Some(owner) = &options.owner {
-            builder = builder.owner(owner.as_str());
-        }
-        if let Some(replicas) = options.replicas {
-            builder = builder.replicas(replicas, options.replicas_timeout);
-        }
-        builder
-    };
-    options.connection.locker(settings).await
+/// Who waits without a limit is told of trouble by nothing but the log.
+async fn acquire(request: LockRequest, patience: Patience) -> Result<LockGuard, LockError> {
+    match patience {
+        Patience::Forever => request.acquire().with_subscriber(Warnings).await,
+        Patience::Until(_) | Patience::Retries(_) => request.acquire().await,
+    }
 }
 
 /// Runs the command, if the lock was granted.
@@ -74,6 +75,13 @@ async fn held(
             code
         }
         Err(LockError::Busy { .. }) if options.skip => Ok(0),
+        // What the library says of these cannot be said shorter.
+        Err(
+            error @ (LockError::Busy { foreign: true, .. } | LockError::Busy { endless: true, .. }),
+        ) => {
+            let message = format_args!("{error}. Nothing was run");
+            Err(Failure::new(options.busy_exit, message))
+        }
         Err(LockError::Busy {
             owner,
             retry_after,
@@ -103,12 +111,12 @@ fn refused(options: &Run, error: LockError) -> Failure {
     }
 }
 
-fn request(options: &Run, locker: &Locker) -> LockRequest {
+fn request(options: &Run, patience: Patience, locker: &Locker) -> LockRequest {
     let mut request = locker.lock(options.key.as_str()).ttl(options.ttl);
-    request = match options.wait {
-        Some(Wait::AtMost(limit)) => request.wait(limit),
-        Some(Wait::Forever) => request.wait_forever(),
-        None => request.retries(options.retries),
+    request = match patience {
+        Patience::Until(end) => request.wait(end.saturating_duration_since(Instant::now())),
+        Patience::Forever => request.wait_forever(),
+        Patience::Retries(retries) => request.retries(retries),
     };
     if let Some(backoff) = options.backoff {
         request = request.backoff(backoff);

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use redis::{Pipeline, RedisError, Value};
+use tokio::time::Instant;
 
 use crate::exit::Failure;
-use crate::lock::{Lock, counter_key, fence, is_counter};
+use crate::lock::{Lock, Reading, counter_key, fence, is_side_key};
 use crate::servers::{Node, Nodes};
 use crate::share::merge;
 
@@ -102,8 +103,10 @@ async fn named(node: &mut Node, full: &str, search: Search<'_>) -> Result<Vec<Lo
         other => {
             let key = full[search.prefix.len()..].to_owned();
             let value = format!("(not a lock: a {other})");
+            let asked = Instant::now();
             let left: i64 = node.ask(redis::cmd("PTTL").arg(full)).await?;
-            Ok(vec![Lock::read(key, value.as_bytes(), left_of(left))])
+            let (left, reading) = (left_of(left), Reading::since(asked));
+            Ok(vec![Lock::read(key, value.as_bytes(), left, reading)])
         }
     }
 }
@@ -119,7 +122,9 @@ async fn read(
         values.cmd("GETRANGE").arg(key).arg(0).arg(LONGEST_VALUE);
         values.cmd("PTTL").arg(key);
     }
+    let asked = Instant::now();
     let answers = ask_all(node, &values).await?;
+    let reading = Reading::since(asked);
     let named = search.pattern.is_empty();
     let mut locks: Vec<Lock> = keys
         .into_iter()
@@ -129,10 +134,11 @@ async fn read(
                 // It became something else since it was scanned.
                 return None;
             };
-            let lock = Lock::read(key[search.prefix.len()..].to_owned(), value, left_of(*left));
+            let own = key[search.prefix.len()..].to_owned();
+            let lock = Lock::read(own, value, left_of(*left), reading);
             let is_wanted = if lock.is_foreign() {
                 // A lock without an expiry is none, unless somebody says that it is one.
-                search.foreign && (named || (*left >= 0 && !is_counter(&key)))
+                search.foreign && (named || (*left >= 0 && !is_side_key(&key)))
             } else {
                 true
             };

@@ -33,11 +33,15 @@ fn one(mut copies: Vec<Lock>, of: usize) -> Lock {
 mod tests {
     use std::time::Duration;
 
+    use tokio::time::Instant;
+
     use super::*;
+    use crate::lock::Reading;
 
     fn lock(token: &str, left: u64) -> Vec<Lock> {
         let left = Some(Duration::from_millis(left));
-        vec![Lock::read("k".into(), token.as_bytes(), left)]
+        let reading = Reading::since(Instant::now());
+        vec![Lock::read("k".into(), token.as_bytes(), left, reading)]
     }
 
     #[test]

@@ -3,9 +3,11 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use redis_locked_runtime::private::shown;
+
 use crate::lock::{Lock, Share};
 
-/// Keys and owners are others' text: no control character of theirs reaches the terminal.
+/// Keys and values are others' text: no control character of theirs reaches the terminal.
 pub(crate) fn plain(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     for c in text.chars() {
@@ -35,7 +37,7 @@ pub(crate) fn left(left: Option<Duration>) -> String {
 pub(crate) fn owner(lock: &Lock) -> String {
     lock.owner
         .as_deref()
-        .map_or_else(|| "(foreign)".into(), plain)
+        .map_or_else(|| "(foreign)".into(), shown)
 }
 
 pub(crate) fn fence(fence: Option<u64>) -> String {

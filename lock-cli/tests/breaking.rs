@@ -5,7 +5,7 @@ mod common;
 use std::future::pending;
 use std::time::Duration;
 
-use common::{LIMIT, TOKEN, hold, tool};
+use common::{LIMIT, TOKEN, grant, hold, tool};
 use redis_locked_runtime::{LockError, Locker, LostReason};
 use redis_locked_test_support::{Server, until_some};
 
@@ -200,4 +200,57 @@ async fn on_a_quorum_all_servers_are_freed() {
     assert!(error.is_not_held(), "{error}");
     servers[1].kill();
     assert_eq!(tool(&url, &["list", "--quorum"]).await.code, 69);
+}
+
+#[tokio::test]
+async fn what_a_majority_of_a_quorum_keeps_is_not_freed() {
+    let mut servers = Vec::new();
+    for _ in 0..3 {
+        servers.push(Server::start().await);
+    }
+    let break_it = async |user: &str| {
+        for server in &servers {
+            grant(server, "helper", &["~* +@all"]).await;
+        }
+        for server in &servers[1..] {
+            grant(server, "helper", &["~* +@all", user]).await;
+        }
+        let urls = servers.iter().map(|server| {
+            let address = format!("127.0.0.1:{}", server.port());
+            format!("redis://helper:secret@{address}")
+        });
+        let urls = urls.collect::<Vec<_>>().join(",");
+        tool(&urls, &["break", "k", "--owner", "web", "--quorum"]).await
+    };
+    let hold_all = async |owners: [Option<&str>; 3]| {
+        for (server, owner) in servers.iter().zip(owners) {
+            server.del("k").await;
+            if let Some(owner) = owner {
+                hold(server, "k", owner).await;
+            }
+        }
+    };
+    let some = Some("web");
+    hold_all([some, some, some]).await;
+    let ended = break_it("-eval").await;
+    assert_eq!((ended.code, ended.out.as_str()), (69, ""), "{ended:?}");
+    for told in ["\"k\"", "1 of 3", "no majority", "eval"] {
+        assert!(ended.err.contains(told), "{told}: {}", ended.err);
+    }
+    assert!(servers[1].exists("k").await && servers[2].exists("k").await);
+
+    hold_all([some, Some("other"), Some("other")]).await;
+    let ended = break_it("+eval").await;
+    assert_eq!((ended.code, ended.out.as_str()), (1, ""), "{ended:?}");
+    for told in ["1 of 3", "other has it now"] {
+        assert!(ended.err.contains(told), "{told}: {}", ended.err);
+    }
+
+    hold_all([some, None, None]).await;
+    let ended = break_it("+eval").await;
+    assert_eq!((ended.code, ended.out.as_str()), (1, ""), "{ended:?}");
+    for told in ["1 of 3", "nobody held it"] {
+        assert!(ended.err.contains(told), "{told}: {}", ended.err);
+    }
+    assert!(!servers[0].exists("k").await);
 }

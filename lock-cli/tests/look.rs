@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use common::{LIMIT, PROGRAM, TOKEN, ask, end, hold, start, tool};
-use redis_locked_test_support::Server;
+use redis_locked_test_support::{Server, until};
 
 #[tokio::test]
 async fn locks_are_listed_with_owner_time_left_and_number() {
@@ -105,6 +105,32 @@ async fn what_is_foreign_is_shown_only_when_asked_for() {
 }
 
 #[tokio::test]
+async fn what_is_in_the_place_of_a_lock_is_told_by_those_who_find_it_busy() {
+    let server = Server::start().await;
+    let url = server.url();
+    let run = ["run", "-k", "theirs", "--ttl", "5s", "--", "true"];
+    server.set_px("theirs", "a;\u{1b}[2Jb", 60_000).await;
+    let ended = tool(&url, &run).await;
+    assert_eq!(ended.code, 75, "{ended:?}");
+    for part in [
+        "its key holds what this library did not write, for at most ",
+        ". Nothing was run",
+    ] {
+        assert!(ended.err.contains(part), "{ended:?}");
+    }
+    ask(&server, redis::cmd("PERSIST").arg("theirs")).await;
+    let ended = tool(&url, &run).await;
+    assert_eq!(ended.code, 75, "{ended:?}");
+    assert!(ended.err.contains("without an expiry"), "{ended:?}");
+
+    // No lock, whatever the number behind it.
+    let run = ["run", "-k", "{theirs}:fence", "--ttl", "5s", "--", "true"];
+    let ended = tool(&url, &run).await;
+    assert_eq!(ended.code, 64, "{ended:?}");
+    assert!(ended.err.contains("keeps beside a lock's"), "{ended:?}");
+}
+
+#[tokio::test]
 async fn a_prefix_stays_out_of_sight_and_matches_only_itself() {
     let server = Server::start().await;
     hold(&server, "a*:k", "web").await;
@@ -144,7 +170,8 @@ async fn one_lock_is_shown_whole_or_is_free() {
 async fn one_lock_is_json_for_programs() {
     let server = Server::start().await;
     hold(&server, "report:42", "web-3:812").await;
-    server.set_px("{report:42}:fence", "3", 60_000).await;
+    let drawn = "9007199254740991";
+    server.set_px("{report:42}:fence", drawn, 60_000).await;
     let shown = async |key: &str| {
         let ended = tool(&server.url(), &["show", key, "--json"]).await;
         assert_eq!(ended.out.lines().count(), 1, "{}", ended.out);
@@ -159,7 +186,8 @@ async fn one_lock_is_json_for_programs() {
         "owner": "web-3:812",
         "token": TOKEN,
         "left_ms": null,
-        "fence": 3 << 10,
+        // The numbers of JavaScript and jq end at 2^53.
+        "fence": "9223372036854774784",
     });
     assert_eq!((code, json), (0, all));
     let free = serde_json::json!({ "key": "other", "owner": null });
@@ -278,6 +306,37 @@ async fn each_change_is_a_line_of_json() {
     server.del("k").await;
     let gone = watch.wait_for_line(r#""change":"gone""#, LIMIT).await;
     assert!(gone.contains(r#""owner":"third""#), "{gone}");
+}
+
+#[tokio::test]
+async fn a_redis_that_is_slow_extends_no_lock() {
+    const LOCKS: usize = 2_500;
+    let server = Server::start().await;
+    let mut locks = redis::pipe();
+    for number in 0..LOCKS {
+        let lock = locks.cmd("SET").arg(format!("lock:{number}"));
+        lock.arg(format!("{TOKEN};web")).arg("EX").arg(3_600);
+    }
+    let mut connection = server.connection().await;
+    let set = locks.query_async::<redis::Value>(&mut connection).await;
+    set.expect("they are set");
+    let proxy = server.proxy().await;
+    let watch = start(&proxy.url(), &["watch", "--json", "--interval", "20ms"]);
+    until(LIMIT, "it has looked", async || {
+        proxy.count_requests("SCAN") > 2 * LOCKS / 1_000
+    })
+    .await;
+    // Longer in all than what clocks may differ by, though no single answer is.
+    proxy.delay_answers(Duration::from_millis(100));
+    // The look that finds the second is slow from its first answer on.
+    for key in ["first", "second", "third"] {
+        hold(&server, key, "web").await;
+        watch.wait_for_line(&format!("\"{key}\""), LIMIT).await;
+        proxy.delay_answers(Duration::from_millis(if key == "second" { 0 } else { 100 }));
+    }
+    let told = watch.lines();
+    let changes = told.iter().filter(|line| line.contains("extended"));
+    assert_eq!(changes.count(), 0);
 }
 
 #[tokio::test]

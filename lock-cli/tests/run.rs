@@ -251,6 +251,20 @@ async fn the_lock_is_held_until_the_whole_group_has_ended() {
 }
 
 #[tokio::test]
+async fn a_daemon_that_the_command_has_started_keeps_no_lock_that_is_the_commands_only() {
+    let server = Server::start().await;
+    let leave = "sleep 60 < /dev/null > /dev/null 2>&1 & echo $!; exit 4";
+    let ended = tool(&server.url(), &script(&["--command-only"], leave)).await;
+    assert_eq!(ended.code, 4, "{ended:?}");
+    assert!(!server.exists("k").await);
+    let kill = Command::new("kill").arg(ended.out.trim()).status();
+    assert!(
+        kill.expect("kill").success(),
+        "it was ended with the command"
+    );
+}
+
+#[tokio::test]
 async fn a_signal_while_waiting_ends_the_wait_and_leaves_no_key() {
     let server = Server::start().await;
     hold(&server, "k", "web-3:812").await;

@@ -5,8 +5,8 @@ mod common;
 use std::process::Command;
 
 use common::terminal::{Terminal, line_of, program};
-use common::{PROGRAM, hold, signal_to};
-use redis_locked_test_support::Server;
+use common::{LIMIT, PROGRAM, hold, is_stopped, signal_to};
+use redis_locked_test_support::{Server, until, until_some};
 
 const OTHER_TOKEN: &str = "ABCDEFGHIJ-_abcdefghij";
 const CTRL_C: &str = "\u{3}";
@@ -143,11 +143,12 @@ async fn watch_does_without_colour() {
     }
 }
 
-/// A run of a shell script, by a shell that goes on when the run has ended or was stopped.
-fn run_in_shell(server: &Server, flags: &str, body: &str, then: &str) -> Option<Terminal> {
+/// A script for a shell that goes on when the run in it, of another script, has ended or was stopped.
+fn shell(server: &Server, flags: &str, script: &str, body: &str) -> Option<Terminal> {
     let mut command = program("sh")?;
-    let script = format!("{PROGRAM} run -k k --ttl 60s -- sh -c \"$BODY\"; {then}");
     command.arg(flags).arg(script);
+    let run = format!("{PROGRAM} run -k k --ttl 60s -- sh -c \"$BODY\"");
+    command.env("RUN", run);
     command.env("REDIS_URL", server.url()).env("BODY", body);
     Some(Terminal::start(command))
 }
@@ -159,16 +160,25 @@ const PATIENT: &str = "trap 'echo interrupted; kill $!; exit 3' INT; \
 /// The process group of the command, which leads it, once it has told.
 async fn group_of_command(terminal: &Terminal) -> i32 {
     terminal.until_text("has begun").await;
-    let written = String::from_utf8(terminal.bytes()).expect("text");
-    let mut words = written.split_whitespace();
-    words.find(|&word| word == "group").expect("what was told");
-    words.next().expect("an id").parse().expect("a number")
+    number_behind(terminal, "group").await
+}
+
+/// The number that was written behind a word, and something behind that.
+async fn number_behind(terminal: &Terminal, word: &str) -> i32 {
+    until_some(LIMIT, format!("{word} and a number"), async || {
+        let written = String::from_utf8(terminal.bytes()).ok()?;
+        let mut words = written.split_whitespace();
+        words.find(|&written| written == word)?;
+        let number = words.next()?.parse().ok()?;
+        words.next().map(|_| number)
+    })
+    .await
 }
 
 #[tokio::test]
 async fn ctrl_c_reaches_the_command_alone() {
     let server = Server::start().await;
-    let Some(mut terminal) = run_in_shell(&server, "-c", PATIENT, "exit $?") else {
+    let Some(mut terminal) = shell(&server, "-c", "eval \"$RUN\"; exit $?", PATIENT) else {
         return;
     };
     let group = group_of_command(&terminal).await;
@@ -182,8 +192,8 @@ async fn ctrl_c_reaches_the_command_alone() {
 #[tokio::test]
 async fn ctrl_z_stops_the_job_which_can_be_continued() {
     let server = Server::start().await;
-    let then = "echo stopped with $?; read x; fg; echo ended with $?";
-    let Some(mut terminal) = run_in_shell(&server, "-mc", PATIENT, then) else {
+    let script = "eval \"$RUN\"; echo stopped with $?; read x; fg; echo ended with $?";
+    let Some(mut terminal) = shell(&server, "-mc", script, PATIENT) else {
         return;
     };
     let group = group_of_command(&terminal).await;
@@ -207,12 +217,140 @@ async fn ctrl_z_stops_the_job_which_can_be_continued() {
 #[tokio::test]
 async fn the_foreground_is_given_back() {
     let server = Server::start().await;
-    let then = "read line; echo got $line";
-    let Some(mut terminal) = run_in_shell(&server, "-c", "echo group $$ has begun", then) else {
+    let script = "eval \"$RUN\"; read line; echo got $line";
+    let Some(mut terminal) = shell(&server, "-c", script, "echo group $$ has begun") else {
         return;
     };
     group_of_command(&terminal).await;
     terminal.press("hello\n");
     terminal.until_text("got hello").await;
+    assert_eq!(terminal.wait().await, Some(0));
+}
+
+/// As a pager does.
+const READS_KEYS: &str = "echo group $$ has begun; read line < /dev/tty; echo got $line";
+
+#[tokio::test]
+async fn a_command_that_reads_a_pipe_has_the_keyboard_all_the_same() {
+    let server = Server::start().await;
+    for (body, keys, told) in [
+        (READS_KEYS, "hello\n", "got hello"),
+        (PATIENT, CTRL_C, "interrupted"),
+    ] {
+        let script = "echo x | eval \"$RUN\"; echo it is over";
+        let Some(mut terminal) = shell(&server, "-mc", script, body) else {
+            return;
+        };
+        let group = group_of_command(&terminal).await;
+        if body == READS_KEYS {
+            // What writes the pipe may take it once more for the job when it starts late.
+            until(LIMIT, "the command has the keyboard", async || {
+                terminal.foreground() == group
+            })
+            .await;
+        }
+        terminal.press(keys);
+        terminal.until_text(told).await;
+        terminal.until_text("it is over").await;
+        assert_eq!(terminal.wait().await, Some(0));
+    }
+}
+
+#[tokio::test]
+async fn a_command_whose_output_is_read_by_another_gets_the_keyboard_when_it_asks_for_it() {
+    let server = Server::start().await;
+    let script = "eval \"$RUN\" | { read began; echo $began >&2; read told; echo $told >&2; }";
+    let Some(mut terminal) = shell(&server, "-mc", script, READS_KEYS) else {
+        return;
+    };
+    let group = group_of_command(&terminal).await;
+    until(LIMIT, "it has the keyboard", async || {
+        terminal.foreground() == group
+    })
+    .await;
+    terminal.press("hello\n");
+    terminal.until_text("got hello").await;
+    assert_eq!(terminal.wait().await, Some(0));
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_job_in_the_background_that_needs_the_terminal_stops_until_it_has_it() {
+    let server = Server::start().await;
+    let script = "eval \"$RUN\" & echo tool $! is there; read x; fg; echo ended with $?";
+    let Some(mut terminal) = shell(&server, "-mc", script, READS_KEYS) else {
+        return;
+    };
+    let group = group_of_command(&terminal).await;
+    let tool = number_behind(&terminal, "tool").await;
+    until(LIMIT, "the tool is stopped", async || {
+        is_stopped(tool.cast_unsigned())
+    })
+    .await;
+    assert!(server.exists("k").await);
+    terminal.press("\n");
+    until(LIMIT, "the command has the keyboard", async || {
+        terminal.foreground() == group
+    })
+    .await;
+    terminal.press("hello\n");
+    terminal.until_text("got hello").await;
+    terminal.until_text("ended with 0").await;
+    assert_eq!(terminal.wait().await, Some(0));
+    assert!(!server.exists("k").await);
+}
+
+/// It was in the background, so that its stop is not the kernel's work alone.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_job_that_was_put_into_the_foreground_can_be_stopped_again() {
+    let server = Server::start().await;
+    let script = "eval \"$RUN\" & echo tool $! is there; read x; fg; echo stopped with $?; fg";
+    let body = format!("{READS_KEYS}; echo once more; {READS_KEYS}");
+    let Some(mut terminal) = shell(&server, "-mc", script, &body) else {
+        return;
+    };
+    let group = group_of_command(&terminal).await;
+    let tool = number_behind(&terminal, "tool").await;
+    until(LIMIT, "the tool is stopped", async || {
+        is_stopped(tool.cast_unsigned())
+    })
+    .await;
+    terminal.press("\n");
+    until(LIMIT, "the command has the keyboard", async || {
+        terminal.foreground() == group
+    })
+    .await;
+    terminal.press("first\n");
+    terminal.until_text("once more").await;
+    terminal.press(CTRL_Z);
+    terminal.until_text("stopped with 1").await;
+    until(LIMIT, "the command has the keyboard again", async || {
+        terminal.foreground() == group
+    })
+    .await;
+    terminal.press("second\n");
+    terminal.until_text("got second").await;
+    assert_eq!(terminal.wait().await, Some(0));
+}
+
+/// Nobody is there who could continue it: Ctrl-Z in a container's only program.
+#[tokio::test]
+async fn without_a_shell_nothing_is_stopped_for_ever() {
+    let server = Server::start().await;
+    let Some(mut command) = program("sh") else {
+        return;
+    };
+    let body = "echo group $$ has begun; read line; echo got $line; read line; echo got $line";
+    command.args(["-c", "exec \"$@\"", "sh", PROGRAM]);
+    command.args(["run", "-k", "k", "--ttl", "60s", "--", "sh", "-c", body]);
+    command.env("REDIS_URL", server.url());
+    let mut terminal = Terminal::start(command);
+    group_of_command(&terminal).await;
+    terminal.press("first\n");
+    terminal.until_text("got first").await;
+    terminal.press(CTRL_Z);
+    terminal.press("second\n");
+    terminal.until_text("got second").await;
     assert_eq!(terminal.wait().await, Some(0));
 }

@@ -21,6 +21,15 @@ async fn all_masters_of_a_cluster_are_looked_at() {
         let request = locker.lock(key.as_str()).fenced();
         guards.push(request.acquire().await.expect("free"));
     }
+    // A part of the locks is not shown as if it were all.
+    for url in &urls {
+        let ended = tool(url, &["list"]).await;
+        assert_eq!((ended.code, ended.out.as_str()), (69, ""), "{ended:?}");
+        assert!(ended.err.contains("use --cluster"), "{ended:?}");
+        let ended = tool(url, &["run", "-k", "a", "--ttl", "5s", "--", "true"]).await;
+        assert_eq!(ended.code, 64, "{ended:?}");
+        assert!(ended.err.contains("--cluster"), "{ended:?}");
+    }
     // One node is enough to find the others.
     let url = &urls[0];
     let ended = tool(url, &["list", "--cluster", "--json"]).await;
@@ -31,7 +40,7 @@ async fn all_masters_of_a_cluster_are_looked_at() {
         let mut found = json.as_array().into_iter().flatten();
         let found = found.find(|lock| lock["key"] == key).expect(key);
         let number: u64 = guard.fencing_token().expect("fenced").into();
-        assert_eq!(found["fence"], number);
+        assert_eq!(found["fence"], number.to_string());
         let ended = tool(url, &["show", key, "--cluster"]).await;
         assert!(ended.out.contains(guard.token()), "{ended:?}");
         let run = ["run", "-k", key, "--ttl", "5s", "--cluster", "--", "true"];

@@ -1,54 +1,32 @@
 //! The arguments: parsed, checked, each with its span.
 
-mod value;
+mod distance;
+mod table;
+mod takes;
+
+use std::time::Duration;
 
 use proc_macro2::{Span, TokenStream};
 use syn::ext::IdentExt;
 use syn::parse::{ParseStream, Parser};
-use syn::{Error, Expr, Ident, Lit, Path, Result, Token};
+use syn::{Error, Expr, Ident, Lit, Result, Token};
 
-use crate::key::{Key, Template};
-pub(crate) use value::{Pause, Time};
-use value::{Value, skip_value, string};
+use crate::value::{Time, Written, skip_value};
+use distance::distance;
+use table::{ARGUMENTS, Argument, Rule};
+pub(crate) use takes::Value;
 
-/// Every argument, and how it is written.
-const ARGUMENTS: [(&str, &str); 15] = [
-    ("key", "key = \"report:{tenant}\""),
-    ("ttl", "ttl = \"5s\""),
-    ("retries", "retries = 3"),
-    ("backoff", "backoff = \"50ms..2s\""),
-    ("wait", "wait = \"10s\""),
-    ("skip", "skip"),
-    ("or_else", "or_else = |error| …"),
-    ("renew", "renew"),
-    ("max_hold", "max_hold = \"10m\""),
-    ("min_hold", "min_hold = \"5s\""),
-    ("on_lost", "on_lost = finish"),
-    ("fenced", "fenced"),
-    ("bind", "bind = lease"),
-    ("locker", "locker = self.locker"),
-    ("crate", "crate = my_crate::redis_locked"),
-];
+struct Given {
+    argument: &'static Argument,
+    name: Ident,
+    value: Value,
+}
 
 #[derive(Default)]
 pub(crate) struct Args {
-    /// The names in the order they came; the flags are nothing but their names.
-    given: Vec<Ident>,
+    given: Vec<Given>,
     /// What unknown names seem to stand for: an error each, which is enough.
     meant: Vec<&'static str>,
-    pub(crate) key: Option<Key>,
-    pub(crate) ttl: Option<Time>,
-    pub(crate) retries: Option<Expr>,
-    pub(crate) backoff: Option<Pause>,
-    /// Bare, `wait` has no limit.
-    pub(crate) wait: Option<Time>,
-    pub(crate) or_else: Option<Expr>,
-    pub(crate) max_hold: Option<Time>,
-    pub(crate) min_hold: Option<Time>,
-    pub(crate) finish: bool,
-    pub(crate) bind: Option<Ident>,
-    pub(crate) locker: Option<Expr>,
-    pub(crate) root: Option<Path>,
 }
 
 impl Args {
@@ -79,10 +57,38 @@ impl Args {
         args
     }
 
-    /// Where the argument is written.
-    pub(crate) fn given(&self, name: &str) -> Option<Span> {
-        let ident = self.given.iter().find(|ident| *ident == name)?;
-        Some(ident.span())
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&Value> {
+        Some(&self.find(name)?.value)
+    }
+
+    pub(crate) fn expr(&self, name: &str) -> Option<&Expr> {
+        match self.get(name)? {
+            Value::Expr(expr) => Some(expr),
+            _ => None,
+        }
+    }
+
+    /// In the order of the table.
+    pub(crate) fn of_request(&self) -> impl Iterator<Item = (&'static str, &Value)> {
+        let rows = ARGUMENTS.iter().filter(|row| row.is_of_request);
+        rows.filter_map(|row| Some((row.name, self.get(row.name)?)))
+    }
+
+    /// All but one.
+    pub(crate) fn values_but(&self, name: &str) -> impl Iterator<Item = &Value> {
+        let others = self
+            .given
+            .iter()
+            .filter(move |given| given.argument.name != name);
+        others.map(|given| &given.value)
+    }
+
+    fn find(&self, name: &str) -> Option<&Given> {
+        self.given.iter().find(|given| given.argument.name == name)
     }
 
     fn argument(&mut self, input: ParseStream<'_>) -> Result<()> {
@@ -91,150 +97,137 @@ impl Args {
             let message = "name this argument: `key = \"…\"`, `ttl = \"5s\"`, `retries = 3`";
             return Err(Error::new(input.parse::<Lit>()?.span(), message));
         }
-        let Ok(ident) = input.call(Ident::parse_any) else {
+        let Ok(name) = input.call(Ident::parse_any) else {
             return Err(input.error("an argument should begin here, such as `ttl = \"5s\"`"));
         };
-        let text = ident.to_string();
-        let Some((name, example)) = ARGUMENTS.into_iter().find(|(name, _)| *name == text) else {
+        let text = name.to_string();
+        let Some(argument) = ARGUMENTS.iter().find(|argument| argument.name == text) else {
+            let has_value = input.peek(Token![=]);
             skip_value(input);
-            return Err(self.unknown(&ident));
+            return Err(self.unknown(&name, has_value));
         };
-        if self.given(name).is_some() {
+        if self.has(argument.name) {
             skip_value(input);
-            let message = format!("`{name}` is given twice: keep one");
-            return Err(Error::new(ident.span(), message));
+            let message = format!("`{text}` is given twice: keep one");
+            return Err(Error::new(name.span(), message));
         }
-        self.given.push(ident.clone());
-        let value = Value {
-            name: &ident,
-            example,
-            input,
+        let value = argument.takes.read(
+            argument.name,
+            &Written {
+                name: &name,
+                example: argument.example,
+                input,
+            },
+        );
+        let (value, result) = match value {
+            Ok(value) => (value, Ok(())),
+            Err(error) => (Value::Unreadable, Err(error)),
         };
-        match name {
-            "key" => {
-                let expr = value.expr()?;
-                self.key = Some(match string(&expr) {
-                    Some(literal) => Key::Template(Template::parse(literal)?),
-                    None => Key::Expr(expr),
-                });
-            }
-            "ttl" => self.ttl = Some(value.time()?),
-            "retries" => self.retries = Some(value.retries()?),
-            "backoff" => self.backoff = Some(value.backoff()?),
-            "wait" if input.peek(Token![=]) => self.wait = Some(value.time()?),
-            "or_else" => self.or_else = Some(value.closure()?),
-            "max_hold" => self.max_hold = Some(value.time()?),
-            "min_hold" => self.min_hold = Some(value.time()?),
-            "on_lost" => {
-                let word: Ident = value.word("takes a word: `cancel` or `finish`")?;
-                self.finish = word == "finish";
-                if !self.finish && word != "cancel" {
-                    let message = "`on_lost` is `cancel` or `finish`";
-                    return Err(Error::new(word.span(), message));
-                }
-            }
-            "bind" => self.bind = Some(value.word("takes the name of a new variable")?),
-            "locker" => self.locker = Some(value.expr()?),
-            "crate" => self.root = Some(value.path()?),
-            _flag => value.nothing()?,
-        }
-        Ok(())
+        self.given.push(Given {
+            argument,
+            name,
+            value,
+        });
+        result
     }
 
     fn check(&self, errors: &mut Vec<Error>) {
         let mut refuse = |span, message: &str| errors.push(Error::new(span, message));
-        let given = |name| self.given(name);
-        let lacks = |name| given(name).is_none() && !self.meant.contains(&name);
+        let lacks = |name| !self.has(name) && !self.meant.contains(&name);
         if lacks("key") {
             let message =
                 "`key` is missing: name what the lock protects, as in `key = \"report:{tenant}\"`";
             refuse(Span::call_site(), message);
         }
-        if let Some(later) = self.later("retries", "wait") {
-            let message = "`retries` and `wait` exclude each other: keep `retries` to try a few times, or `wait` to queue until the lock is free";
-            refuse(later, message);
-        }
-        if let Some(later) = self.later("skip", "or_else") {
-            let message =
-                "`skip` and `or_else` exclude each other, for both say what to return: keep one";
-            refuse(later, message);
-        }
-        match given("backoff") {
-            Some(backoff) if lacks("retries") && given("wait").is_some() => {
-                let message = "`wait` is woken when the lock is released and pauses nowhere: remove `backoff`";
-                refuse(backoff, message);
+        // Of two that exclude each other, one is too many, so that neither is a reason to refuse a third.
+        let mut in_conflict = Vec::new();
+        for row in ARGUMENTS {
+            let Some(given) = self.find(row.name) else {
+                continue;
+            };
+            for rule in row.rules {
+                let (span, message) = match rule {
+                    Rule::Excludes(other, message) => match self.later(row.name, other) {
+                        Some(_) if in_conflict.contains(other) => continue,
+                        Some(later) => {
+                            in_conflict.extend([row.name, other]);
+                            (later, message)
+                        }
+                        None => continue,
+                    },
+                    Rule::Needs(other, message) if lacks(other) => (given.name.span(), message),
+                    Rule::Needs(..) => continue,
+                };
+                refuse(span, message);
+                break;
             }
-            Some(backoff) if lacks("retries") => {
-                let message =
-                    "`backoff` is the pause between attempts: add `retries = 3`, or remove it";
-                refuse(backoff, message);
-            }
-            _ => {}
         }
-        if let Some(max_hold) = given("max_hold")
-            && lacks("renew")
-        {
-            let message = "`max_hold` limits how long `renew` keeps extending: add `renew`, or set `ttl` instead, which limits the body without it";
-            refuse(max_hold, message);
-        }
-        if let (Some(Time::Literal(ttl, _)), Some(Time::Literal(min_hold, span))) =
-            (&self.ttl, &self.min_hold)
+        if let (Some((ttl, _)), Some((min_hold, span))) =
+            (self.literal("ttl"), self.literal("min_hold"))
             && min_hold > ttl
             && lacks("renew")
         {
             let message = "`min_hold` is longer than `ttl`, so the key would expire before: make `ttl` at least as long, or add `renew`";
-            refuse(*span, message);
+            refuse(span, message);
         }
     }
 
-    fn unknown(&mut self, ident: &Ident) -> Error {
-        let text = ident.to_string();
+    fn literal(&self, name: &str) -> Option<(Duration, Span)> {
+        match self.get(name)? {
+            Value::Time(Time::Literal(duration, span)) => Some((*duration, *span)),
+            _ => None,
+        }
+    }
+
+    fn unknown(&mut self, name: &Ident, has_value: bool) -> Error {
+        let text = name.to_string();
         let limit = |name: &str| name.len().max(text.len()).div_ceil(3);
-        let nearest = ARGUMENTS
-            .into_iter()
-            .map(|(name, example)| (distance(&text, name), name, example))
-            .filter(|(distance, name, _)| *distance <= limit(name))
-            .min();
-        let message = if let Some((_, name, example)) = nearest {
-            self.meant.push(name);
-            format!("there is no argument `{text}`; did you mean `{name}`, as in `{example}`?")
-        } else {
-            let names: Vec<_> = ARGUMENTS.iter().map(|(name, _)| *name).collect();
+        let lowercase = text.to_lowercase();
+        let elsewhere = ARGUMENTS
+            .iter()
+            .find(|row| row.elsewhere.split(' ').any(|name| name == lowercase));
+        let nearest = || {
+            let rows = ARGUMENTS.iter().map(|row| (distance(&text, row.name), row));
+            let rows = rows.filter(|(distance, row)| {
+                *distance <= limit(row.name) && (has_value || row.takes.stands_alone())
+            });
+            rows.min_by_key(|(distance, row)| (*distance, row.name))
+        };
+        let message = if let Some(row) = elsewhere.or_else(|| Some(nearest()?.1)) {
+            self.meant.push(row.name);
+            let example = row.example;
+            if elsewhere.is_some() {
+                format!(
+                    "there is no argument `{text}`; here it is `{}`, as in `{example}`",
+                    row.name
+                )
+            } else {
+                format!(
+                    "there is no argument `{text}`; did you mean `{}`, as in `{example}`?",
+                    row.name
+                )
+            }
+        } else if has_value {
+            let names: Vec<_> = ARGUMENTS.iter().map(|row| row.name).collect();
             let names = names.join(", ");
             format!("there is no argument `{text}`; there are {names}")
+        } else {
+            format!(
+                "there is no argument `{text}`; a value of the key stands in its template, as in `key = \"report:{{{text}}}\"`"
+            )
         };
-        Error::new(ident.span(), message)
+        Error::new(name.span(), message)
     }
 
     fn later(&self, one: &str, other: &str) -> Option<Span> {
-        let place = |name| self.given.iter().position(|ident| ident == name);
+        let place = |name| {
+            self.given
+                .iter()
+                .position(|given| given.argument.name == name)
+        };
         let later = place(one)?.max(place(other)?);
-        Some(self.given[later].span())
+        Some(self.given[later].name.span())
     }
-}
-
-/// How many letters to insert, delete, replace, or swap with the next, to make one word of the other.
-fn distance(one: &str, other: &str) -> usize {
-    let (one, other): (Vec<char>, Vec<char>) = (one.chars().collect(), other.chars().collect());
-    let mut rows = vec![vec![0; other.len() + 1]; one.len() + 1];
-    for i in 0..=one.len() {
-        for j in 0..=other.len() {
-            rows[i][j] = if i == 0 || j == 0 {
-                i + j
-            } else {
-                let replaced = rows[i - 1][j - 1] + usize::from(one[i - 1] != other[j - 1]);
-                let swapped = i > 1 && j > 1 && one[i - 2..i] == [other[j - 1], other[j - 2]];
-                let swapped = if swapped {
-                    rows[i - 2][j - 2] + 1
-                } else {
-                    replaced
-                };
-                let shifted = rows[i - 1][j].min(rows[i][j - 1]) + 1;
-                replaced.min(swapped).min(shifted)
-            };
-        }
-    }
-    rows[one.len()][other.len()]
 }
 
 #[cfg(test)]

@@ -1,16 +1,17 @@
 //! Arguments and a function become the function that locks.
 
 mod async_trait;
-mod scope;
+mod owned;
+mod request;
 
-use proc_macro2::{Group, Ident, Span, TokenStream, TokenTree};
-use quote::{ToTokens, TokenStreamExt, quote, quote_spanned};
+use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
+use quote::{ToTokens, quote, quote_spanned};
 use syn::parse::{ParseStream, Parser};
 use syn::visit_mut::{self, VisitMut};
 use syn::{Attribute, Error, Result, ReturnType, Signature, Token, Type, TypeInfer, Visibility};
 
-use crate::args::{Args, Pause, Time};
-pub(crate) use scope::{Root, Scope};
+use crate::args::{Args, Value};
+use crate::scope::{Root, Scope, first_span, regroup};
 
 /// The function that locks; or the function as it came, so that an editor keeps working, and all errors.
 pub(crate) fn expand(args: TokenStream, item: &TokenStream) -> TokenStream {
@@ -40,13 +41,13 @@ impl Function {
         let body = head.pop();
         let head: TokenStream = head.into_iter().collect();
         let signature = signature.parse2(head.clone())?;
-        let Some(TokenTree::Group(body)) = body else {
+        let Some(body) = body.and_then(block) else {
             let message =
                 "this method has no body to lock: put `#[redis_locked]` where it is implemented";
             return Err(Error::new_spanned(signature, message));
         };
         if let ReturnType::Type(_, ret) = &signature.output
-            && let Type::Never(never) = &**ret
+            && let Type::Never(never) = bare(ret)
         {
             let message = "a function that never returns can't say that it has not got the lock: return `Result<std::convert::Infallible, E>`";
             return Err(Error::new_spanned(never, message));
@@ -68,10 +69,12 @@ impl Function {
 
     fn locked(self, args: &Args) -> Result<TokenStream> {
         let signature = &self.signature;
-        let ours = Span::mixed_site();
         let mut lock = Lock {
             args,
-            root: Root(args.root.clone()),
+            root: Root(match args.get("crate") {
+                Some(Value::Path(path)) => Some(path.clone()),
+                _ => None,
+            }),
             scope: Scope::of(signature),
             asynchronous: signature.fn_token.span,
         };
@@ -80,7 +83,10 @@ impl Function {
             let (ret, span) = match &signature.output {
                 ReturnType::Default => {
                     let span = signature.ident.span();
-                    (quote_spanned!(ours.located_at(span)=> ()), span)
+                    (
+                        quote_spanned!(Span::mixed_site().located_at(span)=> ()),
+                        span,
+                    )
                 }
                 ReturnType::Type(_, ret) => {
                     let mut ret = ret.clone();
@@ -89,14 +95,20 @@ impl Function {
                     (ret.clone(), first_span(ret))
                 }
             };
-            lock.block(&ret, span, &self.body)
+            let exit = quote_spanned!(Span::mixed_site()=> return);
+            let block = lock.block(Some(&exit), &ret, span, &self.body);
+            quote_spanned!(Span::mixed_site()=> #block;)
         } else if async_trait::is_made(signature) {
             if let Some(receiver) = signature.receiver() {
                 lock.scope.receiver = Some(Ident::new("__self", receiver.self_token.span));
             }
+            let inside =
+                async_trait::change_inside(self.body.stream(), &mut |variables, ret, body| {
+                    lock.scope.parameters = variables;
+                    regroup(body, lock.block(None, &ret, first_span(ret.clone()), body))
+                });
             let fail = "the body of this method was not found in what `#[async_trait]` made of it: move it to a function of its own and lock that";
-            async_trait::lock_inside(self.body.stream(), &lock)
-                .ok_or_else(|| Error::new_spanned(&signature.ident, fail))?
+            inside.ok_or_else(|| Error::new_spanned(&signature.ident, fail))?
         } else {
             let message = "this function is not async: write `async fn`; if you did, put `#[redis_locked]` above the attribute that changes it, such as `#[tokio::main]`";
             return Err(Error::new_spanned(signature.fn_token, message));
@@ -104,6 +116,33 @@ impl Function {
         let (head, inner) = (self.head, self.inner);
         let block = regroup(&self.body, quote!(#(#inner)* #block));
         Ok(quote!(#head #block))
+    }
+}
+
+/// A block that comes through `macro_rules!` as `$body:block` wears an invisible group.
+fn block(token: TokenTree) -> Option<Group> {
+    let TokenTree::Group(group) = token else {
+        return None;
+    };
+    match group.delimiter() {
+        Delimiter::Brace => Some(group),
+        Delimiter::None => {
+            let mut inside = group.stream().into_iter();
+            inside
+                .next()
+                .and_then(block)
+                .filter(|_| inside.next().is_none())
+        }
+        _ => None,
+    }
+}
+
+/// A type that comes through `macro_rules!` wears one, too.
+fn bare(ty: &Type) -> &Type {
+    match ty {
+        Type::Group(group) => bare(&group.elem),
+        Type::Paren(paren) => bare(&paren.elem),
+        ty => ty,
     }
 }
 
@@ -132,123 +171,93 @@ struct Lock<'a> {
 }
 
 impl Lock<'_> {
-    fn block(&self, ret: &TokenStream, ret_span: Span, body: &Group) -> TokenStream {
+    fn block(
+        &self,
+        exit: Option<&TokenStream>,
+        ret: &TokenStream,
+        ret_span: Span,
+        body: &Group,
+    ) -> TokenStream {
         let ours = Span::mixed_site();
         let root = self.root.at(ours);
-        let request = self.request();
-        let or_else = self.args.or_else.as_ref().map(|make| {
+        let request = request::request(self.args, &self.root, &self.scope);
+        let or_else = self.args.expr("or_else").map(|make| {
             let make = self.scope.expr(make);
-            quote_spanned!(ours=> let or_else = #root::or_else::<#ret, _>(#make);)
+            // Its type is the function's, of which clippy has spoken there.
+            quote_spanned!(ours=> #[allow(clippy::result_large_err)] let or_else = #root::or_else::<#ret, _>(#make);)
         });
         let at = ours.located_at(ret_span);
         let outcome = self.root.at(at);
         let failed = if or_else.is_some() {
             quote_spanned!(ours=> or_else(error))
-        } else if self.args.given("skip").is_some() {
+        } else if self.args.has("skip") {
             quote_spanned!(at=> <#ret as #outcome::FromSkipped>::from_skipped(error))
         } else {
             quote_spanned!(at=> <#ret as #outcome::FromLockError>::from_lock_error(error))
         };
-        let bind = self
-            .args
-            .bind
-            .as_ref()
-            .map(|lease| quote_spanned!(ours=> let #lease = #root::current_lease();));
+        let bind = match self.args.get("bind") {
+            Some(Value::Variable(lease)) => {
+                Some(quote_spanned!(ours=> let #lease = #root::current_lease();))
+            }
+            _ => None,
+        };
+        let (own, body) = self.own(body);
         let asynchronous = ours.located_at(self.asynchronous);
         let asynchronous = quote_spanned!(asynchronous=> async move);
-        // Never taken, it tells the block its type, as a function's signature would.
+        // Never taken, it tells each `return` its type, as a function's signature would.
         let edge = quote_spanned! {at=>
             if let #outcome::Option::Some(value) = #outcome::Option::None::<#ret> {
                 return value;
             }
         };
+        // Where rustc blames a result that is not `Send`: it waits here for the release.
+        let run = quote_spanned!(at=> request.run(body).await);
+        // The second arm is never taken either: it keeps rustc from finding what stands behind a body that
+        // does not come to its end, or the braces of a short one. `return` keeps clippy from finding that a
+        // future is returned.
         quote_spanned! {ours=>
             let request = #request;
             #or_else
             let body = #asynchronous {
                 #edge
+                #own
                 #bind
-                #body
+                let value: #root::Returned<#ret> = match #root::Option::None {
+                    #root::Option::None => #body,
+                    #root::Option::Some(value) => value,
+                };
+                return value;
             };
-            match request.run(body).await {
+            let outcome = #run;
+            #exit match outcome {
                 #root::Result::Ok(value) => value,
                 #root::Result::Err(error) => #failed,
             }
         }
     }
 
-    fn request(&self) -> TokenStream {
-        let (args, ours) = (self.args, Span::mixed_site());
-        let root = self.root.at(ours);
-        // Without a key there has been an error already.
-        let key = args
-            .key
-            .as_ref()
-            .map(|key| key.expand(&self.root, &self.scope));
-        let mut request = match &args.locker {
-            None => quote_spanned!(ours=> #root::request(#key)),
-            Some(locker) => {
-                let locker = self.scope.borrow(locker);
-                quote_spanned!(ours=> #root::request_on(#locker, #key))
-            }
-        };
-        let mut set = |name: &str, value: Option<TokenStream>| {
-            let name = Ident::new(name, ours);
-            request.append_all(quote_spanned!(ours=> .#name(#value)));
-        };
-        let time = |time: &Time| Some(self.time(time));
-        if let Some(ttl) = &args.ttl {
-            set("ttl", time(ttl));
-        }
-        if let Some(retries) = &args.retries {
-            set("retries", Some(self.scope.expr(retries)));
-        }
-        match &args.backoff {
-            None => {}
-            Some(Pause::Fixed(pause)) => set("backoff", time(pause)),
-            Some(Pause::Exponential(from, cap)) => {
-                let (from, cap) = (self.duration(*from), self.duration(*cap));
-                let backoff = quote_spanned!(ours=> #root::Backoff::exponential(#from, #cap));
-                set("backoff", Some(backoff));
-            }
-        }
-        match (args.given("wait"), &args.wait) {
-            (None, _) => {}
-            (Some(_), None) => set("wait_forever", None),
-            (Some(_), Some(limit)) => set("wait", time(limit)),
-        }
-        if args.given("renew").is_some() {
-            set("renew", None);
-        }
-        if let Some(max_hold) = &args.max_hold {
-            set("max_hold", time(max_hold));
-        }
-        if let Some(min_hold) = &args.min_hold {
-            set("min_hold", time(min_hold));
-        }
-        if args.finish {
-            set(
-                "on_lost",
-                Some(quote_spanned!(ours=> #root::OnLost::Finish)),
-            );
-        }
-        if args.given("fenced").is_some() {
-            set("fenced", None);
-        }
-        request
-    }
-
-    fn time(&self, time: &Time) -> TokenStream {
-        match time {
-            Time::Literal(duration, _) => self.duration(*duration),
-            Time::Expr(expr) => self.scope.expr(expr),
-        }
-    }
-
-    fn duration(&self, duration: std::time::Duration) -> TokenStream {
-        let root = self.root.at(Span::mixed_site());
-        let (seconds, nanoseconds) = (duration.as_secs(), duration.subsec_nanos());
-        quote_spanned!(Span::mixed_site()=> #root::Duration::new(#seconds, #nanoseconds))
+    /// The statements that take the function's parameters into the body, and the body.
+    ///
+    /// Those that nothing names are not taken, so that rustc says so; nor those that only `or_else` names,
+    /// which may still have them borrowed.
+    fn own(&self, body: &Group) -> (TokenStream, Group) {
+        let in_body = owned::mentions(body.stream());
+        let mut in_attribute = owned::Mentions::default();
+        let values = self.args.values_but("or_else");
+        values.for_each(|value| in_attribute.add(value.source()));
+        let or_else = self.args.expr("or_else");
+        let in_or_else = owned::mentions(
+            or_else
+                .map(|make| self.scope.expr(make))
+                .into_token_stream(),
+        );
+        let taken = self.scope.parameters.iter().filter(|parameter| {
+            let is_used =
+                in_attribute.have(parameter) || parameter.name.to_string().starts_with('_');
+            in_body.have(parameter) || is_used && !in_or_else.have(parameter)
+        });
+        let (own, statements) = owned::take(&taken.collect::<Vec<_>>(), body.stream());
+        (own, regroup(body, statements))
     }
 }
 
@@ -265,17 +274,6 @@ impl VisitMut for ImplTraits {
         }
         visit_mut::visit_type_mut(self, ty);
     }
-}
-
-fn first_span(tokens: TokenStream) -> Span {
-    let first = tokens.into_iter().next();
-    first.map_or_else(Span::call_site, |token| token.span())
-}
-
-fn regroup(like: &Group, tokens: TokenStream) -> Group {
-    let mut group = Group::new(like.delimiter(), tokens);
-    group.set_span(like.span());
-    group
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use backon::BackoffBuilder as _;
 
+use crate::random::random;
+
 /// The pause between two attempts to acquire: fixed, or exponential with full jitter.
 ///
 /// With full jitter each pause is drawn evenly from zero to a bound that starts at `from` and
@@ -57,7 +59,7 @@ impl Backoff {
             .build()
             .map(move |bound| {
                 if self.jitter {
-                    bound.mul_f64(rand::random::<f64>())
+                    bound.mul_f64(random())
                 } else {
                     bound
                 }

@@ -26,8 +26,8 @@ use std::time::Duration;
 #[non_exhaustive]
 pub enum LockError {
     /// Another holder has the key. Nothing is wrong with Redis.
-    #[error("lock {key:?} is busy: {} (tried {}); try later, or let the request retry or wait longer",
-        Held(.owner.as_deref(), *.retry_after), Tried(*.attempts, *.waited))]
+    #[error("lock {key:?} is busy: {} (tried {}); {}", Held(.owner.as_deref(), *.retry_after, *.foreign, *.endless),
+        Tried(*.attempts, *.waited), when_busy(*.foreign, *.endless))]
     #[non_exhaustive]
     Busy {
         /// The key, without the prefix.
@@ -36,10 +36,15 @@ pub enum LockError {
         attempts: u32,
         /// How long was tried.
         waited: Duration,
-        /// Who holds the lock, where its value tells.
+        /// Who holds the lock, where its value tells: control characters escaped, and no more than
+        /// the first 100 characters.
         owner: Option<String>,
         /// How long the holder's key still lives unless it is extended or released.
         retry_after: Option<Duration>,
+        /// The key holds something that this library did not write: another library's lock, or data.
+        foreign: bool,
+        /// The key has no expiry, so it does not go by itself.
+        endless: bool,
     },
 
     /// The lock was held, and is held no more although nobody here released it. The body was cut
@@ -236,16 +241,39 @@ impl fmt::Display for After {
     }
 }
 
-struct Held<'a>(Option<&'a str>, Option<Duration>);
+/// What to do about a busy key.
+fn when_busy(foreign: bool, endless: bool) -> &'static str {
+    match (foreign, endless) {
+        (false, false) => "try later, or let the request retry or wait longer",
+        (false, true) => {
+            "somebody took its expiry away: when nobody holds it any more, free it with \
+            `redis-locked break`"
+        }
+        (true, false) => {
+            "if that is another library's lock, try later, or let the request retry or wait \
+            longer; if not, use another key"
+        }
+        (true, true) => {
+            "use another key, or delete this one when you know what wrote it, for it does not go \
+            by itself"
+        }
+    }
+}
+
+/// Who has a busy key, for how long; whether its value is foreign, whether it has no expiry.
+struct Held<'a>(Option<&'a str>, Option<Duration>, bool, bool);
 
 impl fmt::Display for Held<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
+        let &Self(owner, left, foreign, endless) = self;
+        match owner {
             Some(owner) => write!(f, "{owner} holds it")?,
+            None if foreign => f.write_str("its key holds what this library did not write")?,
             None => f.write_str("another holder has it")?,
         }
-        match self.1 {
+        match left {
             Some(left) => write!(f, ", for at most {left:.1?} unless it extends"),
+            None if endless => f.write_str(", without an expiry"),
             None => Ok(()),
         }
     }
@@ -285,6 +313,8 @@ mod tests {
             waited: Duration::from_millis(1340),
             owner: Some("web-3:812".into()),
             retry_after: Some(Duration::from_millis(3200)),
+            foreign: false,
+            endless: false,
         };
         assert_eq!(
             error.to_string(),

@@ -16,7 +16,7 @@
 //! tenure      one possession of a key as a state machine: told what happened, it answers what follows
 //! store       the seam: the trait, and its stores in memory, on Redis and on several Redis servers
 //! telemetry   spans, events and metrics
-//! error, backoff, key, token    words that all use
+//! error, backoff, key, token, random    what all use
 //! ```
 //!
 //! A request goes one way: `request` asks the `store` through `hold`, tells the `tenure`, and
@@ -35,6 +35,7 @@ mod line;
 mod locker;
 #[doc(hidden)]
 pub mod private;
+mod random;
 mod request;
 mod store;
 mod telemetry;

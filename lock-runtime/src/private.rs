@@ -9,17 +9,24 @@ pub use std::time::Duration;
 pub use crate::backoff::Backoff;
 pub use crate::body::{FromLockError, FromSkipped, OnLost, or_else};
 use crate::hold::Lease;
-pub use crate::key::{Fields, Key, counter_key};
+pub use crate::key::{Fields, Key, counter_key, is_side_key};
 use crate::locker::Locker;
 use crate::request::LockRequest;
-pub use crate::store::KEPT;
 #[cfg(all(feature = "cluster", feature = "sentinel"))]
 pub use crate::store::redis::masters::{Master, Masters, Unreachable};
+pub use crate::store::{shown, token_and_owner};
 use crate::token::FencingToken;
-pub use crate::token::TOKEN_LEN;
 
 /// How many holders a tenure has room for: what the server draws counts in these.
 pub const TURNS: u32 = FencingToken::TURNS;
+
+/// What a body returns. Behind another name, clippy does not count a type twice that is written twice.
+pub type Returned<T> = T;
+
+/// The pauses between the attempts of one request, without end.
+pub fn pauses(backoff: Backoff) -> impl Iterator<Item = Duration> + Send {
+    backoff.pauses()
+}
 
 /// A request to the locker that applies where none is named.
 pub fn request(key: Key) -> LockRequest {
@@ -45,7 +52,8 @@ pub fn current_lease() -> Lease {
 #[diagnostic::on_unimplemented(
     message = "`locker` takes a `Locker`, not `{Self}`",
     label = "not a `Locker`",
-    note = "give an expression of type `Locker` or `&Locker`; it is borrowed, never moved"
+    note = "give an expression of type `Locker`, `&Locker` or `Arc<Locker>`; it is borrowed, never moved",
+    note = "a `Locker` is made of an address by `Locker::connect(\"redis://…\").await`"
 )]
 pub trait AsLocker {
     /// The locker itself.

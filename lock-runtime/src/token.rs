@@ -5,15 +5,28 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use crate::random::random;
+
 const RANDOM_BYTES: usize = 16;
 /// How many characters a token has.
-pub const TOKEN_LEN: usize = 22;
+pub(crate) const TOKEN_LEN: usize = 22;
+
+/// Whether a text has the form of a token.
+pub(crate) fn is_token(text: &str) -> bool {
+    let is_digit = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    text.len() == TOKEN_LEN && text.bytes().all(is_digit)
+}
 
 /// A fresh token: 16 random bytes in URL-safe base64 without padding.
 ///
-/// The bytes come from the thread's `ChaCha` generator, which the operating system seeds.
+/// The bytes are the operating system's. A generator of this process would give the same ones to
+/// two processes after a fork, or to two machines that were started from one snapshot.
+///
+/// # Panics
+///
+/// When the operating system has no random numbers.
 pub(crate) fn random_token() -> [u8; TOKEN_LEN] {
-    let bytes: [u8; RANDOM_BYTES] = rand::random();
+    let bytes: [u8; RANDOM_BYTES] = random();
     let mut text = [0; TOKEN_LEN];
     let written = URL_SAFE_NO_PAD.encode_slice(bytes, &mut text);
     debug_assert_eq!(written, Ok(TOKEN_LEN));

@@ -182,7 +182,7 @@ async fn watched(used: Watch, _unused: Watch, stop: bool) -> Result<(), LockErro
 }
 
 #[tokio::test]
-async fn arguments_drop_under_the_lock_if_the_body_uses_them() {
+async fn arguments_drop_under_the_lock_whether_used_or_marked_as_unused() {
     for stop in [true, false] {
         let used = Watch::default();
         let unused = Watch {
@@ -191,7 +191,7 @@ async fn arguments_drop_under_the_lock_if_the_body_uses_them() {
         };
         let (inside, outside) = (used.held.clone(), unused.held.clone());
         alone(watched(used, unused, stop)).await;
-        assert_eq!((inside.get(), outside.get()), (Some(true), Some(false)));
+        assert_eq!((inside.get(), outside.get()), (Some(true), Some(true)));
     }
 }
 

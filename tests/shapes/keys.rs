@@ -82,6 +82,17 @@ async fn specs(
     held()
 }
 
+#[redis_locked(key = "{a}{TABLE}:{a}{b}")]
+async fn beside_a_constant(a: &str, b: u8) -> Result<String, LockError> {
+    assert_eq!((a.len(), b), (1, 2), "they are what they were");
+    held()
+}
+
+#[redis_locked(key = "{name}:{name.len()}:{name:?}")]
+async fn whole_and_by_a_method(name: &str) -> Result<String, LockError> {
+    held()
+}
+
 #[redis_locked(key = "{width}:{name:>width$}")]
 async fn width_is_a_field(name: &str, width: usize) -> Result<String, LockError> {
     held()
@@ -166,6 +177,8 @@ async fn templates_become_keys() {
     let key = alone(specs(9, "ab", 4, 0.25, 1)).await;
     assert_eq!(key, "00000009|0b1001|  ab|a----|\"ab\"|0.2");
     assert_eq!(alone(width_is_a_field("x", 3)).await, "3:  x");
+    assert_eq!(alone(beside_a_constant("x", 2)).await, "xorders:x2");
+    assert_eq!(alone(whole_and_by_a_method("x")).await, "x:1:\"x\"");
     assert_eq!(alone(paths(order())).await, "00ff:no-255:ann:ann");
     assert_eq!(
         alone(indexes(&order(), (0, 'z'), "p")).await,

@@ -125,6 +125,32 @@ macro_rules! fixed_job {
 
 fixed_job!(fixed);
 
+macro_rules! block_job {
+    ($name:ident, $ret:ty, $body:block) => {
+        #[redis_locked::redis_locked(key = "block")]
+        async fn $name() -> $ret $body
+    };
+}
+
+block_job!(a_block, Result<String, LockError>, {
+    if TTL.is_empty() {
+        return held();
+    }
+    held()
+});
+block_job!(a_short_block, Result<String, LockError>, { held() });
+
+const TTL: &str = "5s";
+
+/// Puts a block behind a head that an attribute has not seen.
+macro_rules! twice_removed {
+    ($body:block) => {
+        block_job!(a_block_of_a_block, Result<String, LockError>, $body);
+    };
+}
+
+twice_removed!({ held() });
+
 #[tokio::test]
 async fn shadowed_names() {
     assert_eq!(alone(shadowed::results(1, (2, 3))).await, "1:2");
@@ -148,5 +174,8 @@ async fn another_root() {
 #[tokio::test]
 async fn made_by_macros() {
     assert_eq!(alone(made(1)).await, "made:1");
+    assert_eq!(alone(a_block()).await, "block");
+    assert_eq!(alone(a_short_block()).await, "block");
+    assert_eq!(alone(a_block_of_a_block()).await, "block");
     assert_eq!(alone(fixed(1, (2, 3))).await, "1:3");
 }

@@ -1,21 +1,24 @@
 //! The command's process group.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
+use super::itself::this_program;
+use super::options::Run;
 use crate::exit::Failure;
 
 pub(crate) struct Group {
     /// The group's id is the id of its leader, the command.
     id: Pid,
     leader: Option<u8>,
+    /// Whether what the leader leaves behind is waited for.
+    is_whole: bool,
 }
 
 /// What has happened in the group.
@@ -23,14 +26,16 @@ pub(crate) struct Group {
 pub(crate) enum Change {
     /// The command was stopped by this signal, as by Ctrl-Z.
     Stopped(Signal),
-    /// The command has ended with this exit code, and all of its group.
+    /// The command runs on after it was stopped.
+    Continued,
+    /// The command has ended with this exit code, and all that is waited for.
     Ended(u8),
 }
 
 impl Group {
     /// Starts the command.
     pub(crate) fn start(
-        command: &[OsString],
+        options: &Run,
         fence: Option<u64>,
         foreground: bool,
     ) -> Result<Self, Failure> {
@@ -38,15 +43,13 @@ impl Group {
         // where process 1 buries nobody. Without it, the group is waited for all the same.
         #[cfg(any(target_os = "linux", target_os = "android"))]
         let _ = nix::sys::prctl::set_child_subreaper(true);
-        let mut start = Command::new(this_program()?);
-        start
-            .arg0("redis-locked")
-            .args(["under-lock", "--parent"])
-            .arg(std::process::id().to_string());
+        let mut start = this_program()?;
+        start.args(["under-lock", "--parent"]);
+        start.arg(std::process::id().to_string());
         if foreground {
             start.arg("--foreground");
         }
-        start.arg("--").args(command).process_group(0);
+        start.arg("--").args(&options.command).process_group(0);
         start.stdin(Stdio::inherit());
         let name = OsStr::new("REDIS_LOCKED_FENCE");
         match fence {
@@ -61,6 +64,7 @@ impl Group {
         Ok(Self {
             id: Pid::from_raw(id),
             leader: None,
+            is_whole: !options.command_only,
         })
     }
 
@@ -89,7 +93,7 @@ impl Group {
 
     /// Buries who has ended, and tells what has changed.
     pub(crate) fn look(&mut self) -> Option<Change> {
-        let flags = WaitPidFlag::WNOHANG | WaitPidFlag::WUNTRACED;
+        let flags = WaitPidFlag::WNOHANG | WaitPidFlag::WUNTRACED | WaitPidFlag::WCONTINUED;
         let anyone = Pid::from_raw(-1);
         loop {
             match waitpid(anyone, Some(flags)) {
@@ -102,26 +106,21 @@ impl Group {
                 Ok(WaitStatus::Stopped(pid, by)) if pid == self.id => {
                     return Some(Change::Stopped(by));
                 }
+                Ok(WaitStatus::Continued(pid)) if pid == self.id => {
+                    return Some(Change::Continued);
+                }
                 Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => break,
                 // Another of the group, or a signal that came meanwhile.
                 Ok(_) | Err(_) => {}
             }
         }
         let code = self.leader?;
-        let is_empty = killpg(self.id, None) == Err(Errno::ESRCH);
-        is_empty.then_some(Change::Ended(code))
+        let is_over = !self.is_whole || killpg(self.id, None) == Err(Errno::ESRCH);
+        is_over.then_some(Change::Ended(code))
     }
 }
 
 /// As shells tell it.
 pub(crate) fn code_of(signal: Signal) -> u8 {
     u8::try_from(128 + signal as i32).unwrap_or(u8::MAX)
-}
-
-fn this_program() -> Result<PathBuf, Failure> {
-    // Found also when the file was replaced by a newer version while we waited for the lock.
-    if cfg!(target_os = "linux") {
-        return Ok("/proc/self/exe".into());
-    }
-    std::env::current_exe().map_err(|error| Failure::system("cannot find this program", error))
 }

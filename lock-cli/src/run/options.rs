@@ -7,7 +7,7 @@ use clap::Args;
 use redis_locked_runtime::Backoff;
 
 use crate::connection::{Connection, SERVERS};
-use crate::duration::{duration, positive};
+use crate::duration::{answer_time, duration, positive};
 use crate::exit::{BUSY, Failure};
 use crate::lock::counter_key;
 
@@ -16,6 +16,7 @@ const SHORTEST_TTL: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of the command line")]
 pub(crate) struct Run {
     /// The lock's key, without the prefix
     #[arg(long, short)]
@@ -58,6 +59,10 @@ pub(crate) struct Run {
     /// The exit code when another holder has the lock
     #[arg(long, value_name = "CODE", default_value_t = BUSY)]
     pub(crate) busy_exit: u8,
+    /// Hold the lock only until the command itself has ended, though others of its group, such as a
+    /// daemon that it has started, may run on; as `flock -o`
+    #[arg(long, short = 'o')]
+    pub(crate) command_only: bool,
     /// Who to be for those who look; by default the host's name and this process's id
     #[arg(long)]
     pub(crate) owner: Option<String>,
@@ -81,7 +86,7 @@ pub(crate) struct Run {
         value_name = "DURATION",
         help_heading = SERVERS,
         default_value = "100ms",
-        value_parser = positive
+        value_parser = answer_time
     )]
     pub(crate) replicas_timeout: Duration,
     /// With --quorum: how long the lock waits for servers that do not answer; choose it far below
@@ -91,15 +96,15 @@ pub(crate) struct Run {
         value_name = "DURATION",
         help_heading = SERVERS,
         default_value = "100ms",
-        value_parser = positive
+        value_parser = answer_time
     )]
     pub(crate) server_timeout: Duration,
 }
 
 const HELP: &str = "\
 The command runs in a process group of its own, and only under the lock. Signals are passed on to
-that group, and the lock is held until the whole group has ended. If the lock is lost, the group
-gets SIGTERM, then SIGKILL before the key can expire.
+that group, and the lock is held until the whole group has ended, or with --command-only the
+command. If the lock is lost, the group gets SIGTERM, then SIGKILL before the key can expire.
 
 REDIS_LOCKED_FENCE in its environment is a number greater than that of all who had the lock before,
 for what can check it. It is not set with --no-fence or --quorum, and for a key such as `a}b`, whose

@@ -9,8 +9,8 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::group::{Change, Group};
 use super::options::Run;
 use super::plan::Plan;
-use super::signals::{Signals, listen};
-use super::terminal::{self, Terminal};
+use super::signals::{Signals, ends, listen};
+use super::terminal::{Loan, stop_job};
 use super::voice::Voice;
 use crate::exit::{Failure, LOST};
 
@@ -20,12 +20,18 @@ const LOOK: Duration = Duration::from_millis(10);
 struct Watch<'a> {
     options: &'a Run,
     lease: &'a Lease,
+    group: Group,
+    terminal: Option<Loan>,
+    /// Whether SIGTSTP does not stop us, since we listen for it and do it ourselves.
+    stops_itself: bool,
     voice: Voice,
     plan: Plan,
     /// When the lock was asked for, less the clocks' drift.
     began: Instant,
     /// As it was last seen.
     deadline: Instant,
+    /// Since when the command has been stopped.
+    stopped: Option<Instant>,
     /// When the command is killed that was told to end.
     kill_at: Option<Instant>,
 }
@@ -38,7 +44,8 @@ pub(crate) async fn supervise(
     grace: Duration,
 ) -> Result<u8, Failure> {
     let mut children = listen(Signal::SIGCHLD)?;
-    let foreground = terminal::is_for_us();
+    let terminal = Loan::offer();
+    let foreground = terminal.as_ref().is_some_and(Loan::is_due);
     if !foreground {
         // In the foreground, the command itself gets what stops it.
         signals.add(Signal::SIGTSTP)?;
@@ -50,15 +57,6 @@ pub(crate) async fn supervise(
         .max_hold
         .map_or(options.ttl, |limit| limit.min(options.ttl));
     let began = deadline.checked_sub(first).unwrap_or(deadline);
-    let mut watch = Watch {
-        options,
-        lease,
-        voice: Voice::new()?,
-        plan: Plan::new(grace),
-        began,
-        deadline,
-        kill_at: None,
-    };
     if lease.remaining() <= grace {
         let message = format!(
             "lock {:?} was granted so late that the command would have to end at once; it was not \
@@ -68,59 +66,123 @@ pub(crate) async fn supervise(
         return Err(Failure::new(LOST, message));
     }
     let fence = lease.fencing_token().map(u64::from);
-    let mut group = Group::start(&options.command, fence, foreground)?;
-    let mut terminal = foreground.then(|| Terminal::lent_to(group.id()));
+    let voice = Voice::new()?;
+    let mut watch = Watch {
+        options,
+        lease,
+        group: Group::start(options, fence, foreground)?,
+        terminal,
+        stops_itself: !foreground,
+        voice,
+        plan: Plan::new(grace),
+        began,
+        deadline,
+        stopped: None,
+        kill_at: None,
+    };
     loop {
-        match group.look() {
-            Some(Change::Ended(code)) if watch.kill_at.is_none() => return Ok(code),
-            Some(Change::Ended(code)) => {
-                watch
-                    .voice
-                    .say(format!("the command has ended with {code}"));
-                return Ok(LOST);
+        while let Some(change) = watch.group.look() {
+            match change {
+                Change::Ended(code) => return Ok(watch.ended(code)),
+                Change::Stopped(by) => watch.was_stopped(by),
+                Change::Continued => watch.stopped = None,
             }
-            // It reads from the terminal, or sets it up, so that it needs the foreground.
-            Some(Change::Stopped(Signal::SIGTTIN | Signal::SIGTTOU)) if terminal::is_ours() => {
-                terminal = Some(Terminal::lent_to(group.id()));
-                watch.resume(&group, terminal.as_ref());
-            }
-            Some(Change::Stopped(_)) => {
-                if let Some(terminal) = &terminal {
-                    terminal.suspend();
-                    watch.resume(&group, Some(terminal));
-                }
-            }
-            None => {}
         }
         watch.see_deadline();
-        let wake = watch.kill_at.unwrap_or(watch.plan.term_at(watch.deadline));
+        let wake = watch.wake_at();
         let told = watch.kill_at.is_some();
         tokio::select! {
             _ = children.recv() => {}
-            () = sleep(LOOK), if group.is_leaderless() => {}
+            () = sleep(LOOK), if watch.group.is_leaderless() => {}
             reason = lease.lost(), if !told => {
-                watch.end(&group, &format!("lock {:?} was lost: {reason}", options.key));
+                watch.end(&format!("lock {:?} was lost: {reason}", options.key));
             }
             () = sleep_until(wake), if told => {
-                group.send(Signal::SIGKILL);
+                watch.group.send(Signal::SIGKILL);
                 watch.kill_at = Some(Instant::now() + LOOK);
             }
-            () = sleep_until(wake), if !told => watch.look_at_lock(&group),
-            signal = signals.next() => match signal {
-                Signal::SIGTSTP => {
-                    group.send(Signal::SIGSTOP);
-                    // Fails only where there is no such signal.
-                    let _ = raise(Signal::SIGSTOP);
-                    watch.resume(&group, terminal.as_ref());
-                }
-                Signal::SIGCONT => watch.resume(&group, terminal.as_ref()),
-                signal => group.send(signal),
-            },
+            () = sleep_until(wake), if !told => watch.look_at_time(),
+            signal = signals.next() => watch.pass_on(signal),
         }
     }
 }
 
 impl Watch<'_> {
+    fn ended(&self, code: u8) -> u8 {
+        if self.kill_at.is_none() {
+            return code;
+        }
+        self.voice.say(format!("the command has ended with {code}"));
+        LOST
+    }
+
+    /// The command was stopped by a key, or since it needs the terminal, or by somebody.
+    fn was_stopped(&mut self, by: Signal) {
+        self.stopped = Some(Instant::now());
+        let group = self.group.id();
+        let needs_terminal = matches!(by, Signal::SIGTTIN | Signal::SIGTTOU);
+        // Without a terminal, nobody would continue us.
+        let Some(terminal) = &mut self.terminal else {
+            return;
+        };
+        if needs_terminal && terminal.ask(group) {
+            return self.resume();
+        }
+        // Somebody who has stopped the command alone may continue it alone, and then we have to be
+        // there. What was told to end is killed where it stands.
+        let is_of_job = by != Signal::SIGSTOP || terminal.is_lent_to(group);
+        if !is_of_job || self.kill_at.is_some() {
+            return;
+        }
+        terminal.take_back(group);
+        let by = match by {
+            Signal::SIGTTIN | Signal::SIGTTOU => by,
+            _ if self.stops_itself => Signal::SIGTTOU,
+            _ => Signal::SIGTSTP,
+        };
+        stop_job(by);
+        if by == Signal::SIGTSTP {
+            // Also where nobody could continue the job, so that it was not stopped.
+            self.resume();
+        }
+    }
+
+    fn pass_on(&mut self, signal: Signal) {
+        match signal {
+            Signal::SIGTSTP => {
+                if let Some(terminal) = &self.terminal {
+                    terminal.take_back(self.group.id());
+                }
+                self.group.send(Signal::SIGSTOP);
+                // Fails only where there is no such signal.
+                let _ = raise(Signal::SIGSTOP);
+                self.resume();
+            }
+            Signal::SIGCONT => self.resume(),
+            signal => {
+                self.group.send(signal);
+                if ends(signal) {
+                    // What is stopped could not end.
+                    self.group.send(Signal::SIGCONT);
+                }
+            }
+        }
+    }
+
+    /// When something has to be done, if nothing happens until then.
+    fn wake_at(&self) -> Instant {
+        let term_at = self.plan.term_at(self.deadline);
+        let term_at = self
+            .idle_at()
+            .map_or(term_at, |idle_at| idle_at.min(term_at));
+        self.kill_at.unwrap_or(term_at)
+    }
+
+    /// When the lock of a command that is stopped has been kept for long enough.
+    fn idle_at(&self) -> Option<Instant> {
+        self.stopped.map(|since| since + self.options.ttl)
+    }
+
     fn see_deadline(&mut self) {
         if self.lease.is_held() {
             self.deadline = Instant::now() + self.lease.remaining();
@@ -128,42 +190,48 @@ impl Watch<'_> {
     }
 
     /// The time for SIGTERM has come, unless the lock was extended meanwhile.
-    fn look_at_lock(&mut self, group: &Group) {
+    fn look_at_time(&mut self) {
         self.see_deadline();
-        if Instant::now() >= self.plan.term_at(self.deadline) {
-            self.end(group, &self.why());
+        let now = Instant::now();
+        if now >= self.plan.term_at(self.deadline) {
+            self.end(&self.why());
+        } else if self.idle_at().is_some_and(|idle_at| now >= idle_at) {
+            let key = &self.options.key;
+            self.end(&format!(
+                "lock {key:?} is given up: the command was stopped for as long as its ttl"
+            ));
         }
     }
 
     /// We were stopped, the command with us, and are continued. If the time is over meanwhile, the
     /// command is not: it is killed where it stands.
-    fn resume(&mut self, group: &Group, terminal: Option<&Terminal>) {
+    fn resume(&mut self) {
         if self.lease.is_held() {
-            if let Some(terminal) = terminal {
-                terminal.lend();
+            if let Some(terminal) = &self.terminal {
+                terminal.lend(self.group.id());
             }
-            group.send(Signal::SIGCONT);
+            self.group.send(Signal::SIGCONT);
         } else if self.kill_at.is_none() {
             let key = &self.options.key;
             let why =
                 format!("lock {key:?} was lost: this job was stopped for longer than its ttl");
-            self.end(group, &why);
+            self.end(&why);
         }
     }
 
     /// Tells the command to end.
-    fn end(&mut self, group: &Group, why: &str) {
+    fn end(&mut self, why: &str) {
         let now = Instant::now();
         let kill_at = self.plan.kill_at(now, self.deadline);
         self.kill_at = Some(kill_at);
         let left = kill_at.saturating_duration_since(now);
         let then = if left.is_zero() {
-            group.send(Signal::SIGKILL);
+            self.group.send(Signal::SIGKILL);
             "killed".to_owned()
         } else {
-            group.send(Signal::SIGTERM);
+            self.group.send(Signal::SIGTERM);
             // What is stopped could not end.
-            group.send(Signal::SIGCONT);
+            self.group.send(Signal::SIGCONT);
             format!("told to end, and is killed in {left:.1?}")
         };
         self.voice.say(format!("{why}. The command is {then}"));
@@ -187,6 +255,14 @@ impl Watch<'_> {
                 "lock {key:?} could not be extended for so long that it is nearly over; check that \
                  Redis can be reached"
             ),
+        }
+    }
+}
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        if let Some(terminal) = &self.terminal {
+            terminal.take_back(self.group.id());
         }
     }
 }

@@ -9,7 +9,7 @@ use std::process::Command;
 
 use clap::Args;
 
-use super::terminal;
+use super::terminal::Terminal;
 use crate::exit::Failure;
 
 #[derive(Debug, Args)]
@@ -33,8 +33,8 @@ pub(crate) fn become_command(options: &UnderLock) -> Failure {
     if nix::unistd::getppid().as_raw() != options.parent {
         return Failure::system("not started", "redis-locked has died");
     }
-    if options.foreground {
-        terminal::take();
+    if let Some(terminal) = options.foreground.then(Terminal::find).flatten() {
+        terminal.take();
     }
     let [program, arguments @ ..] = options.command.as_slice() else {
         return Failure::usage("there is no command");

@@ -42,11 +42,10 @@ impl Mark {
     }
 }
 
-/// A lock, when it was seen, and what changed with it.
+/// A lock as it was seen, and what changed with it.
 #[derive(Debug, Clone)]
 pub(crate) struct Seen {
     pub(crate) lock: Lock,
-    at: Instant,
     change: Option<(Mark, Instant)>,
 }
 
@@ -69,20 +68,21 @@ impl Seen {
         matches!(self.change, Some((Mark::Gone, _)))
     }
 
-    /// What is left now of what was left when it was seen.
+    /// What is left at most of what was left when it was seen.
     pub(crate) fn left(&self, now: Instant) -> Option<Duration> {
-        let passed = now.saturating_duration_since(self.at);
+        let passed = now.saturating_duration_since(self.lock.reading.answered);
         Some(self.lock.left?.saturating_sub(passed))
     }
 
-    fn change_to(&self, lock: &Lock, now: Instant) -> Option<Mark> {
+    fn change_to(&self, lock: &Lock) -> Option<Mark> {
         if self.is_gone() {
             return Some(Mark::New);
         }
         if self.lock.token != lock.token {
             return Some(Mark::OtherHolder);
         }
-        let expected = self.left(now)?;
+        // Its time was not read before it was asked for, however late the answer is.
+        let expected = self.left(lock.reading.asked)?;
         let is_extended = lock.left.is_none_or(|left| left > expected + JITTER);
         is_extended.then_some(Mark::Extended)
     }
@@ -97,7 +97,7 @@ impl Changes {
         for lock in locks {
             let known = before.remove(&lock.key);
             let change = match &known {
-                Some(known) => known.change_to(&lock, now),
+                Some(known) => known.change_to(&lock),
                 None => (!is_first).then_some(Mark::New),
             };
             if let Some(mark) = change {
@@ -107,9 +107,7 @@ impl Changes {
                 .and_then(|known| known.change)
                 .filter(|(mark, _)| *mark != Mark::Gone);
             let change = change.map(|mark| (mark, now)).or(earlier);
-            let at = now;
-            self.seen
-                .insert(lock.key.clone(), Seen { lock, at, change });
+            self.seen.insert(lock.key.clone(), Seen { lock, change });
         }
         for (key, mut gone) in before {
             if !gone.is_gone() {
@@ -140,15 +138,19 @@ impl Changes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lock::Reading;
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn lock(key: &str, token: &str, left: u64) -> Lock {
-        Lock::read(
-            key.into(),
-            token.as_bytes(),
-            Some(Duration::from_secs(left)),
-        )
+    /// As it is read when it was asked for at the first instant and the answer came at the second.
+    fn read(key: &str, token: &str, left: u64, asked: Instant, answered: Instant) -> Lock {
+        let left = Some(Duration::from_secs(left));
+        let reading = Reading { asked, answered };
+        Lock::read(key.into(), token.as_bytes(), left, reading)
+    }
+
+    fn lock(key: &str, token: &str, left: u64, at: Instant) -> Lock {
+        read(key, token, left, at, at)
     }
 
     fn marks(changes: &Changes) -> Vec<(Mark, &str)> {
@@ -161,7 +163,8 @@ mod tests {
     #[test]
     fn the_first_look_is_no_news() {
         let mut changes = Changes::default();
-        changes.see(vec![lock("a", "t", 30)], Instant::now());
+        let now = Instant::now();
+        changes.see(vec![lock("a", "t", 30, now)], now);
         assert_eq!(marks(&changes), []);
     }
 
@@ -170,17 +173,18 @@ mod tests {
         let mut changes = Changes::default();
         let start = Instant::now();
         let first = vec![
-            lock("extended", "t", 30),
-            lock("gone", "t", 30),
-            lock("other", "t", 30),
-            lock("same", "t", 30),
+            lock("extended", "t", 30, start),
+            lock("gone", "t", 30, start),
+            lock("other", "t", 30, start),
+            lock("same", "t", 30, start),
         ];
         changes.see(first, start);
+        let later = start + SECOND;
         let second = vec![
-            lock("extended", "t", 30),
-            lock("new", "t", 30),
-            lock("other", "u", 29),
-            lock("same", "t", 29),
+            lock("extended", "t", 30, later),
+            lock("new", "t", 30, later),
+            lock("other", "u", 29, later),
+            lock("same", "t", 29, later),
         ];
         changes.see(second.clone(), start + SECOND);
         assert_eq!(
@@ -202,12 +206,15 @@ mod tests {
     fn marks_fade_and_what_is_gone_leaves_the_screen() {
         let mut changes = Changes::default();
         let start = Instant::now();
-        changes.see(vec![lock("a", "t", 30)], start);
+        changes.see(vec![lock("a", "t", 30, start)], start);
         changes.see(Vec::new(), start + SECOND);
         assert_eq!(changes.seen().count(), 1);
         changes.see(Vec::new(), start + 2 * SECOND + SHOWN);
         assert_eq!(changes.seen().count(), 0);
-        changes.see(vec![lock("a", "t", 30)], start + 3 * SECOND + SHOWN);
+        changes.see(
+            vec![lock("a", "t", 30, start + 3 * SECOND + SHOWN)],
+            start + 3 * SECOND + SHOWN,
+        );
         assert_eq!(marks(&changes), [(Mark::New, "a")]);
     }
 
@@ -215,18 +222,39 @@ mod tests {
     fn a_key_that_came_back_while_its_end_was_shown_is_new() {
         let mut changes = Changes::default();
         let start = Instant::now();
-        changes.see(vec![lock("a", "t", 30)], start);
+        changes.see(vec![lock("a", "t", 30, start)], start);
         changes.see(Vec::new(), start + SECOND);
-        changes.see(vec![lock("a", "u", 30)], start + 2 * SECOND);
+        changes.see(
+            vec![lock("a", "u", 30, start + 2 * SECOND)],
+            start + 2 * SECOND,
+        );
         assert_eq!(marks(&changes), [(Mark::New, "a")]);
         assert!(changes.seen().all(|seen| !seen.is_gone()));
+    }
+
+    #[test]
+    fn an_answer_that_comes_late_extends_nothing() {
+        let start = Instant::now();
+        let times = [(0, 0), (1, 5), (6, 6), (7, 7)].map(|(asked, answered)| {
+            let at = |seconds: u32| start + seconds * SECOND;
+            (at(asked), at(answered))
+        });
+        // The second was read at once, as early as it was asked for, or as late as it was answered.
+        for second in [29, 25] {
+            let mut changes = Changes::default();
+            for ((asked, answered), left) in times.into_iter().zip([30, second, 24, 30]) {
+                assert_eq!(marks(&changes), [], "{second}");
+                changes.see(vec![read("a", "t", left, asked, answered)], answered);
+            }
+            assert_eq!(marks(&changes), [(Mark::Extended, "a")]);
+        }
     }
 
     #[test]
     fn the_time_left_runs_on_between_looks() {
         let mut changes = Changes::default();
         let start = Instant::now();
-        changes.see(vec![lock("a", "t", 30)], start);
+        changes.see(vec![lock("a", "t", 30, start)], start);
         let left = changes
             .seen()
             .next()

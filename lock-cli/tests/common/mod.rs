@@ -72,6 +72,13 @@ pub(crate) fn signal_to(id: u32, name: &str) {
     assert!(sent.expect("kill").success());
 }
 
+/// As the kernel tells it: `T` for one that is stopped.
+#[cfg(target_os = "linux")]
+pub(crate) fn is_stopped(id: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+    stat.contains(") T ")
+}
+
 /// The value of a key that is held.
 pub(crate) async fn held(server: &Server, key: &str) -> String {
     until_some(LIMIT, format!("{key} is held"), async || {

@@ -2,7 +2,10 @@ use std::time::Duration;
 
 use quote::{ToTokens, quote};
 
+use super::takes::Takes;
 use super::*;
+use crate::key::Key;
+use crate::value::Pause;
 
 fn parsed(tokens: TokenStream) -> (Args, Vec<String>) {
     let mut errors = Vec::new();
@@ -26,11 +29,9 @@ fn refused(tokens: TokenStream, parts: &[&str]) {
     }
 }
 
-fn literal(time: Option<&Time>) -> Duration {
-    match time {
-        Some(Time::Literal(duration, _)) => *duration,
-        _ => panic!("not a literal"),
-    }
+#[track_caller]
+fn literal(args: &Args, name: &str) -> Duration {
+    args.literal(name).expect("a literal").0
 }
 
 #[test]
@@ -40,18 +41,27 @@ fn all_arguments_at_once() {
         renew, max_hold = "10m", min_hold = "5s", on_lost = finish, fenced, bind = lease,
         locker = self.locker, crate = my::locks,
     });
-    assert!(matches!(args.key, Some(Key::Template(_))));
-    assert_eq!(literal(args.ttl.as_ref()), Duration::from_secs(90));
-    assert_eq!(literal(args.max_hold.as_ref()), Duration::from_secs(600));
-    assert_eq!(literal(args.min_hold.as_ref()), Duration::from_secs(5));
-    let Some(Pause::Exponential(from, cap)) = args.backoff else {
+    assert!(matches!(
+        args.get("key"),
+        Some(Value::Key(Key::Template(_)))
+    ));
+    assert_eq!(literal(&args, "ttl"), Duration::from_secs(90));
+    assert_eq!(literal(&args, "max_hold"), Duration::from_secs(600));
+    assert_eq!(literal(&args, "min_hold"), Duration::from_secs(5));
+    let Some(Value::Pause(Pause::Exponential(from, cap))) = args.get("backoff") else {
         panic!("not exponential");
     };
     assert_eq!((from.as_millis(), cap.as_millis()), (50, 2000));
-    assert!(args.finish && args.given("renew").is_some() && args.given("fenced").is_some());
-    assert_eq!(args.bind.as_ref().unwrap(), "lease");
-    assert!(args.or_else.is_some() && args.locker.is_some() && args.root.is_some());
-    assert!(args.given("skip").is_none());
+    let lost = args.get("on_lost");
+    assert!(matches!(lost, Some(Value::Variant("OnLost", "Finish"))));
+    assert!(matches!(args.get("renew"), Some(Value::Alone("renew"))));
+    assert!(matches!(args.get("bind"), Some(Value::Variable(lease)) if lease == "lease"));
+    assert!(args.expr("or_else").is_some() && args.expr("locker").is_some());
+    assert!(matches!(args.get("crate"), Some(Value::Path(_))));
+    assert!(args.has("fenced") && !args.has("skip"));
+    let of_request: Vec<_> = args.of_request().map(|(name, _)| name).collect();
+    let names = "fenced ttl renew max_hold min_hold on_lost retries backoff";
+    assert_eq!(of_request.join(" "), names);
 }
 
 #[test]
@@ -59,18 +69,23 @@ fn expressions_are_taken_as_they_are() {
     let args = good(quote! {
         key = concat!("a", "b"), ttl = TTL, retries = N - 1, backoff = Backoff::fixed(TTL), skip
     });
-    assert!(matches!(args.key, Some(Key::Expr(_))));
-    assert!(matches!(args.ttl, Some(Time::Expr(_))));
-    assert!(matches!(args.backoff, Some(Pause::Fixed(Time::Expr(_)))));
-    assert!(args.given("skip").is_some());
+    assert!(matches!(args.get("key"), Some(Value::Key(Key::Expr(_)))));
+    assert!(matches!(args.get("ttl"), Some(Value::Time(Time::Expr(_)))));
+    let backoff = args.get("backoff");
+    assert!(matches!(
+        backoff,
+        Some(Value::Pause(Pause::Fixed(Time::Expr(_))))
+    ));
+    assert!(args.has("skip"));
 }
 
 #[test]
 fn wait_may_be_bare() {
     let args = good(quote!(key = "k", wait));
-    assert!(args.given("wait").is_some() && args.wait.is_none());
+    let wait = args.get("wait");
+    assert!(matches!(wait, Some(Value::Alone("wait_forever"))));
     let args = good(quote!(key = "k", wait = "5s"));
-    assert_eq!(literal(args.wait.as_ref()), Duration::from_secs(5));
+    assert_eq!(literal(&args, "wait"), Duration::from_secs(5));
 }
 
 #[test]
@@ -79,9 +94,13 @@ fn literals_from_macro_rules_wear_groups() {
     let (key, ttl) = (group(quote!("k")), group(quote!("5s")));
     let twice = group(group(quote!("1s..2s")).into_token_stream());
     let args = good(quote!(key = #key, ttl = #ttl, retries = 1, backoff = #twice));
-    assert!(matches!(args.key, Some(Key::Template(_))));
-    assert_eq!(literal(args.ttl.as_ref()), Duration::from_secs(5));
-    assert!(matches!(args.backoff, Some(Pause::Exponential(..))));
+    let (key, backoff) = (args.get("key"), args.get("backoff"));
+    assert!(matches!(key, Some(Value::Key(Key::Template(_)))));
+    assert_eq!(literal(&args, "ttl"), Duration::from_secs(5));
+    assert!(matches!(
+        backoff,
+        Some(Value::Pause(Pause::Exponential(..)))
+    ));
 }
 
 #[test]
@@ -135,7 +154,7 @@ fn an_argument_does_not_swallow_the_next() {
 }
 
 #[test]
-fn only_the_nearest_name_is_offered() {
+fn the_nearest_name_is_offered_or_ours_for_that_of_another_library() {
     for (text, name) in [
         ("tll", "ttl"),
         ("TTL", "there are"),
@@ -146,7 +165,13 @@ fn only_the_nearest_name_is_offered() {
         ("maxhold", "max_hold"),
         ("onlost", "on_lost"),
         ("lockers", "locker"),
-        ("timeout", "there are"),
+        ("lock_at_most_for", "here it is `ttl`"),
+        ("lease", "here it is `ttl`"),
+        ("timeout", "here it is `ttl`"),
+        ("EXPIRE", "here it is `ttl`"),
+        ("blocking_timeout", "here it is `wait`"),
+        ("retry_count", "here it is `retries`"),
+        ("watchdog", "here it is `renew`"),
     ] {
         let ident = Ident::new(text, Span::call_site());
         refused(quote!(key = "k", #ident = 1), &[name]);
@@ -201,4 +226,121 @@ fn durations_that_can_not_be_meant() {
         quote!(key = "k", retries = 4294967296),
         &["how many attempts"],
     );
+}
+
+#[test]
+fn durations_have_bounds_and_units_of_one_length() {
+    good(quote!(key = "k", ttl = "3650days"));
+    refused(quote!(key = "k", ttl = "3651days"), &["over ten years"]);
+    refused(quote!(key = "k", wait = "99999d"), &["over ten years"]);
+    refused(
+        quote!(key = "k", ttl = "5M"),
+        &["counts in months or years, which differ in length: write \"5m\" for minutes"],
+    );
+    refused(quote!(key = "k", ttl = "1m 2months"), &["count in days"]);
+    refused(quote!(key = "k", ttl = "1y"), &["count in days"]);
+    refused(
+        quote!(key = "k", retries = 1, backoff = "1s..1M"),
+        &["\"1m\" for minutes"],
+    );
+    good(quote!(key = "k", ttl = "1m", wait = "90minutes"));
+}
+
+#[test]
+fn what_was_meant_is_said() {
+    for text in ["forever", "none", "∞"] {
+        refused(quote!(key = "k", wait = #text), &["write `wait`"]);
+    }
+    refused(quote!(key = "k", ttl = "forever"), &["not a duration"]);
+    for text in [
+        "50ms-2s",
+        "50ms - 2s",
+        "50ms...2s",
+        "50ms..=2s",
+        "50ms to 2s",
+        "50ms,2s",
+    ] {
+        refused(
+            quote!(key = "k", retries = 1, backoff = #text),
+            &["two dots between its pauses: `backoff = \"50ms..2s\"`"],
+        );
+    }
+    refused(
+        quote!(key = "k", retries = 1, backoff = "fast-slow"),
+        &["not a duration"],
+    );
+    refused(
+        quote!(key = "a:{}", id),
+        &["names no value", "`key = \"report:{id}\"`"],
+    );
+}
+
+/// What the docs say of the values.
+fn documented(takes: &Takes) -> &'static str {
+    match takes {
+        Takes::Nothing => "",
+        Takes::Key => "template, or expression",
+        Takes::Time => "duration",
+        Takes::TimeOr(_) => "duration, or nothing",
+        Takes::Number(_) => "`u32`",
+        Takes::Pause => "duration, `\"50ms..2s\"`, or a `Backoff`",
+        Takes::Closure => "`FnOnce(LockError) -> R`",
+        Takes::Word(..) => "`cancel` or `finish`",
+        Takes::Variable => "a name",
+        Takes::Expr => "`Locker`, `&Locker`, `Arc<Locker>`",
+        Takes::Path => "path",
+    }
+}
+
+#[test]
+fn the_docs_have_the_table() {
+    let docs = include_str!("../lib.rs").lines();
+    let rows = docs.filter_map(|line| line.strip_prefix("/// | `"));
+    let rows: Vec<_> = rows
+        .map(|row| {
+            let mut cells = row.split('|').map(str::trim);
+            (cells.next().unwrap(), cells.next().unwrap())
+        })
+        .collect();
+    let name = |row: &Argument| format!("{}`", row.name);
+    let names: Vec<_> = ARGUMENTS.iter().map(name).collect();
+    let expected: Vec<_> = names
+        .iter()
+        .zip(ARGUMENTS)
+        .map(|(name, row)| (name.as_str(), documented(&row.takes)))
+        .collect();
+    assert_eq!(rows, expected);
+}
+
+#[test]
+fn the_table_is_sound() {
+    let names: Vec<_> = ARGUMENTS.iter().map(|row| row.name).collect();
+    for (at, row) in ARGUMENTS.iter().enumerate() {
+        assert!(!names[..at].contains(&row.name), "{} twice", row.name);
+        assert!(row.example.starts_with(row.name), "{}", row.example);
+        for rule in row.rules {
+            let (Rule::Excludes(other, message) | Rule::Needs(other, message)) = rule;
+            assert!(names.contains(other), "{other} is no argument");
+            assert!(message.contains(&format!("`{other}")), "{message}");
+        }
+        for name in row.elsewhere.split_whitespace() {
+            assert!(!names.contains(&name), "{name} is ours");
+            let rows = ARGUMENTS
+                .iter()
+                .filter(|row| row.elsewhere.split(' ').any(|other| other == name));
+            assert_eq!(rows.count(), 1, "{name} has two meanings");
+        }
+        let example = row.example.replace('…', "error");
+        let mut examples = vec![example.clone()];
+        if row.name != "key" {
+            examples.push("key = \"k\"".to_owned());
+        }
+        for rule in row.rules {
+            if let Rule::Needs(other, _) = rule {
+                let other = ARGUMENTS.iter().find(|row| row.name == *other);
+                examples.push(other.unwrap().example.to_owned());
+            }
+        }
+        good(examples.join(", ").parse().unwrap());
+    }
 }

@@ -90,26 +90,29 @@ fn what_only_rustc_can_explain_is_left_to_it() {
 
 #[test]
 fn a_name_that_may_be_misspelt_stays_in_the_literal() {
-    let known: HashSet<String> = ["a", "b"].map(str::to_owned).into();
+    let scope = scope("a: u8, b: u8");
     let captured = |template: &str| {
         let fields = fields(template);
         let fields: Vec<_> = fields.iter().collect();
-        capture(&fields, &known).cloned()
+        capture(&fields, &scope).cloned()
     };
     assert_eq!(captured("{a}:{c}:{d}").as_deref(), Some("c"));
-    assert_eq!(captured("{a}:{b}").as_deref(), Some("a"));
-    assert_eq!(captured("{a.b}:{b}").as_deref(), Some("b"));
+    assert_eq!(captured("{a}:{b}"), None);
+    assert_eq!(captured("{a.b}:{N}").as_deref(), Some("N"));
     assert_eq!(captured("{self}:{a.0}"), None);
     assert_eq!(captured("{a}:{b:>a$}"), None);
+}
+
+fn scope(parameters: &str) -> Scope {
+    let signature = syn::parse_str(&format!("fn f({parameters})"));
+    Scope::of(&signature.unwrap())
 }
 
 /// Without spaces, and without the path to our module.
 fn expanded(literal: &str) -> String {
     let template = Template::parse(LitStr::new(literal, Span::call_site())).unwrap();
-    let scope = Scope {
-        known: HashSet::new(),
-        receiver: Some(Ident::new("__self", Span::call_site())),
-    };
+    let mut scope = scope("b: u8");
+    scope.receiver = Some(Ident::new("__self", Span::call_site()));
     let tokens = Key::Template(template).expand(&Root(None), &scope);
     tokens
         .to_string()
@@ -119,10 +122,13 @@ fn expanded(literal: &str) -> String {
 
 #[test]
 fn the_literal_is_left_alone_where_its_fields_are_names() {
-    let text = expanded("{a}:{b:>w$}");
-    let format = r#"format_args!("{a}:{b:>w$}",b=fields.field("b",&b))"#;
-    assert!(text.contains(format), "{text}");
-    assert!(text.ends_with(r#",1usize,Option::Some("a"),),}"#), "{text}");
+    let text = expanded("{A}:{b:>w$}");
+    let wrapped =
+        r#"letb=fields.field("b",&b);fields.key("{A}:{b:>w$}",format_args!("{A}:{b:>w$}"),1usize"#;
+    assert!(text.contains(wrapped), "{text}");
+    assert!(text.ends_with(r#",Option::Some("A"),)}"#), "{text}");
+    let text = expanded("{A}:{B}:{b}");
+    assert!(text.contains(r#"B=fields.field("B",&B)"#), "{text}");
 }
 
 #[test]

@@ -49,14 +49,51 @@ impl<T> FromSkipped for Option<T> {
     }
 }
 
-#[diagnostic::do_not_recommend]
-impl<T: Default, E: From<LockError>> FromSkipped for Result<T, E> {
+impl<T: Empty, E: HoldsLockError> FromSkipped for Result<T, E> {
     fn from_skipped(error: LockError) -> Self {
         if error.is_busy() {
-            Ok(T::default())
+            Ok(T::empty())
         } else {
-            Err(E::from(error))
+            Err(E::hold(error))
         }
+    }
+}
+
+/// `Default`, in the words of `skip`.
+#[diagnostic::on_unimplemented(
+    message = "`skip` has no value of `{Self}` to return when the lock is busy",
+    label = "the value in this is not `Default`",
+    note = "implement or derive `Default` for `{Self}`, or return `Option<{Self}>` in its place",
+    note = "or replace `skip` by `or_else = |error| …`, which makes the value from the error"
+)]
+pub trait Empty {
+    /// The default.
+    fn empty() -> Self;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: Default> Empty for T {
+    fn empty() -> Self {
+        T::default()
+    }
+}
+
+/// `From<LockError>`, in the words of `skip`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot hold a lock error, which `skip` returns when Redis fails",
+    label = "the error in this is not `From<LockError>`",
+    note = "give `{Self}` a variant such as `Lock(#[from] redis_locked::LockError)` (thiserror), or implement `From<redis_locked::LockError>` for it",
+    note = "or replace `skip` by `or_else = |error| …`, which makes the value from the error"
+)]
+pub trait HoldsLockError {
+    /// The error as a value of this type.
+    fn hold(error: LockError) -> Self;
+}
+
+#[diagnostic::do_not_recommend]
+impl<E: From<LockError>> HoldsLockError for E {
+    fn hold(error: LockError) -> Self {
+        E::from(error)
     }
 }
 
@@ -135,6 +172,8 @@ mod tests {
             waited: Duration::ZERO,
             owner: None,
             retry_after: None,
+            foreign: false,
+            endless: false,
         }
     }
 

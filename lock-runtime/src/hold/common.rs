@@ -21,6 +21,8 @@ pub(crate) struct Settings {
     pub(crate) prefix: String,
     pub(crate) owner: String,
     pub(crate) default_ttl: Duration,
+    /// What is wrong with them, said at the first request where connecting could not.
+    pub(crate) flaw: Option<&'static str>,
 }
 
 impl Common {

@@ -14,7 +14,7 @@ use crate::error::LockError;
 use crate::keeper::{Release, UnheardAttempt, vacate};
 use crate::store::{Answer, Entry, Released, StoreError};
 use crate::telemetry::{self, Holding};
-use crate::tenure::{Begun, End, SharedTenure, Tenure, Terms, rest};
+use crate::tenure::{Begun, End, Needs, SharedTenure, Tenure, Terms, rest};
 
 /// A held lock. Releasing it, or dropping it, frees the key.
 ///
@@ -142,10 +142,14 @@ impl LockGuard {
     /// Gives the lock to the next in this process's line, if there is one and it may.
     pub(crate) fn pass_on(&self) -> bool {
         let (tenure, turn) = (&self.tenure, self.turn());
+        let mut body = None;
+        let may = |needs: &Needs| {
+            let (is_passed_on, waker) = tenure.pass_on(turn, needs);
+            body = waker;
+            is_passed_on
+        };
         let key = &tenure.entry.key;
-        self.common.lines.pass_on(key, tenure, |needs| {
-            tenure.tell(|tenure| tenure.pass_on(Instant::now(), turn, needs))
-        })
+        self.common.lines.pass_on(key, tenure, may)
     }
 
     pub(crate) fn ask_release(&self) -> Answer<Released> {

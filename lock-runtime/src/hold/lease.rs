@@ -32,7 +32,8 @@ tokio::task_local! {
 ///
 /// A lease has the deadline that Redis has confirmed. It counts from just before the command was
 /// sent, less 1 % of the ttl and 2 ms for the drift between the two clocks, so that the key
-/// outlives the deadline.
+/// outlives the deadline. Monotonic clocks stand still while the machine sleeps, and so does the
+/// deadline: after a sleep, a lease may seem held although the key has expired.
 ///
 /// ```
 /// # use redis_locked_runtime as redis_locked;

@@ -9,6 +9,7 @@ use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
 
 use crate::line::Lines;
+use crate::random::random;
 use crate::store::{Acquired, Attempted, Released, Store, StoreError};
 use crate::telemetry;
 use crate::tenure::{Cleanup, Needs, Question, SharedTenure, rest};
@@ -76,9 +77,9 @@ impl Release {
         loop {
             let asked = Instant::now();
             let entry = Arc::clone(&tenure.entry);
-            let mut pause = pauses.next().map_or(longest, |pause| {
-                pause.mul_f64(0.5 + rand::random::<f64>() / 2.0)
-            });
+            let mut pause = pauses
+                .next()
+                .map_or(longest, |pause| pause.mul_f64(0.5 + random::<f64>() / 2.0));
             match store.release(entry, rest(keep_until, asked)).await {
                 Ok(answer) => {
                     vacate(lines, &tenure);

@@ -5,7 +5,7 @@ mod side;
 use std::cell::Cell;
 use std::fmt::{self, Arguments, Display, Write};
 
-pub use side::counter_key;
+pub use side::{counter_key, is_side_key};
 
 /// A finished key. The attribute makes it before the arguments move into the body.
 #[derive(Debug)]
@@ -28,15 +28,15 @@ impl Key {
 
     /// The value of an expression; its source stands in for the template.
     #[must_use]
-    pub fn display(value: &(impl Display + ?Sized), source: &'static str) -> Self {
+    pub fn display(value: &(impl Text + ?Sized), source: &'static str) -> Self {
         Self {
-            text: value.to_string(),
+            text: Fields::new().field(source, value).to_string(),
             template: source,
             empty: None,
         }
     }
 
-    /// The text, the template, and the first field whose text is empty.
+    /// The text, the template, and the first field whose text is empty or blank.
     pub(crate) fn into_parts(self) -> (String, &'static str, Option<&'static str>) {
         (self.text, self.template, self.empty)
     }
@@ -45,12 +45,14 @@ impl Key {
 /// Watches the fields of one template while it is formatted.
 ///
 /// Formatted arguments don't tell where a field begins and ends, so each is wrapped in a `Field`
-/// that looks at how far the text has come before and after it. One field may stay unwrapped: it has
-/// what the others and the literal text leave over. That one is a capture in the user's own literal,
+/// that looks at how much the text has before and after it that is not blank. One field may stay
+/// unwrapped: it has what the others and the literal text leave over. That one is a capture in the user's own literal,
 /// where rustc can point at the name.
 #[derive(Debug, Default)]
 pub struct Fields {
+    /// Bytes so far, without blanks.
     written: Cell<usize>,
+    /// Those of them that are in wrapped fields.
     wrapped: Cell<usize>,
     empty: Cell<Option<&'static str>>,
 }
@@ -71,8 +73,8 @@ impl Fields {
         }
     }
 
-    /// Formats the key. `literal` is the length of the text outside of the fields, `capture` the field
-    /// that is not wrapped.
+    /// Formats the key. `literal` is the [`solid`] length of the text outside of the fields,
+    /// `capture` the field that is not wrapped.
     ///
     /// # Panics
     ///
@@ -92,13 +94,19 @@ impl Fields {
         sink.write_fmt(text)
             .expect("a value in the key returned an error from its `fmt`");
         let text = sink.text;
-        let capture = capture.filter(|_| text.len() == literal + self.wrapped.get());
+        let capture = capture.filter(|_| self.written.get() == literal + self.wrapped.get());
         Key {
             text,
             template,
             empty: self.empty.get().or(capture),
         }
     }
+}
+
+/// How many bytes of a text are not blank: a field that has none is as good as empty.
+fn solid(text: &str) -> usize {
+    let solid = text.chars().filter(|c| !c.is_whitespace());
+    solid.map(char::len_utf8).sum()
 }
 
 struct Sink<'a> {
@@ -109,7 +117,7 @@ struct Sink<'a> {
 impl Write for Sink<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         self.text.push_str(text);
-        self.written.set(self.text.len());
+        self.written.set(self.written.get() + solid(text));
         Ok(())
     }
 }
@@ -145,7 +153,32 @@ macro_rules! formats {
     )*};
 }
 
-formats!(Binary Debug Display LowerExp LowerHex Octal Pointer UpperExp UpperHex);
+formats!(Binary Debug LowerExp LowerHex Octal Pointer UpperExp UpperHex);
+
+impl<T: Text + ?Sized> Display for Field<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.watch(|value| value.show(f))
+    }
+}
+
+/// `Display`, in the words of keys.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no text that could be in a key",
+    label = "not `Display`",
+    note = "name one of its fields or methods, as in `key = \"order:{{order.id}}\"`, or format it as `Debug`, `{{order:?}}`",
+    note = "of an `Option`, say what stands for `None`: `key = format!(\"report:{{}}\", id.unwrap_or_default())`"
+)]
+pub trait Text {
+    /// Formats the text.
+    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: Display + ?Sized> Text for T {
+    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Display::fmt(self, f)
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -154,11 +187,11 @@ mod tests {
     fn empty(tenant: &str, region: &str) -> Option<&'static str> {
         let fields = Fields::new();
         let text = format_args!(
-            "report:{tenant}:{region}",
+            "a report:{tenant}:{region}",
             region = fields.field("region", region)
         );
-        let key = fields.key("report:{tenant}:{region}", text, 8, Some("tenant"));
-        assert_eq!(key.text, format!("report:{tenant}:{region}"));
+        let key = fields.key("a report:{tenant}:{region}", text, 9, Some("tenant"));
+        assert_eq!(key.text, format!("a report:{tenant}:{region}"));
         key.into_parts().2
     }
 
@@ -168,6 +201,9 @@ mod tests {
         assert_eq!(empty("", "b"), Some("tenant"));
         assert_eq!(empty("a", ""), Some("region"));
         assert_eq!(empty("", ""), Some("region"));
+        assert_eq!(empty(" ", "b"), Some("tenant"));
+        assert_eq!(empty("a", "\u{3000}\n"), Some("region"));
+        assert_eq!(empty(" a", "b\t"), None);
         assert_eq!(empty(":", ":"), None);
     }
 
@@ -177,10 +213,10 @@ mod tests {
         let id = fields.field("id", &10);
         let name = fields.field("name", "");
         let text = format_args!("{id:04x} {id:#b} {id:?} {id:e} {name:>width$} {name:?}");
-        let key = fields.key("", text, 5, None);
+        let key = fields.key("", text, 0, None);
         assert_eq!(
             key.into_parts(),
-            ("000a 0b1010 10 1e1      \"\"".to_owned(), "", None)
+            ("000a 0b1010 10 1e1      \"\"".to_owned(), "", Some("name"))
         );
     }
 

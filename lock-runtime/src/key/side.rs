@@ -1,22 +1,34 @@
 //! The keys beside a lock's own.
 
+/// What a side key's name ends with: the fencing counter's, and those that later versions keep.
+const ENDINGS: [&str; 4] = [":fence", ":line", ":seats", ":last"];
+
 /// The fencing counter's key: in the slot of the lock's, so that one script may use both.
-///
-/// Redis hashes what stands between the first `{` and the next `}`, if anything does, else the
-/// whole key (<https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/>).
 #[must_use]
 pub fn counter_key(key: &str) -> Option<String> {
-    let has_tag = key.find('{').is_some_and(|open| {
-        let end = key[open + 1..].find('}');
-        end.is_some_and(|length| length > 0)
-    });
-    if has_tag {
+    if has_tag(key) {
         Some(format!("{key}:fence"))
     } else if key.contains('}') {
         None
     } else {
         Some(format!("{{{key}}}:fence"))
     }
+}
+
+/// Whether a key has the form of one that is kept beside a lock's.
+#[must_use]
+pub fn is_side_key(key: &str) -> bool {
+    let mut endings = ENDINGS.iter();
+    endings.any(|ending| key.strip_suffix(ending).is_some_and(has_tag))
+}
+
+/// Redis hashes what stands between the first `{` and the next `}`, if anything does, else the
+/// whole key (<https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/>).
+fn has_tag(key: &str) -> bool {
+    key.find('{').is_some_and(|open| {
+        let end = key[open + 1..].find('}');
+        end.is_some_and(|length| length > 0)
+    })
 }
 
 #[cfg(test)]
@@ -35,6 +47,25 @@ mod tests {
         ];
         for (key, counter) in names {
             assert_eq!(counter_key(key).as_deref(), counter, "{key}");
+            assert!(!is_side_key(key), "{key}");
+            assert!(counter.is_none_or(is_side_key), "{key}");
+        }
+    }
+
+    #[test]
+    fn a_side_key_is_known_by_its_form() {
+        for key in ["{z}:fence", "{z}:line", "a{z}b:seats", "{a{b}:last"] {
+            assert!(is_side_key(key), "{key}");
+        }
+        for key in [
+            "z:fence",
+            "{}:line",
+            "a}:seats",
+            "{z}:lasts",
+            "{z}last",
+            ":fence",
+        ] {
+            assert!(!is_side_key(key), "{key}");
         }
     }
 }

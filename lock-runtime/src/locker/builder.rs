@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Locker;
-use crate::hold::{Common, Settings};
+use crate::error::LockError;
+use crate::hold::{Common, LONGEST_TIME, Settings};
 use crate::store::Store;
 use crate::store::alerts::Alerts;
 use crate::store::memory::MemoryStore;
@@ -26,7 +27,7 @@ use crate::telemetry;
 #[derive(Debug, Clone)]
 #[must_use = "a builder does nothing until it is asked for a locker"]
 pub struct LockerBuilder {
-    prefix: String,
+    pub(super) prefix: String,
     owner: Option<String>,
     default_ttl: Duration,
     names: Vec<&'static str>,
@@ -67,6 +68,9 @@ impl LockerBuilder {
 
     /// Who holds the locks, for people who look: part of each value. By default the host's name
     /// and the process's id, as in `web-3:812`.
+    ///
+    /// One that is blank or has control characters is refused: when connecting, or else by each
+    /// request. Errors and logs show its first 100 characters.
     pub fn owner(mut self, owner: impl Into<String>) -> Self {
         self.owner = Some(owner.into());
         self
@@ -89,9 +93,9 @@ impl LockerBuilder {
         self
     }
 
-    /// How long connecting may take. By default 2 s.
+    /// How long connecting may take. By default 2 s; what is over ten years counts as ten.
     pub fn connection_timeout(mut self, timeout: Duration) -> Self {
-        self.timeouts.connection = timeout;
+        self.timeouts.connection = timeout.min(LONGEST_TIME);
         self
     }
 
@@ -101,7 +105,7 @@ impl LockerBuilder {
     /// that is not answered in time is asked again on a new connection if the old one has been
     /// silent for 5 s: something between may have forgotten it.
     pub fn response_timeout(mut self, timeout: Duration) -> Self {
-        self.timeouts.response = timeout;
+        self.timeouts.response = timeout.min(LONGEST_TIME);
         self
     }
 
@@ -111,7 +115,7 @@ impl LockerBuilder {
     /// Servers that hang cost up to this, so choose it far below the ttls; a server that is always
     /// later than this is as good as down, so choose it above what the network takes.
     pub fn server_timeout(mut self, timeout: Duration) -> Self {
-        self.server_timeout = timeout;
+        self.server_timeout = timeout.min(LONGEST_TIME);
         self
     }
 
@@ -140,6 +144,7 @@ impl LockerBuilder {
     /// connection for it, so commands of other locks queue behind: choose a time of few milliseconds
     /// over what the replicas usually take.
     pub fn replicas(mut self, count: u32, timeout: Duration) -> Self {
+        let timeout = timeout.min(LONGEST_TIME);
         self.replicas = Some(Replicas { count, timeout });
         self
     }
@@ -203,6 +208,25 @@ impl LockerBuilder {
         RedisStore::new(servers, self.timeouts, self.replicas, alerts)
     }
 
+    /// What is wrong with the settings.
+    fn flaw(&self) -> Option<&'static str> {
+        let owner = self.owner.as_deref()?;
+        if owner.trim().is_empty() {
+            return Some("its owner is empty or blank; name one, or leave it out");
+        }
+        let has_control = owner.contains(char::is_control);
+        has_control.then_some("its owner has control characters; name one without")
+    }
+
+    /// Refuses them before anything is sent.
+    pub(super) fn check(&self) -> Result<(), LockError> {
+        let invalid = |flaw: &str| LockError::InvalidRequest {
+            key: None,
+            problem: flaw.into(),
+        };
+        self.flaw().map_or(Ok(()), |flaw| Err(invalid(flaw)))
+    }
+
     /// How long replicas may take to confirm a command.
     pub(super) fn confirming(&self) -> Duration {
         self.replicas
@@ -221,6 +245,7 @@ impl LockerBuilder {
             telemetry::show(name);
         }
         let settings = Settings {
+            flaw: self.flaw(),
             prefix: self.prefix,
             owner: self.owner.unwrap_or_else(host_and_process),
             default_ttl: self.default_ttl,

@@ -8,7 +8,7 @@ use super::Locker;
 use super::builder::LockerBuilder;
 use crate::error::LockError;
 use crate::store::StoreError;
-use crate::store::redis::Servers;
+use crate::store::redis::{RedisStore, Servers};
 
 impl LockerBuilder {
     /// Connects to one Redis server. With the cargo feature `tls`, `rediss://` URLs work too.
@@ -19,7 +19,9 @@ impl LockerBuilder {
     /// # Errors
     ///
     /// `Backend` when the URL cannot be used, or when Redis does not answer within the connection
-    /// and response timeouts or refuses the credentials.
+    /// and response timeouts, refuses the credentials, or runs no scripts. `InvalidRequest` when it
+    /// is a node of a cluster that has a part of the keys only; where the user may not ask for that
+    /// (`CLUSTER SLOTS`), requests for the other keys fail, and say so.
     pub async fn connect(self, url: &str) -> Result<Locker, LockError> {
         let servers = Servers::one(url, &self.tls, self.timeouts);
         self.connect_to(servers).await
@@ -118,11 +120,15 @@ impl LockerBuilder {
     }
 
     async fn connect_to(self, servers: redis::RedisResult<Servers>) -> Result<Locker, LockError> {
+        self.check()?;
         let started = Instant::now();
         let failed = |error: StoreError| error.into_error(None, "connected", 1, started.elapsed());
         let servers = servers.map_err(|error| failed(error.into()))?;
         let store = self.store(servers, Arc::default());
-        store.connect().await.map_err(failed)?;
+        let profile = store.connect(&self.prefix).await.map_err(failed)?;
+        if profile.is_partial {
+            return Err(part_of_cluster(&store));
+        }
         Ok(self.build(Arc::new(store)))
     }
 
@@ -132,6 +138,14 @@ impl LockerBuilder {
     pub fn from_client(self, client: redis::Client) -> Locker {
         self.on(Servers::of_client(client))
     }
+}
+
+pub(super) fn part_of_cluster(store: &RedisStore) -> LockError {
+    let problem = format!(
+        "{store:?} is a node of a cluster, and has a part of the keys only; use \
+         `LockerBuilder::connect_cluster`, or the tool's --cluster"
+    );
+    LockError::InvalidRequest { key: None, problem }
 }
 
 #[cfg(any(feature = "cluster", feature = "sentinel"))]

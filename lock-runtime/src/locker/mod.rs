@@ -47,8 +47,7 @@ impl Locker {
     ///
     /// # Errors
     ///
-    /// `Backend` when the URL cannot be used, or when Redis does not answer within the connection
-    /// and response timeouts or refuses the credentials.
+    /// Those of [`LockerBuilder::connect`].
     pub async fn connect(url: &str) -> Result<Self, LockError> {
         Self::builder().connect(url).await
     }
@@ -107,7 +106,9 @@ impl Locker {
 
     /// A request for the lock of this key, to which the locker's prefix is added.
     ///
-    /// The key may have any bytes that a string can; an empty one is refused.
+    /// The key may have any bytes that a string can. Refused are an empty one, and the names of the
+    /// keys that are kept beside a lock's: what has a part in braces and ends in `:fence`, `:line`,
+    /// `:seats` or `:last`, as `{z}:fence` does.
     pub fn lock(&self, key: impl Into<String>) -> LockRequest {
         LockRequest::new(Ok(self.common()), key.into())
     }

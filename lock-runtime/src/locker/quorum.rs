@@ -1,18 +1,19 @@
 //! Connecting to several independent servers.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use tokio::time::{Instant, timeout};
+use futures_util::{Stream, StreamExt as _};
+use tokio::time::{Instant, timeout_at};
 
 use super::Locker;
 use super::builder::LockerBuilder;
+use super::connect::part_of_cluster;
 use crate::error::LockError;
 use crate::store::StoreError;
 use crate::store::quorum::{QuorumStore, majority};
-use crate::store::redis::{RedisStore, Servers};
+use crate::store::redis::{Profile, RedisStore, Servers};
 
 impl LockerBuilder {
     /// Connects to several independent Redis servers, at best three or five: a lock is held while
@@ -44,9 +45,10 @@ impl LockerBuilder {
     ///
     /// # Errors
     ///
-    /// `InvalidRequest` without a URL, or when two of them name the same server; `Backend` when a
-    /// URL cannot be used, or when no majority of the servers answers within the connection and
-    /// response timeouts.
+    /// `InvalidRequest` without a URL, when two of them lead to one server, or when one leads to a
+    /// replica or to a cluster's node that has a part of the keys only, as far as the servers that
+    /// answer say so (which server it is, by `INFO`); `Backend` when a URL cannot be used, or when no
+    /// majority of the servers answers within the connection and response timeouts and runs scripts.
     ///
     /// ```no_run
     /// # use redis_locked_runtime as redis_locked;
@@ -60,6 +62,7 @@ impl LockerBuilder {
         self,
         urls: impl IntoIterator<Item = U>,
     ) -> Result<Locker, LockError> {
+        self.check()?;
         let started = Instant::now();
         let failed = |error: StoreError| error.into_error(None, "connected", 1, started.elapsed());
         let alerts = Arc::default();
@@ -78,23 +81,75 @@ impl LockerBuilder {
         let mut connecting: FuturesUnordered<_> = servers
             .iter()
             .cloned()
-            .map(|server| async move { server.connect().await.map_err(|error| error.of(&server)) })
+            .map(|server| {
+                let prefix = &self.prefix;
+                async move {
+                    let profile = server.connect(prefix).await;
+                    let profile = profile.map_err(|error| error.of(&server));
+                    profile.map(|profile| (server, profile))
+                }
+            })
             .collect();
-        let (mut connected, mut errors) = (0, Vec::new());
-        while let Some(answer) = connecting.next().await {
+        let mut members = Members::default();
+        let mut errors = Vec::new();
+        let mut until = None;
+        while let Some(answer) = next(&mut connecting, until).await {
             match answer {
-                Ok(()) => connected += 1,
+                Ok((server, profile)) => members.add(&server, profile)?,
                 Err(error) => errors.push(error),
             }
-            if connected == majority(servers.len()) {
+            if members.count >= majority(servers.len()) {
                 // The others have as long as in any operation.
-                let others = async { while connecting.next().await.is_some() {} };
-                let _ = timeout(patience, others).await;
-                let servers = servers.into_iter().map(|server| server as _);
-                return Ok(self.build(Arc::new(QuorumStore::new(servers, alerts, patience))));
+                until.get_or_insert_with(|| Instant::now() + patience);
             }
         }
-        Err(failed(StoreError::no_majority(errors, servers.len())))
+        drop(connecting);
+        if members.count < majority(servers.len()) {
+            return Err(failed(StoreError::no_majority(errors, servers.len())));
+        }
+        let servers = servers.into_iter().map(|server| server as _);
+        Ok(self.build(Arc::new(QuorumStore::new(servers, alerts, patience))))
+    }
+}
+
+/// The next of the answers, unless the time comes first.
+async fn next<S: Stream + Unpin>(answers: &mut S, until: Option<Instant>) -> Option<S::Item> {
+    match until {
+        Some(until) => timeout_at(until, answers.next()).await.ok()?,
+        None => answers.next().await,
+    }
+}
+
+/// The servers that have answered.
+#[derive(Default)]
+struct Members {
+    count: usize,
+    /// Their addresses, by what they call themselves.
+    known: HashMap<String, String>,
+}
+
+impl Members {
+    /// Refuses a server whose vote would not be one of its own.
+    fn add(&mut self, server: &RedisStore, profile: Profile) -> Result<(), LockError> {
+        let invalid = |problem: String| Err(LockError::InvalidRequest { key: None, problem });
+        if profile.is_partial {
+            return Err(part_of_cluster(server));
+        }
+        if profile.is_replica {
+            return invalid(format!(
+                "{server:?} is a replica, and repeats what its master says; leave it out"
+            ));
+        }
+        let name = format!("{server:?}");
+        if let Some(id) = profile.run_id
+            && let Some(other) = self.known.insert(id, name)
+        {
+            return invalid(format!(
+                "{other} and {server:?} are one server, which would vote for both; leave one out"
+            ));
+        }
+        self.count += 1;
+        Ok(())
     }
 }
 

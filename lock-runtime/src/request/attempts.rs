@@ -110,7 +110,9 @@ pub(super) async fn attempts(
 
 fn failure(request: &Request, progress: Progress) -> LockError {
     match progress.last {
-        Last::Busy(holder) | Last::Split(holder) => request.busy(progress.attempts, holder),
+        Last::Busy(holder) | Last::Split(holder) => {
+            request.busy(progress.attempts, holder.as_ref())
+        }
         Last::Failed(error) => request.failed(progress.attempts, error),
     }
 }

@@ -11,7 +11,7 @@ use crate::backoff::Backoff;
 use crate::body::OnLost;
 use crate::error::LockError;
 use crate::hold::{Common, LONGEST_TIME, Lease, LockGuard, check_ttl};
-use crate::key::counter_key;
+use crate::key::{counter_key, is_side_key};
 use crate::store::{Holder, StoreError};
 use crate::telemetry::{self, Waiting};
 use crate::tenure::{Needs, SharedTenure, Terms};
@@ -79,8 +79,8 @@ impl Asked {
             ..self.terms
         };
         check_ttl(&key, terms.ttl)?;
-        if let Some(flaw) = self.flaw {
-            return invalid(&flaw);
+        if let Some(flaw) = self.flaw.as_deref().or(common.settings.flaw) {
+            return invalid(flaw);
         }
         if key.is_empty() {
             return invalid("its key is empty; name what is locked");
@@ -105,6 +105,12 @@ impl Asked {
             "" => key.clone(),
             prefix => format!("{prefix}{key}"),
         };
+        if is_side_key(&whole) {
+            return invalid(
+                "its name is that of a key which the library keeps beside a lock's, as \"{z}:fence\" \
+                 is beside \"z\"; let it end in another word",
+            );
+        }
         let mut counter = None;
         if self.fenced {
             if let Some(reason) = common.store.refuses_fencing() {
@@ -178,15 +184,15 @@ impl Request {
         guard.begun(self.terms.name, attempts, self.started)
     }
 
-    pub(super) fn busy(&self, attempts: u32, holder: Option<Holder>) -> LockError {
-        let (owner, retry_after) =
-            holder.map_or((None, None), |holder| (holder.owner, holder.left));
+    pub(super) fn busy(&self, attempts: u32, holder: Option<&Holder>) -> LockError {
         let error = LockError::Busy {
             key: self.key().to_owned(),
             attempts,
             waited: self.started.elapsed(),
-            owner,
-            retry_after,
+            owner: holder.and_then(|holder| holder.owner.clone()),
+            retry_after: holder.and_then(|holder| holder.left),
+            foreign: holder.is_some_and(|holder| holder.owner.is_none()),
+            endless: holder.is_some_and(|holder| holder.left.is_none()),
         };
         telemetry::busy(self.terms.name, &error);
         error

@@ -16,7 +16,8 @@ use crate::error::LockError;
 use crate::hold::LockGuard;
 use crate::keeper::TenureLines;
 use crate::line::{Instruction, Ticket};
-use crate::store::{Alert, Asking, Holder, StoreError};
+use crate::random::random;
+use crate::store::{Alert, Asking, Holder, StoreError, shown};
 use crate::telemetry;
 use crate::tenure::SharedTenure;
 
@@ -126,11 +127,11 @@ fn still_held(place: &PlaceInLine, holder_until: Option<Instant>) -> LockError {
         return request.failed(0, error);
     }
     let ours = holder_until.map(|until| Holder {
-        owner: Some(request.common.settings.owner.clone()),
+        owner: Some(shown(&request.common.settings.owner)),
         left: Some(until.saturating_duration_since(Instant::now())),
         rings: true,
     });
-    request.busy(0, ours)
+    request.busy(0, ours.as_ref())
 }
 
 /// Asks whenever the lock may be free, unless it is passed on first.
@@ -261,5 +262,5 @@ async fn passed_on(
 fn split_pause(vote: Duration, splits: u32) -> Duration {
     let (shortest, longest) = SPLIT_PAUSES;
     let pause = vote.max(shortest) * (1 << splits.min(6));
-    pause.min(longest).mul_f64(rand::random())
+    pause.min(longest).mul_f64(random())
 }

@@ -26,7 +26,7 @@ use check::{Asked, Patience};
 use in_line::wait;
 use retries::Retries;
 
-/// A request for a lock, from [`Locker::lock`]: how long, how to retry. Nothing is sent before
+/// A request for a lock, from [`Locker::lock`](crate::Locker::lock): how long, how to retry. Nothing is sent before
 /// [`acquire`](Self::acquire) or [`run`](Self::run).
 ///
 /// ```
@@ -86,7 +86,7 @@ impl LockRequest {
         let mut request = Self::new(locker, text).name(template);
         request.asked.flaw = empty.map(|field| {
             format!(
-                "`{field}` in its template {template:?} is empty, so that unrelated calls would \
+                "`{field}` in its template {template:?} is empty or blank, so that unrelated calls would \
                  share a lock; make sure that it has a value"
             )
         });

@@ -29,6 +29,42 @@ impl StoreError {
         }
     }
 
+    /// What is in the place of a lock's fencing counter is left alone.
+    pub(crate) fn foreign_counter(counter: Option<&str>) -> Self {
+        let counter = counter.unwrap_or_default();
+        Self {
+            happened: format!(
+                "the key {counter:?}, where its fencing numbers are counted, holds something else"
+            ),
+            advice: "delete that key if nobody needs it, or name the lock in another way",
+            may_pass: false,
+            source: plain("the counter's value is no number that was drawn"),
+        }
+    }
+
+    /// The same, where it says that no scripts can be run.
+    pub(crate) fn of_scripts(self) -> Self {
+        Self {
+            happened: format!(
+                "this server runs no scripts, without which no lock can be released ({})",
+                self.happened
+            ),
+            advice: "use one that has EVAL and EVALSHA, or grant these commands to this user",
+            may_pass: false,
+            ..self
+        }
+    }
+
+    /// A server has the value of an attempt that it was not asked in.
+    pub(crate) fn voted_before() -> Self {
+        Self {
+            happened: "it has the key for this attempt already, by another of the URLs".to_owned(),
+            advice: "find the two URLs that lead to one server, and leave one out",
+            may_pass: false,
+            source: plain("one server, two votes"),
+        }
+    }
+
     pub(crate) fn late(patience: Duration) -> Self {
         Self {
             happened: format!("no answer within {patience:.1?}"),

@@ -7,6 +7,7 @@ pub(crate) mod failure;
 pub(crate) mod memory;
 pub(crate) mod quorum;
 pub(crate) mod redis;
+mod value;
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,6 +18,9 @@ use tokio::time::Instant;
 
 pub(crate) use alerts::Alert;
 pub(crate) use failure::StoreError;
+pub(crate) use value::KEPT;
+pub(crate) use value::owner_of;
+pub use value::{shown, token_and_owner};
 
 /// What a store answers. It borrows nothing, so that a body's future can hold it.
 pub(crate) type Answer<T> = BoxFuture<'static, Result<T, StoreError>>;
@@ -117,7 +121,7 @@ pub(crate) enum Acquired {
 /// Who has a key that is not ours.
 #[derive(Debug, Clone)]
 pub(crate) struct Holder {
-    /// The owner's name, where the value has one.
+    /// The owner's name, fit to be shown; `None` when the key holds what this library did not write.
     pub(crate) owner: Option<String>,
     /// How long the key still lives; `None` when it has no expiry.
     pub(crate) left: Option<Duration>,
@@ -141,15 +145,6 @@ pub(crate) enum Extended {
     Since(Instant),
     Gone,
     TakenOver,
-}
-
-/// What stands before the value of a key that was released and is kept.
-pub const KEPT: char = '~';
-
-/// Reads the owner out of a foreign value: what follows the first `;`, if anything does.
-pub(crate) fn owner_of(value: &str) -> Option<String> {
-    let (_, owner) = value.split_once(';')?;
-    (!owner.is_empty()).then(|| owner.to_owned())
 }
 
 #[cfg(test)]

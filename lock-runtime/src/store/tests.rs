@@ -13,6 +13,7 @@ use super::*;
 
 const TTL: Duration = Duration::from_secs(60);
 const SHORT: Duration = Duration::from_secs(2);
+const OURS: &str = "abcdefghij-_ABCDEFGHIJ;me";
 
 fn entry(value: &str) -> Arc<Entry> {
     Arc::new(Entry {
@@ -25,7 +26,7 @@ fn entry(value: &str) -> Arc<Entry> {
 /// How long another has to wait for the key, in whole seconds; `None` when it is free.
 async fn left(store: &MemoryStore) -> Option<u64> {
     match store
-        .acquire(entry("theirs;them"), SHORT, Asking::Plain)
+        .acquire(entry("theirs"), SHORT, Asking::Plain)
         .await
         .outcome
     {
@@ -41,7 +42,7 @@ async fn left(store: &MemoryStore) -> Option<u64> {
 async fn acquiring_again_never_shortens_in_memory() {
     let store = MemoryStore::default();
     for ttl in [TTL, SHORT] {
-        let again = store.acquire(entry("ours;me"), ttl, Asking::Again).await;
+        let again = store.acquire(entry(OURS), ttl, Asking::Again).await;
         assert!(matches!(again.outcome, Ok(Acquired::Granted { .. })));
         assert_eq!(left(&store).await, Some(60));
     }
@@ -50,7 +51,7 @@ async fn acquiring_again_never_shortens_in_memory() {
 #[tokio::test(start_paused = true)]
 async fn nothing_that_comes_late_finds_a_key_that_was_released_and_kept_in_memory() {
     let store = MemoryStore::default();
-    let ours = entry("ours;me");
+    let ours = entry(OURS);
     drop(store.acquire(ours.clone(), TTL, Asking::Plain).await);
     for keep in [Some(SHORT), None, Some(TTL)] {
         assert_eq!(store.release_now(&ours, keep), Some(Released::Done));
@@ -63,14 +64,6 @@ async fn nothing_that_comes_late_finds_a_key_that_was_released_and_kept_in_memor
     }
     tokio::time::advance(SHORT).await;
     assert_eq!(store.release_now(&ours, None), Some(Released::Gone));
-}
-
-#[test]
-fn the_owner_of_a_key_is_known_also_when_it_is_kept() {
-    for value in ["token;me", "~token;me"] {
-        assert_eq!(owner_of(value).as_deref(), Some("me"));
-    }
-    assert_eq!(owner_of("token"), None);
 }
 
 /// Asks for another alert as soon as it is woken, as a task may on an executor that runs at once.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::Tenure;
+use super::{Needs, Tenure};
 use crate::error::LostReason;
 use crate::store::{Entry, Extended};
 
@@ -57,30 +57,39 @@ impl SharedTenure {
 
     /// Tells the tenure what happened, and those who watch it if it is over.
     pub(crate) fn tell<T>(&self, event: impl FnOnce(&mut Tenure) -> T) -> T {
-        let (answer, lost, body) = {
+        let (answer, was_granted, is_lost, body) = {
             let mut state = self.state();
-            let turn = state.tenure.turn();
             let was_granted = state.tenure.is_granted();
             let answer = event(&mut state.tenure);
-            let is_granted = state.tenure.is_granted();
-            if is_granted && state.tenure.turn() == turn {
+            if state.tenure.is_granted() {
                 return answer;
             }
-            let ended = was_granted && !is_granted;
             (
                 answer,
-                ended.then(|| state.tenure.is_lost()),
+                was_granted,
+                state.tenure.is_lost(),
                 state.body.take(),
             )
         };
         // Only now, for waking runs foreign code, and so does dropping what is woken.
-        if let Some(lost) = lost {
+        if was_granted {
             self.over.notify_waiters();
-            if lost && let Some(body) = body {
-                body.wake();
-            }
+        }
+        if let Some(body) = body
+            && is_lost
+        {
+            body.wake();
         }
         answer
+    }
+
+    /// Passes the lock on from the holder of this turn, if it may be. The waker of that holder's body
+    /// comes along, to be dropped where no mutex is held: that runs foreign code.
+    pub(crate) fn pass_on(&self, turn: u32, next: &Needs) -> (bool, Option<Waker>) {
+        let mut state = self.state();
+        let is_passed_on = state.tenure.pass_on(Instant::now(), turn, next);
+        let body = is_passed_on.then(|| state.body.take()).flatten();
+        (is_passed_on, body)
     }
 
     /// Takes in what the store said to an extension by `ttl`, and tells the log of a loss.

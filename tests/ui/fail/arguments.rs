@@ -69,4 +69,24 @@ async fn no_name() -> Result<(), LockError> {
     Ok(())
 }
 
+#[redis_locked(key = "k", lock_at_most_for = "5s", lock_at_least_for = "1s")]
+async fn shedlock() -> Result<(), LockError> {
+    Ok(())
+}
+
+#[redis_locked(key = "k", expire = 5, blocking_timeout = 10)]
+async fn redis_py() -> Result<(), LockError> {
+    Ok(())
+}
+
+#[redis_locked(key = "k", lease = "5s")]
+async fn redisson() -> Result<(), LockError> {
+    Ok(())
+}
+
+#[redis_locked(key = "report:{}", tenant)]
+async fn as_in_format(tenant: u8) -> Result<(), LockError> {
+    Ok(())
+}
+
 fn main() {}

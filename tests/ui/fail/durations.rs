@@ -62,4 +62,24 @@ async fn negative_retries() -> Result<(), LockError> {
     Ok(())
 }
 
+#[redis_locked(key = "k", ttl = "1M", min_hold = "1month")]
+async fn months() -> Result<(), LockError> {
+    Ok(())
+}
+
+#[redis_locked(key = "k", ttl = "1y", wait = "4000d")]
+async fn years() -> Result<(), LockError> {
+    Ok(())
+}
+
+#[redis_locked(key = "k", wait = "forever")]
+async fn forever() -> Result<(), LockError> {
+    Ok(())
+}
+
+#[redis_locked(key = "k", retries = 1, backoff = "50ms-2s")]
+async fn range_with_a_hyphen() -> Result<(), LockError> {
+    Ok(())
+}
+
 fn main() {}

@@ -44,6 +44,17 @@ pub struct Thing {
 #[redis_locked(key = "k")]
 mod jobs {}
 
+macro_rules! job {
+    ($ret:ty) => {
+        #[redis_locked(key = "k")]
+        async fn made_by_a_macro() -> $ret {
+            loop {}
+        }
+    };
+}
+
+job!(!);
+
 #[tokio::main]
 #[redis_locked(key = "k")]
 async fn main() -> Result<(), LockError> {

@@ -7,7 +7,7 @@ use ratatui::style::Color;
 use tokio::time::Instant;
 
 use super::{cut, draw};
-use crate::lock::Lock;
+use crate::lock::{Lock, Reading};
 use crate::options::Column;
 use crate::watch::changes::Changes;
 use crate::watch::view::View;
@@ -15,7 +15,8 @@ use crate::watch::view::View;
 fn lock(key: &str, owner: &str, left: u64, fence: Option<u64>) -> Lock {
     let value = format!("abcdefghij-_ABCDEFGHIJ;{owner}");
     let left = Some(Duration::from_secs(left));
-    let lock = Lock::read(key.into(), value.as_bytes(), left);
+    let reading = Reading::since(Instant::now());
+    let lock = Lock::read(key.into(), value.as_bytes(), left, reading);
     Lock { fence, ..lock }
 }
 

@@ -20,17 +20,28 @@ use crate::store::{
 /// corrects in one step, and lets the counters of keys that nobody uses go away.
 const COUNTER_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// What an attempt to acquire found at the key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Found {
+    /// Our value already.
+    Ours,
+    /// Nothing, or another's value.
+    NotOurs,
+}
+
 pub(super) async fn acquire(
     operation: &mut Operation,
     entry: &Entry,
     ttl: Duration,
     asking: Asking,
-) -> Result<Acquired, StoreError> {
+) -> Result<(Acquired, Found), StoreError> {
     if asking != Asking::Again && entry.counter.is_none() {
         match operation.ask(set(entry, ttl), read_set).await? {
-            (since, Said::Ours(())) => return Ok(Acquired::Granted { since, fence: None }),
+            (since, Said::Ours(())) => {
+                return Ok((Acquired::Granted { since, fence: None }, Found::NotOurs));
+            }
             (_, Said::NotOurs(())) if asking == Asking::Plain && operation.is_settled() => {
-                return Ok(Acquired::Busy(None));
+                return Ok((Acquired::Busy(None), Found::NotOurs));
             }
             // Busy, and the caller wants to know who has it; or it is ours by a sending whose answer
             // was lost.
@@ -61,7 +72,7 @@ pub(super) async fn acquire_by_script(
     entry: &Entry,
     ttl: Duration,
     rings: bool,
-) -> Result<Acquired, StoreError> {
+) -> Result<(Acquired, Found), StoreError> {
     let mut command = operation.script(&ACQUIRE);
     match &entry.counter {
         None => command.arg(1).arg(&entry.key),
@@ -69,28 +80,39 @@ pub(super) async fn acquire_by_script(
     };
     command.arg(&entry.value).arg(whole_millis(ttl));
     command.arg(whole_millis(COUNTER_LIFETIME));
-    Ok(match operation.ask(command, read_acquired).await? {
-        (since, Said::Ours(number)) => Acquired::Granted {
-            since,
-            fence: number.filter(|_| entry.counter.is_some()),
-        },
-        (_, Said::NotOurs(holder)) => Acquired::Busy(Some(Holder { rings, ..holder })),
-    })
+    match operation.ask(command, read_acquired).await? {
+        (since, Said::Ours((number, found))) => {
+            let fence = number.filter(|_| entry.counter.is_some());
+            Ok((Acquired::Granted { since, fence }, found))
+        }
+        (_, Said::NotOurs(Some(holder))) => {
+            let holder = Holder { rings, ..holder };
+            Ok((Acquired::Busy(Some(holder)), Found::NotOurs))
+        }
+        (_, Said::NotOurs(None)) => Err(StoreError::foreign_counter(entry.counter.as_deref())),
+    }
 }
 
-fn read_acquired(answer: &Value) -> Option<Said<Option<u64>, Holder>> {
+/// The number, if one was drawn, and what was found at the key.
+type Drawn = (Option<u64>, Found);
+
+/// Not ours, and no holder: something else is in the counter's place.
+fn read_acquired(answer: &Value) -> Option<Said<Drawn, Option<Holder>>> {
     let Value::Array(parts) = answer else {
         return None;
     };
+    let ours = |number: i64, found| Some(Said::Ours((u64::try_from(number).ok(), found)));
     match parts.as_slice() {
-        [Value::Int(1), Value::Int(number)] => Some(Said::Ours(u64::try_from(*number).ok())),
+        [Value::Int(1), Value::Int(number)] => ours(*number, Found::NotOurs),
+        [Value::Int(2), Value::Int(number)] => ours(*number, Found::Ours),
         [Value::Int(0), Value::Int(left), Value::BulkString(value)] => {
-            Some(Said::NotOurs(Holder {
+            Some(Said::NotOurs(Some(Holder {
                 owner: owner_of(&String::from_utf8_lossy(value)),
                 left: u64::try_from(*left).ok().map(Duration::from_millis),
                 rings: false,
-            }))
+            })))
         }
+        [Value::Int(-1)] => Some(Said::NotOurs(None)),
         _ => None,
     }
 }

@@ -29,6 +29,15 @@ impl Connection {
         }
     }
 
+    /// Opens it, unless it is open; the connection itself, where it leads to one server.
+    pub(super) async fn to_one_server(&self) -> RedisResult<Option<MultiplexedConnection>> {
+        match self {
+            Self::Single(home) => home.get().await.map(|(_, connection)| Some(connection)),
+            #[cfg(feature = "cluster")]
+            Self::Cluster(home) => home.open().await.map(|_| None),
+        }
+    }
+
     /// Sends commands once; the keys of all are in the slot of the first one's key. A command that
     /// the server refused has its error in its place.
     ///

@@ -35,16 +35,6 @@ impl From<RedisError> for StoreError {
     }
 }
 
-/// Sent away by a server that is to have all keys.
-pub(super) fn not_alone(error: RedisError) -> StoreError {
-    StoreError {
-        happened: "this Redis is a node of a cluster, and another one has the key".to_owned(),
-        advice: "connect to the cluster: `connect_cluster`, or `--cluster` of the tool",
-        may_pass: false,
-        source: Arc::new(error),
-    }
-}
-
 fn describe(error: &RedisError) -> (String, &'static str) {
     let said = |what: &str| what.to_owned();
     #[cfg(feature = "tls")]

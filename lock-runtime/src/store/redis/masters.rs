@@ -6,6 +6,7 @@ use futures_util::future::{join_all, try_join_all};
 use redis::aio::MultiplexedConnection;
 use redis::{Client, ConnectionAddr, ConnectionInfo, ErrorKind, RedisError, RedisResult, Value};
 
+use super::profile::{Profile, read_range};
 use super::servers::{Servers, Single};
 use super::settings::Timeouts;
 use super::tls::elsewhere;
@@ -57,7 +58,15 @@ impl Masters {
 
 async fn masters(servers: &Servers, timeouts: Timeouts) -> Result<Vec<Master>, Unreachable> {
     match servers {
-        Servers::Single(server) => Ok(vec![master(server, Vec::new(), timeouts).await?]),
+        Servers::Single(server) => {
+            let mut master = master(server, Vec::new(), timeouts).await?;
+            if Profile::of(&mut master.connection, false).await.is_partial {
+                let problem = "it is a node of a cluster and has a part of the keys; use --cluster";
+                let error = (ErrorKind::InvalidClientConfig, problem).into();
+                return Err(Unreachable::at(&master.name)(error));
+            }
+            Ok(vec![master])
+        }
         Servers::Cluster(seeds) => of_cluster(&seeds.nodes, timeouts).await,
     }
 }
@@ -111,7 +120,7 @@ async fn slots(seed: &ConnectionInfo, timeouts: Timeouts) -> RedisResult<Slots> 
     let answer: Vec<Vec<Value>> = question.query_async(&mut connection).await?;
     let mut masters = Slots::new();
     for range in answer {
-        let Some(((host, port), slots)) = read(&range) else {
+        let Some(((host, port), slots)) = read_range(&range) else {
             let problem = "it names the cluster's masters in an unknown way";
             let kind = ErrorKind::UnexpectedReturnType;
             return Err((kind, problem, format!("{range:?}")).into());
@@ -132,20 +141,4 @@ async fn slots(seed: &ConnectionInfo, timeouts: Timeouts) -> RedisResult<Slots> 
         return Err((ErrorKind::ClusterConnectionNotFound, problem).into());
     }
     Ok(masters)
-}
-
-/// First slot, last slot, the master's host, port and more, its replicas.
-fn read(range: &[Value]) -> Option<((String, u16), (u16, u16))> {
-    let [Value::Int(from), Value::Int(to), Value::Array(master), ..] = range else {
-        return None;
-    };
-    let [host, Value::Int(port), ..] = master.as_slice() else {
-        return None;
-    };
-    let host = redis::from_redis_value::<Option<String>>(host.clone()).ok()?;
-    let slots = (u16::try_from(*from).ok()?, u16::try_from(*to).ok()?);
-    Some((
-        (host.unwrap_or_default(), u16::try_from(*port).ok()?),
-        slots,
-    ))
 }

@@ -11,6 +11,7 @@ mod failure;
 #[cfg(all(feature = "cluster", feature = "sentinel"))]
 pub(crate) mod masters;
 mod operation;
+mod profile;
 mod reconnecting;
 mod refusal;
 #[cfg(feature = "cluster")]
@@ -31,8 +32,12 @@ use futures_util::future::BoxFuture;
 
 use super::alerts::{Alert, Alerts};
 use super::{Acquired, Answer, Asking, Attempted, Entry, Extension, Released, Store, StoreError};
+use crate::random::random;
+use commands::Found;
 use connection::Connection;
 use operation::Operation;
+pub(crate) use profile::Profile;
+use profile::refuses_scripts;
 #[cfg(feature = "sentinel")]
 pub(crate) use sentinel::Login;
 pub(crate) use servers::Servers;
@@ -77,9 +82,26 @@ impl RedisStore {
         }
     }
 
-    /// Opens the connection, and fails when Redis does not answer on it.
-    pub(crate) async fn connect(&self) -> Result<(), StoreError> {
-        self.operation().check().await
+    /// Opens the connection, and fails when Redis does not answer on it, or runs no scripts for a
+    /// key with this prefix. Answers what the server is, where it is one.
+    pub(crate) async fn connect(&self, prefix: &str) -> Result<Profile, StoreError> {
+        self.operation().check().await?;
+        // The last of a lock's commands: where it can't be had, no key may be set. Nobody has this
+        // value, so whatever the key holds is left alone.
+        let absent = Entry {
+            key: format!("{prefix}redis-locked-connects"),
+            value: format!("{:032x}", random::<u128>()),
+            counter: None,
+        };
+        if let Err(error) = commands::release(self.lasting(), &absent, None).await
+            && error.source.downcast_ref().is_some_and(refuses_scripts)
+        {
+            return Err(error.of_scripts());
+        }
+        Ok(match self.connection.to_one_server().await? {
+            Some(mut server) => Profile::of(&mut server, self.one_of_several).await,
+            None => Profile::default(),
+        })
     }
 
     fn operation(&self) -> Operation {
@@ -98,7 +120,7 @@ async fn acquire(
     ttl: Duration,
     asking: Asking,
     tracking: Option<&Tracking>,
-) -> Result<Acquired, StoreError> {
+) -> Result<(Acquired, Found), StoreError> {
     let Some(tracking) = tracking else {
         return commands::acquire(operation, entry, ttl, asking).await;
     };
@@ -125,9 +147,19 @@ impl Store for RedisStore {
     ) -> BoxFuture<'static, Attempted> {
         let mut operation = self.operation().with_replicas(self.replicas);
         let tracking = (asking == Asking::Watching).then(|| Arc::clone(&self.tracking));
+        let votes = self.one_of_several;
         Box::pin(async move {
             let tracking = tracking.as_deref();
-            let outcome = acquire(&mut operation, &entry, ttl, asking, tracking).await;
+            let acquired = acquire(&mut operation, &entry, ttl, asking, tracking).await;
+            let outcome = acquired.and_then(|(acquired, found)| {
+                // Each attempt of a quorum has its own value. Where nothing that was sent here can
+                // have set it, it came by another of the addresses.
+                let is_second_vote = votes && found == Found::Ours && operation.is_settled();
+                if is_second_vote {
+                    return Err(StoreError::voted_before());
+                }
+                Ok(acquired)
+            });
             Attempted {
                 outcome,
                 settled: operation.is_settled(),

@@ -10,7 +10,8 @@ use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind, 
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::connection::{Connection, error_of};
-use super::failure::{not_alone, too_few_replicas};
+use super::failure::too_few_replicas;
+use super::profile::of_single;
 use super::refusal::is_untouched;
 use super::script::{Script, by_source};
 use super::settings::{Replicas, Timeouts};
@@ -140,17 +141,14 @@ impl Operation {
         }
         let (since, mut answers) = self.until_answered(pipeline, count).await?;
         let confirmed = (answers.len() > count).then(|| answers.pop()).flatten();
+        let is_spread = self.is_spread();
         let said = answers.into_iter().map(|answer| {
             if let Some(error) = error_of(&answer) {
                 self.unsettled -= usize::from(is_untouched(&error));
-                let is_elsewhere = matches!(
-                    error.kind(),
-                    ErrorKind::Server(ServerErrorKind::Moved | ServerErrorKind::Ask)
-                );
-                return Err(if is_elsewhere && !self.is_spread() {
-                    not_alone(error)
-                } else {
+                return Err(if is_spread {
                     error.into()
+                } else {
+                    of_single(error)
                 });
             }
             let said = read(&answer).ok_or_else(|| StoreError::unexpected(&answer))?;

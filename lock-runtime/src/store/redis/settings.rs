@@ -40,7 +40,11 @@ impl Timeouts {
             .set_nodelay(true)
             .set_keepalive(keepalive.with_interval(KEEPALIVE / 3));
         #[cfg(target_os = "linux")]
-        let tcp = tcp.set_user_timeout(self.total());
+        let tcp = {
+            // The kernel counts its milliseconds in 31 bits.
+            let longest = Duration::from_millis(i32::MAX.unsigned_abs().into());
+            tcp.set_user_timeout(self.total().min(longest))
+        };
         tcp
     }
 }

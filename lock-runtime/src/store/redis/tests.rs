@@ -100,14 +100,14 @@ fn store_at(url: &str, timeouts: Timeouts, replicas: Option<Replicas>) -> RedisS
 async fn start() -> (Server, RedisStore) {
     let server = Server::start();
     let store = store_at(&server.url(), TIMEOUTS, None);
-    store.connect().await.expect("connected");
+    store.connect("").await.expect("connected");
     (server, store)
 }
 
 fn entry() -> Arc<Entry> {
     Arc::new(Entry {
         key: "k".into(),
-        value: "ours;me".into(),
+        value: "abcdefghij-_ABCDEFGHIJ;me".into(),
         counter: None,
     })
 }
@@ -115,7 +115,7 @@ fn entry() -> Arc<Entry> {
 fn counted() -> Arc<Entry> {
     Arc::new(Entry {
         key: "k".into(),
-        value: "ours;me".into(),
+        value: "abcdefghij-_ABCDEFGHIJ;me".into(),
         counter: Some("{k}:fence".into()),
     })
 }
@@ -166,7 +166,7 @@ async fn nothing_that_comes_late_finds_a_key_that_was_released_and_kept() {
     granted(&store, TTL).await;
     let kept = store.release(entry(), Some(SHORT)).await;
     assert_eq!(kept.expect("released"), Released::Done);
-    assert_eq!(server.ask::<String>("GET k"), "~ours;me");
+    assert_eq!(server.ask::<String>("GET k"), "~abcdefghij-_ABCDEFGHIJ;me");
     let extended = store.extend(vec![(entry(), TTL)]).await;
     let refused = matches!(extended[0], Ok(Extended::TakenOver));
     assert!(refused, "{extended:?}");
@@ -229,7 +229,7 @@ async fn what_was_sent_and_not_answered_is_not_settled_whatever_comes_after() {
         response: Duration::from_millis(200),
     };
     let hasty = store_at(&server.url(), hasty, None);
-    hasty.connect().await.expect("connected");
+    hasty.connect("").await.expect("connected");
     server.ask::<()>("CLIENT PAUSE 60000 WRITE");
     let attempted = hasty.acquire(entry(), TTL, Asking::Plain).await;
     assert!(attempted.outcome.is_err(), "{attempted:?}");

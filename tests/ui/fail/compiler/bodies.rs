@@ -1,5 +1,6 @@
 //! Mistakes of the user's own must look as they would without the attribute.
 
+use std::error::Error;
 use std::rc::Rc;
 
 use redis_locked::{LockError, redis_locked};
@@ -53,8 +54,33 @@ async fn not_mutable(name: String) -> Result<(), LockError> {
     Ok(())
 }
 
+#[redis_locked(key = "k")]
+async fn result_is_not_send() -> Result<(), Box<dyn Error>> {
+    Ok(())
+}
+
+impl From<LockError> for Parked {
+    fn from(_: LockError) -> Self {
+        Self(Rc::new(5))
+    }
+}
+
+struct Parked(Rc<u8>);
+
+#[redis_locked(key = "k")]
+async fn error_is_not_send() -> Result<(), Parked> {
+    Ok(())
+}
+
+#[redis_locked(key = "k", or_else = |_| |text: &str| text.len())]
+async fn closure_without_a_type() -> impl Fn(&str) -> usize {
+    |text| text.len()
+}
+
 fn assert_send(_: impl Send) {}
 
 fn main() {
     assert_send(not_send());
+    assert_send(result_is_not_send());
+    assert_send(error_is_not_send());
 }

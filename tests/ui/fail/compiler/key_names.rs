@@ -67,6 +67,21 @@ async fn field_is_no_text(id: u8, order: Order) -> Result<(), LockError> {
     Ok(())
 }
 
+#[redis_locked(key = "order:{id}")]
+async fn an_option(id: Option<u8>) -> Result<(), LockError> {
+    Ok(())
+}
+
+#[redis_locked(key = "order:{order.customer.0}")]
+async fn no_such_index(order: Order) -> Result<(), LockError> {
+    Ok(())
+}
+
+#[redis_locked(key = "order:{order.buyer}")]
+async fn unknown_field(order: Order) -> Result<(), LockError> {
+    Ok(())
+}
+
 #[redis_locked(key = order)]
 async fn expression_is_no_text(order: Order) -> Result<(), LockError> {
     Ok(())

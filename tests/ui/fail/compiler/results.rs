@@ -43,6 +43,11 @@ async fn skipped_with_other_error() -> Result<u8, MyError> {
     Ok(1)
 }
 
+#[redis_locked(key = "k", skip)]
+async fn skipped_without_either() -> Result<MyError, MyError> {
+    Ok(MyError)
+}
+
 #[redis_locked(key = "k", or_else = |_| "none")]
 async fn or_else_of_another_type() -> u8 {
     1

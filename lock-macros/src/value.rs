@@ -1,4 +1,4 @@
-//! What follows the names of arguments.
+//! The values of arguments, as they are written.
 
 use std::time::Duration;
 
@@ -17,15 +17,23 @@ pub(crate) enum Pause {
     Exponential(Duration, Duration),
 }
 
+/// The bounds that the request has, too.
+const SHORTEST_TTL: Duration = Duration::from_millis(10);
+const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+
 /// What follows the name of an argument.
-pub(super) struct Value<'a> {
-    pub(super) name: &'a Ident,
-    pub(super) example: &'static str,
-    pub(super) input: ParseStream<'a>,
+pub(crate) struct Written<'a> {
+    pub(crate) name: &'a Ident,
+    pub(crate) example: &'static str,
+    pub(crate) input: ParseStream<'a>,
 }
 
-impl Value<'_> {
-    pub(super) fn expr(&self) -> Result<Expr> {
+impl Written<'_> {
+    pub(crate) fn has_value(&self) -> bool {
+        self.input.peek(Token![=])
+    }
+
+    pub(crate) fn expr(&self) -> Result<Expr> {
         self.equals()?;
         self.input.parse().map(ungroup)
     }
@@ -46,7 +54,7 @@ impl Value<'_> {
         Err(Error::new_spanned(what, message))
     }
 
-    pub(super) fn nothing(&self) -> Result<()> {
+    pub(crate) fn nothing(&self) -> Result<()> {
         if !self.input.peek(Token![=]) {
             return Ok(());
         }
@@ -56,7 +64,7 @@ impl Value<'_> {
         Err(Error::new_spanned(value, message))
     }
 
-    pub(super) fn word(&self, what: &str) -> Result<Ident> {
+    pub(crate) fn word(&self, what: &str) -> Result<Ident> {
         self.equals()?;
         let found = self.input.fork();
         self.input
@@ -64,7 +72,7 @@ impl Value<'_> {
             .or_else(|_| self.refuse(next(&found), &format!("{what}, without quotes")))
     }
 
-    pub(super) fn path(&self) -> Result<Path> {
+    pub(crate) fn path(&self) -> Result<Path> {
         self.equals()?;
         let found = self.input.fork();
         self.input
@@ -73,7 +81,7 @@ impl Value<'_> {
     }
 
     /// Refuses what is surely none: rustc would say so three times.
-    pub(super) fn closure(&self) -> Result<Expr> {
+    pub(crate) fn closure(&self) -> Result<Expr> {
         let expr = self.expr()?;
         let is_other = match &expr {
             Expr::Closure(closure) => closure.inputs.len() != 1,
@@ -86,7 +94,8 @@ impl Value<'_> {
         Ok(expr)
     }
 
-    pub(super) fn retries(&self) -> Result<Expr> {
+    /// `what` it is goes into the error.
+    pub(crate) fn number(&self, what: &str) -> Result<Expr> {
         let expr = self.expr()?;
         let is_number = match &expr {
             Expr::Lit(literal) => match &literal.lit {
@@ -99,12 +108,26 @@ impl Value<'_> {
         if is_number {
             Ok(expr)
         } else {
-            self.refuse(expr, "is how many attempts follow the first, from 0 up")
+            self.refuse(expr, what)
         }
     }
 
-    pub(super) fn time(&self) -> Result<Time> {
+    pub(crate) fn time(&self) -> Result<Time> {
         self.time_of(self.expr()?)
+    }
+
+    /// Of an argument that may stand alone.
+    pub(crate) fn time_or_nothing(&self) -> Result<Time> {
+        let expr = self.expr()?;
+        match string(&expr).filter(|text| !text.value().contains(|c: char| c.is_ascii_digit())) {
+            None => self.time_of(expr),
+            Some(word) => {
+                let name = self.name;
+                let why =
+                    format!("has no limit when it stands alone: write `{name}`, or a duration");
+                self.refuse(word, &why)
+            }
+        }
     }
 
     fn time_of(&self, expr: Expr) -> Result<Time> {
@@ -120,23 +143,29 @@ impl Value<'_> {
 
     fn literal(&self, literal: &LitStr) -> Result<Time> {
         let time = self.duration(&literal.value(), literal)?;
-        if self.name == "ttl" && time < Duration::from_millis(10) {
+        if self.name == "ttl" && time < SHORTEST_TTL {
             return self.refuse(literal, "must be at least 10 ms, for clocks drift");
         }
         Ok(Time::Literal(time, literal.span()))
     }
 
-    pub(super) fn backoff(&self) -> Result<Pause> {
+    pub(crate) fn pause(&self) -> Result<Pause> {
         let expr = self.expr()?;
         if let Expr::Range(range) = &expr {
             return self.refuse(range, "takes a range as one string");
         }
-        let literal = string(&expr).filter(|literal| literal.value().contains(".."));
-        let Some(literal) = literal else {
+        let Some(literal) = string(&expr) else {
             return self.time_of(expr).map(Pause::Fixed);
         };
         let text = literal.value();
-        let (from, cap) = text.split_once("..").unwrap_or_default();
+        if let Some(range) = mended_range(&text) {
+            let message =
+                format!("`backoff` has two dots between its pauses: `backoff = {range:?}`");
+            return Err(Error::new(literal.span(), message));
+        }
+        let Some((from, cap)) = text.split_once("..") else {
+            return self.time_of(expr).map(Pause::Fixed);
+        };
         let (from, cap) = (
             self.duration(from, &literal)?,
             self.duration(cap, &literal)?,
@@ -157,14 +186,38 @@ impl Value<'_> {
             );
             return Err(Error::new(literal.span(), message));
         };
+        let mut units = text.split(|c: char| !c.is_alphabetic());
+        if units.any(|unit| unit.starts_with(['M', 'y']) || unit.starts_with("month")) {
+            let minutes = text.replace('M', "m");
+            let hint = if minutes == text {
+                "count in days, such as \"30d\"".to_owned()
+            } else {
+                format!("write {minutes:?} for minutes, or count in days, such as \"30d\"")
+            };
+            let message =
+                format!("{text:?} counts in months or years, which differ in length: {hint}");
+            return Err(Error::new(literal.span(), message));
+        }
         if duration.is_zero() {
             return self.refuse(
                 literal,
                 "can't be zero: leave it out, or write a longer one",
             );
         }
+        if duration > LONGEST {
+            return self.refuse(literal, "can't be over ten years: write a shorter one");
+        }
         Ok(duration)
     }
+}
+
+/// `"50ms..2s"` for `"50ms-2s"` and the like.
+fn mended_range(text: &str) -> Option<String> {
+    let marks = ["...", "..=", "-", "–", " to ", ","];
+    let (from, cap) = marks.iter().find_map(|mark| text.split_once(mark))?;
+    let is_duration = |text: &str| humantime::parse_duration(text).is_ok();
+    let both = is_duration(from) && is_duration(cap);
+    both.then(|| format!("{}..{}", from.trim(), cap.trim()))
 }
 
 /// Literals that come through `macro_rules!` wear an invisible group.
@@ -175,7 +228,7 @@ fn ungroup(mut expr: Expr) -> Expr {
     expr
 }
 
-pub(super) fn string(expr: &Expr) -> Option<LitStr> {
+pub(crate) fn string(expr: &Expr) -> Option<LitStr> {
     match expr {
         Expr::Lit(ExprLit {
             lit: Lit::Str(literal),
@@ -189,7 +242,7 @@ fn next(input: ParseStream<'_>) -> TokenTree {
     input.parse().expect("a value has begun")
 }
 
-pub(super) fn skip_value(input: ParseStream<'_>) {
+pub(crate) fn skip_value(input: ParseStream<'_>) {
     if input.parse::<Token![=]>().is_ok() {
         // What is wrong with it is not worth a second error.
         let _ = input.parse::<Expr>();

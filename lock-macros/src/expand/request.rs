@@ -1,0 +1,62 @@
+//! The expression that makes the request.
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::quote_spanned;
+
+use crate::args::{Args, Value};
+use crate::scope::{Root, Scope};
+use crate::value::{Pause, Time};
+
+pub(super) fn request(args: &Args, root: &Root, scope: &Scope) -> TokenStream {
+    let ours = Span::mixed_site();
+    let private = root.at(ours);
+    // Without a key there has been an error already.
+    let key = match args.get("key") {
+        Some(Value::Key(key)) => Some(key.expand(root, scope)),
+        _ => None,
+    };
+    let mut request = match args.expr("locker") {
+        None => quote_spanned!(ours=> #private::request(#key)),
+        Some(locker) => {
+            let locker = scope.borrow(locker);
+            quote_spanned!(ours=> #private::request_on(#locker, #key))
+        }
+    };
+    for (name, value) in args.of_request() {
+        let mut method = name;
+        let value = match value {
+            Value::Alone(name) => {
+                method = name;
+                None
+            }
+            Value::Time(time) | Value::Pause(Pause::Fixed(time)) => {
+                Some(self::time(time, &private, scope))
+            }
+            Value::Pause(Pause::Exponential(from, cap)) => {
+                let (from, cap) = (duration(*from, &private), duration(*cap, &private));
+                Some(quote_spanned!(ours=> #private::Backoff::exponential(#from, #cap)))
+            }
+            Value::Variant(of, variant) => {
+                let (of, variant) = (Ident::new(of, ours), Ident::new(variant, ours));
+                Some(quote_spanned!(ours=> #private::#of::#variant))
+            }
+            Value::Expr(expr) => Some(scope.expr(expr)),
+            Value::Key(_) | Value::Variable(_) | Value::Path(_) | Value::Unreadable => continue,
+        };
+        let method = Ident::new(method, ours);
+        request.extend(quote_spanned!(ours=> .#method(#value)));
+    }
+    request
+}
+
+fn time(time: &Time, private: &TokenStream, scope: &Scope) -> TokenStream {
+    match time {
+        Time::Literal(literal, _) => duration(*literal, private),
+        Time::Expr(expr) => scope.expr(expr),
+    }
+}
+
+fn duration(duration: std::time::Duration, private: &TokenStream) -> TokenStream {
+    let (seconds, nanoseconds) = (duration.as_secs(), duration.subsec_nanos());
+    quote_spanned!(Span::mixed_site()=> #private::Duration::new(#seconds, #nanoseconds))
+}
