@@ -94,7 +94,8 @@
 //!
 //! # Testing
 //!
-//! [`Locker::in_memory`] needs no Redis and runs on tokio's clock, also a paused one;
+//! [`Locker::in_memory`] needs no Redis and runs on tokio's clock, also a paused one (with a
+//! real Redis, every time limit of a connection would be over at once on it);
 //! [`Locker::scope`] gives each test a locker of its own, where [`Locker::install`] works once per
 //! process.
 //!

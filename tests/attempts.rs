@@ -101,13 +101,16 @@ async fn a_retry_gets_through_once_redis_is_back() {
 
 #[tokio::test]
 async fn what_cannot_pass_is_not_tried_again() {
-    let server = Server::builder().password("right").start().await;
-    let wrong = redis::Client::open(server.url_with_password("wrong")).expect("a valid url");
-    let weird = FakeAnswers::error("MOONPHASE waning").await;
-    let weird = redis::Client::open(weird.url()).map(|client| (client, weird));
-    let (weird, _server) = weird.expect("a valid url");
-    for client in [wrong, weird] {
-        let locker = Locker::from_client(client);
+    for error in [
+        "WRONGTYPE Operation against a key holding the wrong kind of value",
+        "ERR unknown command 'SET', with args beginning with: 'k'",
+        "ERR wrong number of arguments for 'set' command",
+        "ERR syntax error",
+        // Nobody but a node of a cluster says this.
+        "MOVED 7 127.0.0.1:1",
+    ] {
+        let server = FakeAnswers::error(error).await;
+        let locker = locker_at(&server.url()).await;
         let request = locker.lock("k").retries(1_000_000).backoff(SOON);
         let asked = tokio::time::timeout(LIMIT, request.acquire()).await;
         let error = asked.expect("gives up").expect_err("refused");
@@ -121,6 +124,11 @@ async fn what_may_pass_is_tried_as_often_as_retries_say() {
         ("LOADING loading", 3),
         ("OOM no memory", 3),
         ("TRYAGAIN again", 3),
+        ("NOREPLICAS not enough", 3),
+        ("BUSY running a script", 3),
+        ("MISCONF can't save", 3),
+        ("NOPERM not this user", 3),
+        ("NOAUTH who are you", 3),
         // Each time also on a new connection: the address may lead to another server by now.
         ("READONLY replica", 6),
     ] {
@@ -139,6 +147,38 @@ async fn what_may_pass_is_tried_as_often_as_retries_say() {
 /// How often `SET` was sent before this command.
 fn count_sets(asked: &AtomicU32, command: &[String]) -> u32 {
     asked.fetch_add(u32::from(command[0] == "SET"), Ordering::SeqCst)
+}
+
+#[tokio::test]
+async fn so_is_what_nobody_foresaw_and_a_wrong_password() {
+    let server = Server::builder().password("right").start().await;
+    let weird = [
+        FakeAnswers::error("MOONPHASE waning").await,
+        FakeAnswers::error("upstream failure").await,
+        FakeAnswers::error("ERR no upstream host").await,
+    ];
+    let urls = weird.iter().map(FakeAnswers::url);
+    for url in urls.chain([server.url_with_password("wrong")]) {
+        let client = redis::Client::open(url).expect("a valid url");
+        let locker = Locker::from_client(client);
+        let request = locker.lock("k").retries(2).backoff(SOON);
+        let error = request.acquire().await.expect_err("refused");
+        assert!(error.to_string().contains("(tried 3 times, in "), "{error}");
+    }
+}
+
+/// The server behind a proxy may have done what the proxy says has failed.
+#[tokio::test]
+async fn the_error_of_a_proxy_leaves_no_key_behind() {
+    let server = FakeAnswers::error("ERR upstream failure").await;
+    let locker = locker_at(&server.url()).await;
+    let failed = locker.lock("k").ttl(TTL).acquire().await;
+    assert!(failed.expect_err("refused").is_backend());
+    until(LIMIT, "it is given back", async || {
+        let commands = server.commands();
+        commands.iter().any(|command| command[0] == "EVALSHA")
+    })
+    .await;
 }
 
 #[tokio::test]

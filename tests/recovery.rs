@@ -9,6 +9,8 @@ use redis_locked::{LockError, Locker, redis_locked};
 use redis_locked_test_support::{AfterLoss, Server, bulk, until};
 
 const TTL: Duration = Duration::from_secs(60);
+/// Longer than a connection is trusted that carries nothing.
+const QUIET: Duration = Duration::from_millis(5_100);
 
 #[redis_locked(key = "k", ttl = TTL)]
 async fn call(meanwhile: impl Future<Output = ()>) -> Result<u32, LockError> {
@@ -167,13 +169,24 @@ async fn the_answer_to_the_acquisition_is_lost_with_the_connection() {
     assert!(!server.exists("k").await);
 }
 
-/// As when a firewall forgets a connection: it stays open, and nothing comes back on it.
+/// As when a firewall forgets a connection that nobody has used for a while: it stays open, and
+/// nothing comes back on it.
 #[tokio::test]
 async fn a_connection_that_has_gone_silent_is_replaced() {
     let server = Server::start().await;
     let proxy = server.proxy().await;
-    let builder = Locker::builder().response_timeout(Duration::from_secs(1));
-    let locker = builder.connect(&proxy.url()).await.expect("connected");
+    let connect = async || {
+        let builder = Locker::builder().response_timeout(Duration::from_secs(1));
+        builder.connect(&proxy.url()).await.expect("connected")
+    };
+    let (locker, other) = (connect().await, connect().await);
+    works(&locker).await;
+    let held = other.lock("held").ttl(TTL).acquire().await.expect("free");
+    tokio::time::sleep(QUIET).await;
+    proxy.silence();
+    works(&locker).await;
+    held.release().await.expect("ours");
+    // One that was in use a moment ago is not asked twice: the server has trouble.
     proxy.drop_next_answer(bulk("SET"), AfterLoss::Silence);
     let error = locker.lock("a").ttl(TTL).acquire().await;
     assert!(error.expect_err("no answer").is_backend());

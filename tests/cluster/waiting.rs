@@ -70,6 +70,31 @@ async fn waiters_are_woken_on_every_shard() {
     tokio::join!(one(&keys[0]), one(&keys[1]), one(&keys[2]));
 }
 
+/// As behind proxies, and of servers before Redis 6: nobody is told, and so whoever waits asks again.
+#[tokio::test]
+async fn nodes_that_speak_only_the_old_protocol_serve_all_the_same() {
+    let cluster = Cluster::start().await;
+    for number in 0..cluster.urls().len() {
+        let mut node = cluster.node(number).connection().await;
+        let mut user = redis::cmd("ACL");
+        let user = user.arg("SETUSER").arg("default").arg("-hello");
+        user.query_async::<()>(&mut node).await.expect("set");
+    }
+    let (ours, theirs) = (connect(&cluster).await, connect(&cluster).await);
+    let guard = lock(&ours, "job").await;
+    assert!(is_busy(&theirs, "job").await);
+    let waiting = waiter(&theirs, "job");
+    let node = cluster.node(cluster.master_of("job").await);
+    redis_locked_test_support::until(LIMIT, "it asks again and again", async || {
+        asked(node).await > 3
+    })
+    .await;
+    let released = Instant::now();
+    guard.release().await.expect("still ours");
+    let granted = waiting.await.expect("ran").expect("granted");
+    assert!(granted.duration_since(released) < LIMIT / 6);
+}
+
 #[tokio::test]
 async fn a_failover_by_command_keeps_the_lock_and_wakes_those_who_wait() {
     let cluster = Cluster::start().await;

@@ -27,6 +27,9 @@ const STEP_BACK: Duration = Duration::from_millis(1);
 /// guards may be dropped while Redis refuses, and each asks.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(2));
 
+/// Nobody need be told of a release that fails for less.
+const PROMPT: Duration = Duration::from_secs(2);
+
 /// The lines of a locker's callers: a tenure is passed on to one who needs so much of it.
 pub(crate) type TenureLines = Lines<SharedTenure, Needs, StoreError>;
 
@@ -70,6 +73,7 @@ impl Release {
         let (first_pause, longest) = PAUSES;
         let mut pauses = successors(Some(first_pause), |last| Some((*last * 4).min(longest)));
         let mut is_first = true;
+        let began = Instant::now();
         loop {
             let asked = Instant::now();
             let entry = Arc::clone(&tenure.entry);
@@ -96,12 +100,14 @@ impl Release {
                         _ => return,
                     }
                 }
-                Err(error) if error.may_pass && Instant::now() + pause < expires => {
-                    tracing::debug!(lock.key = tenure.key(), %error, "lock not released yet");
-                }
+                // Whatever the answer is, it may be another one while the key is there.
                 Err(error) => {
-                    self.give_up(&error);
-                    return;
+                    let is_last = Instant::now() + pause >= expires;
+                    let lasts = began.elapsed() >= PROMPT;
+                    self.tell(&error, is_last || lasts);
+                    if is_last {
+                        return;
+                    }
                 }
             }
             is_first = false;
@@ -121,10 +127,11 @@ impl Release {
         matches!(outcome, Ok(Acquired::Granted { .. }))
     }
 
-    fn give_up(&self, error: &StoreError) {
+    fn tell(&self, error: &StoreError, is_trouble: bool) {
         let (key, error) = (self.tenure.key(), error as &dyn std::error::Error);
-        let text = "lock not released; its key goes when its ttl is over";
-        if self.cleanup.had && self.tenure.count_failed_release() {
+        let text = "lock not released; its key goes when its ttl is over, or as soon as Redis \
+                    does what it is asked";
+        if is_trouble && self.cleanup.had && self.tenure.count_failed_release() {
             telemetry::backend_error(self.tenure.name());
             tracing::warn!(lock.key = key, error, "{text}");
         } else {

@@ -1,6 +1,7 @@
 //! The task: it takes jobs, extends what is due, and drives the releases.
 
 use std::future::poll_fn;
+use std::mem::take;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,18 +17,28 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::release::{Release, vacate};
 use super::staff::{Job, Staff, Work};
 use super::timers::Timer;
-use crate::store::Extension;
+use crate::store::{Entry, Extension};
 use crate::telemetry;
 use crate::tenure::{NextExtension, SharedTenure, Tenure};
 
 /// No timer is set further ahead, for clocks and timers have their ends: it is looked at again then.
 const FURTHEST: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// So many extensions go out as one pipeline, with a time limit of its own: all in one, those at its
+/// end would have what the others leave of it.
+const PIECE: usize = 250;
+
+/// So many may be under way: then what is due waits for answers before it goes out. Enough for two
+/// pieces a round trip, and not so many that a slow server takes longer for all than it may for one.
+const UNDER_WAY: usize = 2 * PIECE;
+
 pub(super) struct Task {
     staff: Arc<Staff>,
     /// Until the task ends by itself.
     work: Option<Work>,
     under_way: FuturesUnordered<BoxFuture<'static, Done>>,
+    /// How many extensions are.
+    extending: usize,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
@@ -49,6 +60,7 @@ impl Task {
             staff,
             work: Some(work),
             under_way: FuturesUnordered::new(),
+            extending: 0,
             timer: None,
         }
     }
@@ -105,12 +117,14 @@ impl Task {
         }
     }
 
-    /// Sends one pipeline for all leases whose time has come.
+    /// Sends pipelines for the leases whose time has come.
     fn extend_due(&mut self, cx: &mut Context<'_>) -> bool {
         let now = Instant::now();
         let (mut due, mut batch) = (Vec::new(), Vec::new());
         let mut any = false;
-        while let Some(timer) = self.work().timers.pop(now) {
+        while self.extending + due.len() < UNDER_WAY
+            && let Some(timer) = self.work().timers.pop(now)
+        {
             any = true;
             let Some(tenure) = timer.due() else {
                 continue;
@@ -131,20 +145,30 @@ impl Task {
                 NextExtension::Over => self.forget(),
                 NextExtension::Unwatched => {}
             }
+            if due.len() == PIECE {
+                self.extend(take(&mut due), take(&mut batch));
+            }
         }
-        if !due.is_empty() {
-            let answers = self.staff.store.extend(batch);
-            self.under_way.push(Box::pin(async move {
-                let answers = answers.await;
-                let extended = due.into_iter().zip(answers);
-                Done::Extended(
-                    extended
-                        .map(|((watched, ttl), answer)| (watched, ttl, answer))
-                        .collect(),
-                )
-            }));
+        self.extend(due, batch);
+        // Answers make room; until then, no timer can help.
+        any || self.extending < UNDER_WAY && self.poll_timer(cx)
+    }
+
+    fn extend(&mut self, due: Vec<(Watched, Duration)>, batch: Vec<(Arc<Entry>, Duration)>) {
+        if due.is_empty() {
+            return;
         }
-        any || self.poll_timer(cx)
+        self.extending += due.len();
+        let answers = self.staff.store.extend(batch);
+        self.under_way.push(Box::pin(async move {
+            let answers = answers.await;
+            let extended = due.into_iter().zip(answers);
+            Done::Extended(
+                extended
+                    .map(|((watched, ttl), answer)| (watched, ttl, answer))
+                    .collect(),
+            )
+        }));
     }
 
     /// True if the next timer's time has come.
@@ -166,6 +190,7 @@ impl Task {
         while let Poll::Ready(Some(done)) = self.under_way.poll_next_unpin(cx) {
             any = true;
             if let Done::Extended(extended) = done {
+                self.extending -= extended.len();
                 for (watched, ttl, answer) in extended {
                     self.extended(&watched, ttl, answer);
                 }
@@ -183,20 +208,10 @@ impl Task {
                 }
                 self.schedule(watched);
             }
-            Err(error) if error.may_pass => {
-                telemetry::backend_error(tenure.name());
-                tracing::debug!(lock.key = tenure.key(), %error, "lock not extended yet");
-            }
+            // The next attempt has its timer already.
             Err(error) => {
                 telemetry::backend_error(tenure.name());
-                tracing::warn!(
-                    lock.key = tenure.key(),
-                    error = &error as &dyn std::error::Error,
-                    "lock cannot be extended; it is lost at its deadline"
-                );
-                if tenure.tell(Tenure::stop_extending) {
-                    self.forget();
-                }
+                tenure.was_not_extended(&error);
             }
         }
     }

@@ -101,7 +101,9 @@ impl LockerBuilder {
 
     /// How long Redis may take to answer a command. By default 1 s.
     ///
-    /// A request takes at most this and the connection timeout together, for each attempt.
+    /// A request takes at most this and the connection timeout together, for each attempt. A command
+    /// that is not answered in time is asked again on a new connection if the old one has been
+    /// silent for 5 s: something between may have forgotten it.
     pub fn response_timeout(mut self, timeout: Duration) -> Self {
         self.timeouts.response = timeout.min(LONGEST_TIME);
         self

@@ -13,6 +13,9 @@ use crate::store::redis::{RedisStore, Servers};
 impl LockerBuilder {
     /// Connects to one Redis server. With the cargo feature `tls`, `rediss://` URLs work too.
     ///
+    /// Let tokio's clock run: on a paused one (`start_paused`), every time limit is over at once. Tests
+    /// on a paused clock use [`in_memory`](Locker::in_memory).
+    ///
     /// # Errors
     ///
     /// `Backend` when the URL cannot be used, or when Redis does not answer within the connection

@@ -24,6 +24,10 @@ use crate::tenure::SharedTenure;
 /// Redis rounds what is left of a ttl down to whole milliseconds.
 const EXPIRY_GRAIN: Duration = Duration::from_millis(1);
 
+/// How long the first of a line trusts that it is told when the key is free: the connection on which
+/// it would hear of it may have been forgotten by something between, without a word.
+const TRUST: Duration = Duration::from_secs(5);
+
 /// A Redis that has not answered after this time is in trouble.
 const PROMPT: Duration = Duration::from_millis(100);
 
@@ -226,11 +230,13 @@ impl<P: Iterator<Item = Duration>> HeadOfLine<'_, P> {
         let expiry = holder
             .and_then(|holder| holder.left)
             .map(|left| left + EXPIRY_GRAIN);
-        let pause = if holder.is_some_and(|holder| holder.rings) {
-            expiry
+        let rings = holder.is_some_and(|holder| holder.rings);
+        let trust = if rings {
+            Some(TRUST)
         } else {
-            [expiry, self.pauses.next()].into_iter().flatten().min()
+            self.pauses.next()
         };
+        let pause = [expiry, trust].into_iter().flatten().min();
         pause.map(|pause| Instant::now() + pause)
     }
 }

@@ -98,6 +98,7 @@ enum Phase {
 #[derive(Debug, Default)]
 struct Reported {
     loss: bool,
+    failed_extension: bool,
     failed_release: bool,
 }
 
@@ -241,6 +242,7 @@ impl Tenure {
             Some(reason) => self.lose(reason),
             None if self.phase == Phase::Held => {
                 self.confirmed = self.confirmed.max(deadline(since, ttl));
+                self.reported.failed_extension = false;
                 Ok(())
             }
             None => Ok(()),
@@ -288,11 +290,6 @@ impl Tenure {
         let at = at.unwrap_or(now);
         self.due = Some(at);
         NextExtension::At(at)
-    }
-
-    /// The store will not extend it: the keeper tries no more. True if it was watched until now.
-    pub(crate) fn stop_extending(&mut self) -> bool {
-        self.due.take().is_some()
     }
 
     /// The keeper asks for an extension, and tries again at `again` should no answer have come.

@@ -4,7 +4,7 @@ use tokio::time::Instant;
 
 use super::SharedTenure;
 use crate::error::LostReason;
-use crate::store::Released;
+use crate::store::{Released, StoreError};
 use crate::telemetry;
 
 impl SharedTenure {
@@ -39,6 +39,26 @@ impl SharedTenure {
         };
         self.tell_loss(reason);
         self.count_failed_release();
+    }
+
+    /// An extension failed, and another follows: the log is told, unless the last one that went
+    /// well is half of the ttl ago at most.
+    pub(crate) fn was_not_extended(&self, error: &StoreError) {
+        let now = Instant::now();
+        let is_late = self.look(|tenure| {
+            let left = tenure.confirmed.saturating_duration_since(now);
+            left < tenure.terms.ttl / 2
+        });
+        let is_first = || self.first_word(|tenure| &mut tenure.reported.failed_extension);
+        if is_late && is_first().is_some() {
+            tracing::warn!(
+                lock.key = self.key(),
+                error = error as &dyn std::error::Error,
+                "lock not extended; it is lost at its deadline unless Redis extends it before"
+            );
+        } else {
+            tracing::debug!(lock.key = self.key(), %error, "lock not extended yet");
+        }
     }
 
     /// Counts a release that failed. True if nobody has been told of it.

@@ -444,7 +444,6 @@ fn the_keeper_stops_when_nothing_is_to_be_extended() {
     );
     assert_eq!(tenure.next_extension(now), NextExtension::Unwatched);
     assert_eq!(tenure.accept(now, renewed()), Begun::ToWatch);
-    assert!(tenure.stop_extending() && !tenure.stop_extending());
     let mut lost = held_by(renewed(), now);
     assert!(lost.missing(now, LostReason::Deleted).is_err());
     assert_eq!(lost.next_extension(now), NextExtension::Over);

@@ -51,6 +51,7 @@ struct Shared {
     accepted: AtomicU64,
     lost_answers: AtomicU64,
     loss: Mutex<Option<Loss>>,
+    cut_at: Mutex<Vec<u8>>,
 }
 
 struct Loss {
@@ -85,6 +86,7 @@ impl Proxy {
             accepted: AtomicU64::new(0),
             lost_answers: AtomicU64::new(0),
             loss: Mutex::new(None),
+            cut_at: Mutex::default(),
         });
         let number = port.number();
         let proxy = Self {
@@ -129,6 +131,20 @@ impl Proxy {
     pub fn stall_connections(&self, numbers: Range<u64>) {
         let stuck = (numbers.start, numbers.end);
         self.shared.requests.set(|rules| rules.stuck = stuck);
+    }
+
+    /// Forgets the connections that are open, as a load balancer does: from now on nothing gets
+    /// through them, in either direction, and nobody is told.
+    pub fn silence(&self) {
+        let stuck = (0, self.accepted());
+        self.shared.requests.set(|rules| rules.stuck = stuck);
+        self.shared.answers.set(|rules| rules.stuck = stuck);
+    }
+
+    /// Cuts each connection on which this word comes, instead of handing it on, as proxies do
+    /// that don't know a command. Empty, it cuts none.
+    pub fn cut_at(&self, word: impl AsRef<[u8]>) {
+        word.as_ref().clone_into(&mut lock(&self.shared.cut_at));
     }
 
     /// Lets go what [`Proxy::stall_connections`] holds back, and returns when all of it has been

@@ -64,11 +64,14 @@ impl Cluster {
     /// redis-rs opens the connections to nodes when it likes, so tracking is turned on together
     /// with each command, in one pipeline: whichever node answers, by whichever connection, tracks.
     pub(super) fn new(seeds: Seeds, timeouts: Timeouts, heard: Option<Heard>) -> Self {
-        let client = client(&seeds, timeouts, heard.clone());
+        // In the new form of the protocol a broken connection is noticed before the next command.
+        let new = client(&seeds, timeouts, ProtocolVersion::RESP3, heard.clone());
+        let old = client(&seeds, timeouts, ProtocolVersion::RESP2, None);
         let tracks = heard.is_some();
         Self {
             connection: Reconnecting::new(timeouts.total(), move |_| {
-                Box::pin(open(client.clone(), seeds.clone(), timeouts, tracks))
+                let clients = [new.clone(), old.clone()];
+                Box::pin(open(clients, seeds.clone(), timeouts, tracks))
             }),
             tracking: heard.map(|heard| Tracking {
                 heard,
@@ -80,6 +83,10 @@ impl Cluster {
     /// Connects, unless it is connected.
     pub(super) async fn open(&self) -> RedisResult<ClusterConnection> {
         Ok(self.connection.get().await?.1)
+    }
+
+    pub(super) fn number(&self) -> u64 {
+        self.connection.number()
     }
 
     pub(super) fn close(&self) {
@@ -163,7 +170,12 @@ async fn may_ask(
     }
 }
 
-fn client(seeds: &Seeds, timeouts: Timeouts, heard: Option<Heard>) -> RedisResult<ClusterClient> {
+fn client(
+    seeds: &Seeds,
+    timeouts: Timeouts,
+    protocol: ProtocolVersion,
+    heard: Option<Heard>,
+) -> RedisResult<ClusterClient> {
     let mut builder = ClusterClient::builder(seeds.nodes.clone());
     #[cfg(feature = "tls")]
     if let Some(certificates) = seeds.tls.certificates()? {
@@ -174,8 +186,7 @@ fn client(seeds: &Seeds, timeouts: Timeouts, heard: Option<Heard>) -> RedisResul
     }
     builder
         .retries(0)
-        // In this form of the protocol a broken connection is noticed before the next command.
-        .use_protocol(ProtocolVersion::RESP3)
+        .use_protocol(protocol)
         .connection_timeout(timeouts.connection)
         .response_timeout(timeouts.response)
         .overall_response_timeout(Some(timeouts.total()))
@@ -184,14 +195,23 @@ fn client(seeds: &Seeds, timeouts: Timeouts, heard: Option<Heard>) -> RedisResul
 }
 
 async fn open(
-    client: RedisResult<ClusterClient>,
+    [client, old]: [RedisResult<ClusterClient>; 2],
     seeds: Seeds,
     timeouts: Timeouts,
     tracks: bool,
 ) -> RedisResult<ClusterConnection> {
     let mut connection = match client?.get_async_connection().await {
         Ok(connection) => connection,
-        Err(error) => return Err(reason(seeds, timeouts).await.unwrap_or(error)),
+        Err(error) => match reason(seeds, timeouts).await {
+            Some(reason) => return Err(reason),
+            // A node lets us in that speaks the old form of the protocol.
+            None if tracks => {
+                let problem = "in the old form of the protocol, nobody is told of changed keys";
+                let words = error.to_string();
+                return Err((ErrorKind::RESP3NotSupported, problem, words).into());
+            }
+            None => return old?.get_async_connection().await,
+        },
     };
     if tracks {
         // Where tracking is refused, it is refused here.

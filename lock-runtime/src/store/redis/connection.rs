@@ -61,6 +61,7 @@ impl Connection {
                 match &answers {
                     Err(error) => home.check(number, error),
                     Ok(answers) => {
+                        home.answered();
                         let errors = answers.iter().filter_map(error_of);
                         errors.for_each(|error| home.check(number, &error));
                     }
@@ -73,6 +74,24 @@ impl Connection {
                 leaving();
                 Box::pin(home.send(&mut connection, commands, refused)).await
             }
+        }
+    }
+
+    /// Tells a connection from the one that is opened after it.
+    pub(super) fn number(&self) -> u64 {
+        match self {
+            Self::Single(home) => home.number(),
+            #[cfg(feature = "cluster")]
+            Self::Cluster(home) => home.number(),
+        }
+    }
+
+    /// Whether it has not proved for a while that it lives. A cluster's connections are redis-rs'.
+    pub(super) fn was_idle(&self) -> bool {
+        match self {
+            Self::Single(home) => home.was_idle(),
+            #[cfg(feature = "cluster")]
+            Self::Cluster(_) => false,
         }
     }
 

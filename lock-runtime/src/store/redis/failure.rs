@@ -6,6 +6,7 @@ use redis::{ErrorKind, RedisError, ServerErrorKind};
 
 #[cfg(feature = "tls")]
 use super::certificates;
+use super::refusal::{has_too_many_clients, is_final, refused_in_script};
 use super::script::Script;
 use super::settings::Replicas;
 use crate::store::failure::{StoreError, plain};
@@ -28,7 +29,7 @@ impl From<RedisError> for StoreError {
         Self {
             happened,
             advice,
-            may_pass: may_pass(&error),
+            may_pass: !is_final(&error),
             source: Arc::new(error),
         }
     }
@@ -63,6 +64,12 @@ fn describe(error: &RedisError) -> (String, &'static str) {
         return (
             format!("the Redis user lacks a right: a script was refused {command} ({words})"),
             "grant the command and the key pattern to this user",
+        );
+    }
+    if has_too_many_clients(error) {
+        return (
+            format!("Redis takes no more connections ({})", words_of(error)),
+            "raise its maxclients, or find out who keeps so many connections open",
         );
     }
     match error.kind() {
@@ -109,55 +116,61 @@ fn describe(error: &RedisError) -> (String, &'static str) {
             said("no node of the cluster that can be reached has the key's slot"),
             "check its nodes; give the request `retries` that outlast a failover",
         ),
+        ErrorKind::RESP3NotSupported => (
+            said("Redis does not speak RESP3, which telling of changed keys needs"),
+            "upgrade it to 6 or later, or let its user say HELLO",
+        ),
         ErrorKind::MasterNameNotFoundBySentinel => (
             said("the sentinels watch no master of this name"),
             "check the name against `sentinel monitor` in their configuration",
         ),
-        _ => match error.code() {
-            Some("OOM") => (
-                said("Redis is out of memory (OOM)"),
-                "raise its maxmemory or free some of it",
-            ),
-            Some("NOAUTH") => (
-                said("Redis asks for a password (NOAUTH)"),
-                "put the credentials into the URL",
-            ),
-            Some(code) => (
-                format!("Redis answered with the error {code}"),
-                "see the cause for its words",
-            ),
-            None => (
-                format!("the Redis client failed ({})", error.category()),
-                "see the cause for its words",
-            ),
-        },
+        _ => by_code(error),
     }
 }
 
-/// What Redis says when the user may not run a command of a script; its code is a mere `ERR`. What
-/// the script did before is done.
-pub(super) fn refused_in_script(error: &RedisError) -> Option<&str> {
-    let words = error.detail()?;
-    let is_refusal =
-        words.contains("ACL failure in script") || words.contains("The user executing the script");
-    is_refusal.then_some(words)
-}
-
-/// Whether asking again may help.
-pub(super) fn may_pass(error: &RedisError) -> bool {
-    match error.kind() {
-        ErrorKind::Io | ErrorKind::ClusterConnectionNotFound => true,
-        ErrorKind::Server(kind) => matches!(
-            kind,
-            ServerErrorKind::BusyLoading
-                | ServerErrorKind::Moved
-                | ServerErrorKind::Ask
-                | ServerErrorKind::TryAgain
-                | ServerErrorKind::ClusterDown
-                | ServerErrorKind::MasterDown
-                | ServerErrorKind::ReadOnly
+/// For errors that redis-rs has no kind for.
+fn by_code(error: &RedisError) -> (String, &'static str) {
+    let said = |what: &str| what.to_owned();
+    match error.code() {
+        Some("OOM") => (
+            said("Redis is out of memory (OOM)"),
+            "raise its maxmemory or free some of it",
         ),
-        // UNBLOCKED: the master became a replica while its replicas were waited for.
-        _ => matches!(error.code(), Some("OOM" | "UNBLOCKED")),
+        Some("NOREPLICAS") => (
+            said("Redis has too few replicas to take writes (NOREPLICAS)"),
+            "check its replicas and `min-replicas-to-write`; give the request `retries` that \
+                 outlast a failover",
+        ),
+        Some("BUSY") => (
+            said("Redis is busy with somebody's script (BUSY)"),
+            "wait until it has ended, or end it with SCRIPT KILL",
+        ),
+        Some("MISCONF") => (
+            said("Redis takes no writes since it can't save its data (MISCONF)"),
+            "check its disk and its log",
+        ),
+        Some("NOAUTH") => (
+            said("Redis asks for a password (NOAUTH)"),
+            "put the credentials into the URL",
+        ),
+        Some(_) => (
+            format!("Redis answered with the error {}", words_of(error)),
+            "see the cause for its words",
+        ),
+        None => (
+            format!("the Redis client failed ({})", error.category()),
+            "see the cause for its words",
+        ),
     }
+}
+
+/// What the server said: escaped, since anything may stand there, and cut.
+fn words_of(error: &RedisError) -> String {
+    let words = [error.code(), error.detail()];
+    let words = words.into_iter().flatten().collect::<Vec<_>>().join(" ");
+    words
+        .chars()
+        .take(100)
+        .flat_map(char::escape_debug)
+        .collect()
 }

@@ -5,6 +5,7 @@ mod certificates;
 #[cfg(feature = "cluster")]
 mod cluster;
 mod commands;
+mod connect;
 mod connection;
 mod failure;
 #[cfg(all(feature = "cluster", feature = "sentinel"))]
@@ -12,6 +13,7 @@ pub(crate) mod masters;
 mod operation;
 mod profile;
 mod reconnecting;
+mod refusal;
 #[cfg(feature = "cluster")]
 mod route;
 mod script;
@@ -122,8 +124,12 @@ async fn acquire(
     let Some(tracking) = tracking else {
         return commands::acquire(operation, entry, ttl, asking).await;
     };
-    let rings = tracking.take_over(operation).await?;
-    commands::acquire_by_script(operation, entry, ttl, rings).await
+    let tracked = tracking.take_over(operation).await;
+    let outcome = commands::acquire_by_script(operation, entry, ttl, tracked.is_ok()).await;
+    if let (Err(Some(error)), Ok(_)) = (tracked, &outcome) {
+        tracking.tell_missing(error);
+    }
+    outcome
 }
 
 impl fmt::Debug for RedisStore {

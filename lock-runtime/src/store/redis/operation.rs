@@ -10,8 +10,9 @@ use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind, 
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::connection::{Connection, error_of};
-use super::failure::{refused_in_script, too_few_replicas};
+use super::failure::too_few_replicas;
 use super::profile::of_single;
+use super::refusal::is_untouched;
 use super::script::{Script, by_source};
 use super::settings::{Replicas, Timeouts};
 use crate::store::StoreError;
@@ -80,10 +81,18 @@ impl Operation {
         self.connection.is_spread()
     }
 
-    /// Goes on on this connection, once it is open.
-    pub(super) async fn move_to(&mut self, connection: &Connection) -> RedisResult<()> {
+    pub(super) fn connection_number(&self) -> u64 {
+        self.connection.number()
+    }
+
+    /// Goes on on this connection, once it is open, if it is until then.
+    pub(super) async fn move_to(
+        &mut self,
+        connection: &Connection,
+        limit: Instant,
+    ) -> RedisResult<()> {
         self.in_time = false;
-        before(self.limit, connection.open()).await?;
+        before(limit.min(self.limit), connection.open()).await?;
         self.connection = connection.clone();
         Ok(())
     }
@@ -92,7 +101,7 @@ impl Operation {
     pub(super) async fn check(&mut self) -> Result<(), StoreError> {
         if self.is_spread() {
             // Opening asks a node for the slots.
-            return Ok(self.move_to(&self.connection.clone()).await?);
+            return Ok(self.move_to(&self.connection.clone(), self.limit).await?);
         }
         let any: Reader<(), ()> = |_| Some(Said::Ours(()));
         self.ask(redis::cmd("PING"), any).await.map(drop)
@@ -135,8 +144,7 @@ impl Operation {
         let is_spread = self.is_spread();
         let said = answers.into_iter().map(|answer| {
             if let Some(error) = error_of(&answer) {
-                // A script may have done a part of its work before it was refused a command.
-                self.unsettled -= usize::from(refused_in_script(&error).is_none());
+                self.unsettled -= usize::from(is_untouched(&error));
                 return Err(if is_spread {
                     error.into()
                 } else {
@@ -180,7 +188,7 @@ impl Operation {
                     .against(error)
                     .map(|remedy| (remedy, error.clone())),
             };
-            let Some((remedy, error)) = found else {
+            let Some((remedy, error)) = found.filter(|_| Instant::now() < self.limit) else {
                 return answers.map(|answers| (since, answers));
             };
             if answers.is_ok() {
@@ -237,19 +245,22 @@ enum Remedy {
 /// What still helps, each against its error.
 struct Remedies {
     /// A connection that broke long ago says so only to the next command.
-    broken: bool,
+    broken: Option<Remedy>,
+    /// One that something between has forgotten says nothing at all.
+    forgotten: Option<Remedy>,
     /// After a failover, whoever is the master is found anew.
-    no_master: bool,
-    unknown_script: bool,
+    no_master: Option<Remedy>,
+    unknown_script: Option<Remedy>,
     pauses: slice::Iter<'static, Duration>,
 }
 
 impl Remedies {
     fn new(connection: &Connection) -> Self {
         Self {
-            broken: true,
-            no_master: true,
-            unknown_script: true,
+            broken: Some(Remedy::NewConnection),
+            forgotten: connection.was_idle().then_some(Remedy::NewConnection),
+            no_master: Some(Remedy::NewConnection),
+            unknown_script: Some(Remedy::Sources),
             pauses: connection.pauses(),
         }
     }
@@ -257,15 +268,14 @@ impl Remedies {
     fn against(&mut self, error: &RedisError) -> Option<Remedy> {
         use ServerErrorKind::{Ask, Moved, NoScript, ReadOnly, TryAgain};
         if error.is_connection_dropped() {
-            return take(&mut self.broken).then_some(Remedy::NewConnection);
+            return self.broken.take();
+        }
+        if error.is_timeout() {
+            return self.forgotten.take();
         }
         match error.kind() {
-            ErrorKind::Server(ReadOnly) => {
-                take(&mut self.no_master).then_some(Remedy::NewConnection)
-            }
-            ErrorKind::Server(NoScript) => {
-                take(&mut self.unknown_script).then_some(Remedy::Sources)
-            }
+            ErrorKind::Server(ReadOnly) => self.no_master.take(),
+            ErrorKind::Server(NoScript) => self.unknown_script.take(),
             ErrorKind::Server(Moved | Ask | TryAgain) => {
                 self.pauses.next().copied().map(Remedy::Pause)
             }

@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use redis::aio::MultiplexedConnection;
 use redis::{FromRedisValue as _, RedisError, ServerErrorKind, Value};
 
-use super::failure::refused_in_script;
+use super::refusal::refused_in_script;
 use crate::store::StoreError;
 
 const SLOTS: u32 = 16_384;

@@ -2,6 +2,7 @@
 
 use std::future::pending;
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockWriteGuard};
 use std::time::Duration;
 
@@ -9,7 +10,11 @@ use futures_util::future::BoxFuture;
 use redis::{ErrorKind, RedisError, RedisResult, ServerErrorKind};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
+
+/// Load balancers and firewalls forget connections that carry nothing, the quickest after half a
+/// minute.
+const IDLE: Duration = Duration::from_secs(5);
 
 type Opening<C> = BoxFuture<'static, RedisResult<C>>;
 
@@ -26,6 +31,9 @@ pub(super) struct Reconnecting<C> {
     /// Called when a connection that was in use is given up.
     gone: Box<dyn Fn() + Send + Sync>,
     current: RwLock<Current<C>>,
+    made: Instant,
+    /// The milliseconds from then until it last proved that it lives.
+    answered: AtomicU64,
 }
 
 struct Current<C> {
@@ -81,6 +89,8 @@ impl<C: Clone + Send + Sync + 'static> Reconnecting<C> {
                 number: 0,
                 task: None,
             }),
+            made: Instant::now(),
+            answered: AtomicU64::new(0),
         }
     }
 
@@ -92,6 +102,25 @@ impl<C: Clone + Send + Sync + 'static> Reconnecting<C> {
 
     fn current(&self) -> RwLockWriteGuard<'_, Current<C>> {
         self.current.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn number(&self) -> u64 {
+        let current = self.current.read();
+        current.unwrap_or_else(PoisonError::into_inner).number
+    }
+
+    /// It proved that it lives.
+    pub(super) fn answered(&self) {
+        self.answered.store(self.age(), Ordering::Relaxed);
+    }
+
+    pub(super) fn was_idle(&self) -> bool {
+        let since = self.answered.load(Ordering::Relaxed);
+        u128::from(self.age().saturating_sub(since)) >= IDLE.as_millis()
+    }
+
+    fn age(&self) -> u64 {
+        u64::try_from(self.made.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     fn in_use(&self) -> Option<(u64, C)> {
@@ -128,7 +157,9 @@ impl<C: Clone + Send + Sync + 'static> Reconnecting<C> {
         if answer.is_err() {
             self.give_up_if(|current| current.number == number);
         }
-        Ok((number, answer?))
+        let connection = answer?;
+        self.answered();
+        Ok((number, connection))
     }
 
     fn opening(&self) -> (u64, watch::Receiver<Option<RedisResult<C>>>) {
@@ -175,10 +206,11 @@ impl<C: Clone + Send + Sync + 'static> Reconnecting<C> {
         }
     }
 
-    /// Gives the connection up when the error shows that it broke, that nobody is there, or that
-    /// the server is no master any more.
+    /// Gives the connection up when the error shows that it broke, that nobody is there, that the
+    /// server is no master any more, or has forgotten who we are.
     pub(super) fn check(&self, number: u64, error: &RedisError) {
-        if error.is_io_error() || error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly) {
+        let is_replica = error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly);
+        if error.is_io_error() || is_replica || error.code() == Some("NOAUTH") {
             self.broken(number);
         }
     }

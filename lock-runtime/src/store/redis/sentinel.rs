@@ -20,6 +20,7 @@ use redis::{
 };
 use tokio::time::timeout;
 
+use super::connect::connect;
 use super::settings::Timeouts;
 use super::tls::{Tls, elsewhere};
 
@@ -99,9 +100,8 @@ impl Sentinels {
     ) -> RedisResult<MultiplexedConnection> {
         let limit = self.timeouts.connection;
         let connecting = async {
-            let mut connection = Client::open(self.find_master().await?)?
-                .get_multiplexed_async_connection_with_config(config)
-                .await?;
+            let master = Client::open(self.find_master().await?)?;
+            let mut connection = connect(&master, config).await?;
             match redis::cmd("ROLE").query_async(&mut connection).await? {
                 Role::Primary { .. } => Ok(connection),
                 // The sentinels do not know of a failover yet, or the server does not.

@@ -10,6 +10,7 @@ use redis::{AsyncConnectionConfig, Client, ProtocolVersion, PushInfo, RedisResul
 
 #[cfg(feature = "cluster")]
 use super::cluster::{Cluster, Seeds};
+use super::connect::connect;
 use super::connection::Connection;
 use super::reconnecting::Reconnecting;
 #[cfg(feature = "sentinel")]
@@ -139,8 +140,7 @@ impl Single {
                     let settings = settings.set_protocol(ProtocolVersion::RESP3);
                     client = Client::open(info.clone().set_redis_settings(settings))?;
                 }
-                let opening = client.get_multiplexed_async_connection_with_config(&config);
-                opening.await
+                connect(&client, &config).await
             }
             .boxed(),
             #[cfg(feature = "sentinel")]

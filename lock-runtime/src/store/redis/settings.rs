@@ -3,9 +3,14 @@
 use std::time::Duration;
 
 use redis::io::tcp::TcpSettings;
+use redis::io::tcp::socket2::TcpKeepalive;
 use redis::{AsyncConnectionConfig, Cmd};
 
 use super::script::whole_millis;
+
+/// How often a connection that carries nothing shows what is between that it is needed, and finds
+/// out whether the other end is there: the quickest load balancers forget one after half a minute.
+const KEEPALIVE: Duration = Duration::from_secs(15);
 
 /// How long Redis may take.
 #[derive(Debug, Clone, Copy)]
@@ -30,7 +35,10 @@ impl Timeouts {
     /// connection whose other end vanished without a word is to be given up as soon as an
     /// operation is.
     pub(super) fn tcp(self) -> TcpSettings {
-        let tcp = TcpSettings::default().set_nodelay(true);
+        let keepalive = TcpKeepalive::new().with_time(KEEPALIVE);
+        let tcp = TcpSettings::default()
+            .set_nodelay(true)
+            .set_keepalive(keepalive.with_interval(KEEPALIVE / 3));
         #[cfg(target_os = "linux")]
         let tcp = {
             // The kernel counts its milliseconds in 31 bits.

@@ -6,23 +6,38 @@
 //! reads the key that is busy, so the head of a line needs no polling. The connection is one of its
 //! own, since redis-rs does not turn tracking on again when it opens a managed one anew.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
-use redis::{ErrorKind, PushInfo, PushKind, RedisError, RedisResult, Value};
+use redis::{PushInfo, PushKind, RedisError, Value};
+use tokio::time::Instant;
 
 use super::connection::Connection;
-use super::failure::may_pass;
 use super::operation::Operation;
+use super::refusal::is_without_tracking;
 use super::servers::Servers;
 use super::settings::Timeouts;
+use crate::store::StoreError;
 use crate::store::alerts::Alerts;
+
+/// How long a refusal is taken for the last word.
+const REFUSED_FOR: Duration = Duration::from_secs(60);
 
 pub(super) struct Tracking {
     connection: Connection,
+    /// How long opening it may take, so that an operation can still be answered without it.
+    patience: Duration,
     pub(super) alerts: Arc<Alerts>,
-    /// The server, or something before it, does not offer tracking.
-    refused: AtomicBool,
+    missing: Mutex<Missing>,
+}
+
+/// What is known of a tracking connection that could not be had.
+#[derive(Default)]
+struct Missing {
+    /// When the server, or something before it, refused to track, and the number of the connection
+    /// for commands at that time: one that was opened later may lead to another server.
+    refused: Option<(Instant, u64)>,
+    is_told: bool,
 }
 
 impl Tracking {
@@ -41,30 +56,59 @@ impl Tracking {
             Self {
                 connection: servers.tracking(timeouts, heard, gone),
                 alerts,
-                refused: AtomicBool::new(false),
+                patience: timeouts.connection,
+                missing: Mutex::default(),
             }
         })
     }
 
-    /// Moves the operation to the tracking connection; false where tracking is refused.
-    pub(super) async fn take_over(&self, operation: &mut Operation) -> RedisResult<bool> {
-        if self.refused.load(Ordering::Relaxed) {
-            return Ok(false);
+    /// Moves the operation to the tracking connection, or says why not; nothing when tracking is
+    /// known to be refused.
+    pub(super) async fn take_over(
+        &self,
+        operation: &mut Operation,
+    ) -> Result<(), Option<RedisError>> {
+        let number = operation.connection_number();
+        let is_refused =
+            |(since, at): (Instant, u64)| at == number && since.elapsed() < REFUSED_FOR;
+        if self.missing().refused.is_some_and(is_refused) {
+            return Err(None);
         }
-        match operation.move_to(&self.connection).await {
-            Ok(()) => Ok(true),
-            Err(error) if is_refusal(&error) => {
-                if !self.refused.swap(true, Ordering::Relaxed) {
-                    tracing::warn!(
-                        error = &error as &dyn std::error::Error,
-                        "Redis does not offer CLIENT TRACKING here: waiting for a lock asks again \
-                         and again, at growing pauses"
-                    );
-                }
-                Ok(false)
+        let limit = Instant::now() + self.patience;
+        let moved = operation.move_to(&self.connection, limit).await;
+        let mut missing = self.missing();
+        match moved {
+            Ok(()) => {
+                *missing = Missing::default();
+                Ok(())
             }
-            Err(error) => Err(error),
+            Err(error) => {
+                missing.refused = is_without_tracking(&error).then(|| (Instant::now(), number));
+                Err(Some(error))
+            }
         }
+    }
+
+    /// The store answered on the other connection.
+    pub(super) fn tell_missing(&self, error: RedisError) {
+        let mut missing = self.missing();
+        if std::mem::replace(&mut missing.is_told, true) {
+            return;
+        }
+        let text = match missing.refused {
+            Some(_) => "Redis does not offer CLIENT TRACKING here",
+            None => "no second connection to Redis can be had for CLIENT TRACKING now",
+        };
+        drop(missing);
+        let error = StoreError::from(error);
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "{text}: waiting for a lock asks again and again, at growing pauses"
+        );
+    }
+
+    fn missing(&self) -> MutexGuard<'_, Missing> {
+        self.missing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn close(&self) {
@@ -91,17 +135,4 @@ impl Tracking {
             _ => {}
         }
     }
-}
-
-/// Whether the server answered, and would answer so again.
-fn is_refusal(error: &RedisError) -> bool {
-    let misconfigured = matches!(
-        error.kind(),
-        ErrorKind::AuthenticationFailed
-            | ErrorKind::InvalidClientConfig
-            | ErrorKind::Parse
-            | ErrorKind::UnexpectedReturnType
-            | ErrorKind::MasterNameNotFoundBySentinel
-    );
-    !error.is_io_error() && !misconfigured && !may_pass(error) && error.code() != Some("NOAUTH")
 }

@@ -51,7 +51,6 @@ pub(super) async fn run(
     let carrying = async {
         tokio::join!(
             receive(from_client, asked, &shared.requests, number),
-            ask(requests, to_server, number, shared, &next_loss),
             receive(from_server, answered, &shared.answers, number),
         );
         pending().await
@@ -59,6 +58,7 @@ pub(super) async fn run(
     // The client may have closed its side long before: answers go on until the server closes its.
     tokio::select! {
         end = answer(answers, to_client, number, shared, &next_loss) => end,
+        end = ask(requests, to_server, number, shared, &next_loss) => end,
         end = carrying => end,
     }
 }
@@ -89,8 +89,12 @@ async fn ask(
     number: u64,
     shared: &Shared,
     next_loss: &NextLoss,
-) {
+) -> End {
     while let Some(piece) = next(&mut queue, &shared.requests, number).await {
+        let cut_at = lock(&shared.cut_at).clone();
+        if !cut_at.is_empty() && contains(&piece.bytes, &cut_at) {
+            return End::Cut;
+        }
         if let Some(then) = shared.take_loss(&piece.bytes) {
             *lock(next_loss) = Some(then);
         }
@@ -100,6 +104,7 @@ async fn ask(
         }
     }
     let _ = to.shutdown().await;
+    pending().await
 }
 
 async fn answer(
@@ -147,12 +152,13 @@ impl Shared {
     fn take_loss(&self, request: &[u8]) -> Option<AfterLoss> {
         let mut loss = lock(&self.loss);
         let pattern = &loss.as_ref()?.pattern;
-        if !request
-            .windows(pattern.len())
-            .any(|window| window == pattern)
-        {
+        if !contains(request, pattern) {
             return None;
         }
         loss.take().map(|loss| loss.then)
     }
+}
+
+fn contains(bytes: &[u8], pattern: &[u8]) -> bool {
+    bytes.windows(pattern.len()).any(|window| window == pattern)
 }
