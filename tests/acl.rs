@@ -22,6 +22,9 @@ const LOCKS: &str = "~jobs:* +ping +set +get +pttl +pexpire +del +evalsha +eval"
 const FENCED: &str = "~{jobs:*}:fence +time";
 const TRACKING: &str = "+client|tracking";
 const REPLICAS: &str = "+wait";
+/// What is found with these when connecting; `tests/servers.rs` does without them.
+const ONE_OF_A_CLUSTER: &str = "+cluster|slots";
+const ONE_TWICE: &str = "+info";
 const CLUSTER: &str = "+cluster|slots +asking";
 /// Of the user of the servers, and of that of the sentinels.
 const SENTINEL: [&str; 2] = [
@@ -44,7 +47,15 @@ fn rules_of_the_docs() -> Vec<String> {
 fn the_docs_have_these_rules() {
     let [servers, sentinels] = SENTINEL;
     let tested = [
-        LOCKS, FENCED, TRACKING, REPLICAS, CLUSTER, servers, sentinels,
+        LOCKS,
+        FENCED,
+        TRACKING,
+        REPLICAS,
+        ONE_OF_A_CLUSTER,
+        ONE_TWICE,
+        CLUSTER,
+        servers,
+        sentinels,
     ];
     assert_eq!(rules_of_the_docs(), tested);
     let app = format!("ACL SETUSER app on >secret {LOCKS} {TRACKING}\n");

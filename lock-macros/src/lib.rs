@@ -76,7 +76,7 @@ use proc_macro::TokenStream;
 /// | `max_hold` | duration | none | with `renew`: the longest that the body may run |
 /// | `min_hold` | duration | none | keeps the key at least this long, so that a short job runs once per tick on all machines |
 /// | `on_lost` | `cancel` or `finish` | `cancel` | what becomes of the body when the lock is lost |
-/// | `retries` | `u32` | `0` | further attempts after the first, while the lock is busy or on a connection error that may pass |
+/// | `retries` | `u32` | `0` | further attempts after the first, while the lock is busy or on an error that may pass |
 /// | `backoff` | duration, `"50ms..2s"`, or a `Backoff` | `"50ms..1s"` | the pause between attempts: fixed, or growing from one to the other, with jitter |
 /// | `wait` | duration, or nothing | off | instead of `retries`: queues until the lock is free, at most this long, or without a limit |
 /// | `skip` | | off | busy is no error: returns `()`, `None` or `Ok(Default::default())` without running the body |
