@@ -234,6 +234,7 @@ async fn a_missing_right_is_a_failure_that_names_the_command() {
         grant(&server, &[LOCKS, FENCED, TRACKING, &without]).await;
         server.kill_clients().await;
         let connected = connect(&server).await;
+        let before = locker.clone();
         // Who can run no scripts is told so before a key is set.
         let locker = if missing.starts_with("eval") {
             names(connected, missing);
@@ -261,6 +262,8 @@ async fn a_missing_right_is_a_failure_that_names_the_command() {
         }
         grant(&server, &all).await;
         let _ = guard.release().await;
+        // What could not be released is, now: the next round begins without its scripts.
+        before.shutdown().await;
         server.del("jobs:other").await;
     }
     grant(&server, &[LOCKS, "-ping"]).await;
