@@ -87,8 +87,8 @@ async fn a_wait_and_a_pause_have_no_end() {
                 let paused = paused.await.expect("no panic");
                 assert!(paused.is_err(), "{long:?}: {paused:?}");
             }
-            let pauses = Backoff::exponential(Duration::ZERO, long);
-            let error = locker.lock("k").retries(3).backoff(pauses).acquire().await;
+            let backoff = Backoff::exponential(Duration::ZERO, long);
+            let error = locker.lock("k").retries(3).backoff(backoff).acquire().await;
             assert!(error.expect_err("held").is_busy());
 
             let waiting = tokio::spawn(locker.lock("k").wait(long).acquire());
