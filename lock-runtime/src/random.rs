@@ -1,9 +1,9 @@
 //! Random values from the operating system, for names and for pauses.
 
-use rand::RngExt as _;
 use rand::distr::{Distribution, StandardUniform};
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
+use rand::{Rng as _, RngExt as _};
 
 /// A random value of this type, evenly spread; a number between zero and one for `f64`.
 ///
@@ -15,4 +15,16 @@ where
     StandardUniform: Distribution<T>,
 {
     UnwrapErr(SysRng).random()
+}
+
+/// Random bytes, by one call of the system: [`random`] makes one for each of them, and takes longer
+/// than all else that the library does for a lock.
+///
+/// # Panics
+///
+/// As [`random`].
+pub(crate) fn random_bytes<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    UnwrapErr(SysRng).fill_bytes(&mut bytes);
+    bytes
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::random::random;
+use crate::random::random_bytes;
 
 const RANDOM_BYTES: usize = 16;
 /// How many characters a token has.
@@ -26,7 +26,7 @@ pub(crate) fn is_token(text: &str) -> bool {
 ///
 /// When the operating system has no random numbers.
 pub(crate) fn random_token() -> [u8; TOKEN_LEN] {
-    let bytes: [u8; RANDOM_BYTES] = random();
+    let bytes: [u8; RANDOM_BYTES] = random_bytes();
     let mut text = [0; TOKEN_LEN];
     let written = URL_SAFE_NO_PAD.encode_slice(bytes, &mut text);
     debug_assert_eq!(written, Ok(TOKEN_LEN));
