@@ -17,8 +17,8 @@ where
     UnwrapErr(SysRng).random()
 }
 
-/// Random bytes, by one call of the system: [`random`] makes one for each of them, and takes longer
-/// than all else that the library does for a lock.
+/// Random bytes, by one call of the system. [`random`] makes a call for each byte: for a token, that
+/// was a tenth of the time of an uncontended lock.
 ///
 /// # Panics
 ///

@@ -58,8 +58,7 @@ pub(super) trait PauseBetween {
     }
 }
 
-/// Asks until the lock is granted, or passed on, or `between` gives up. The guard, and how many
-/// attempts were made.
+/// Asks until the lock is granted, or passed on, or `between` gives up.
 pub(super) async fn attempts(
     request: &Request,
     between: &mut impl PauseBetween,
