@@ -37,6 +37,9 @@ mod locker;
 pub mod private;
 mod random;
 mod request;
+#[cfg(simulation)]
+#[path = "../../tests/simulation/src/mod.rs"]
+pub mod simulation;
 mod store;
 mod telemetry;
 mod tenure;
