@@ -179,6 +179,16 @@ fn the_nearest_name_is_offered_or_ours_for_that_of_another_library() {
 }
 
 #[test]
+fn what_is_surely_no_closure_of_one_argument_is_refused() {
+    for closure in [quote!("busy"), quote!(|| 1), quote!(|a, b| 1)] {
+        refused(
+            quote!(key = "k", or_else = #closure),
+            &["takes a closure with one argument"],
+        );
+    }
+}
+
+#[test]
 fn arguments_that_exclude_each_other() {
     refused(
         quote!(key = "k", wait, retries = 3),
