@@ -9,10 +9,10 @@ use std::time::Duration;
 use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind, Value};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::connection::{Connection, error_of};
+use super::connection::Connection;
 use super::failure::too_few_replicas;
 use super::profile::of_single;
-use super::refusal::is_untouched;
+use super::refusal::{error_of, has_forgotten_us, is_untouched};
 use super::script::{Script, by_source};
 use super::settings::{Replicas, Timeouts};
 use crate::store::StoreError;
@@ -228,7 +228,7 @@ impl Operation {
 fn are_refused(error: &RedisError) -> bool {
     use ServerErrorKind::{Ask, BusyLoading, ClusterDown, MasterDown, Moved, ReadOnly, TryAgain};
     let ErrorKind::Server(kind) = error.kind() else {
-        return false;
+        return has_forgotten_us(error);
     };
     matches!(
         kind,
@@ -250,6 +250,8 @@ struct Remedies {
     forgotten: Option<Remedy>,
     /// After a failover, whoever is the master is found anew.
     no_master: Option<Remedy>,
+    /// Where credentials are over, there are new ones.
+    forgotten_us: Option<Remedy>,
     unknown_script: Option<Remedy>,
     pauses: slice::Iter<'static, Duration>,
 }
@@ -260,6 +262,7 @@ impl Remedies {
             broken: Some(Remedy::NewConnection),
             forgotten: connection.was_idle().then_some(Remedy::NewConnection),
             no_master: Some(Remedy::NewConnection),
+            forgotten_us: Some(Remedy::NewConnection),
             unknown_script: Some(Remedy::Sources),
             pauses: connection.pauses(),
         }
@@ -272,6 +275,9 @@ impl Remedies {
         }
         if error.is_timeout() {
             return self.forgotten.take();
+        }
+        if has_forgotten_us(error) {
+            return self.forgotten_us.take();
         }
         match error.kind() {
             ErrorKind::Server(ReadOnly) => self.no_master.take(),
