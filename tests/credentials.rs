@@ -1,18 +1,17 @@
 //! Credentials that change: they are asked for at each connect, for each kind of server.
 
-mod common;
-
 use std::error::Error;
 use std::future::pending;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use common::LIMIT;
 use redis_locked::{Credentials, Locker, LockerBuilder};
 use redis_locked_test_support::{Cluster, FakeAnswers, Sentinels, Server, until};
 use tokio::time::sleep;
 
+/// Longer than anything takes that is awaited, also on a machine that runs too many tests at once.
+const LIMIT: Duration = Duration::from_secs(20);
 const TTL: Duration = Duration::from_secs(60);
 /// Of a lock that is renewed: within it, a connection is opened again also on a machine that runs too
 /// many tests at once.

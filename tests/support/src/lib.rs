@@ -24,7 +24,7 @@ pub mod sentinel;
 pub mod server;
 pub mod until;
 
-pub use certificates::{Authority, Certificate, servers_have_tls};
+pub use certificates::{Authority, Certificate, Files, servers_have_tls};
 pub use cluster::Cluster;
 pub use directory::Directory;
 pub use fake::FakeAnswers;
