@@ -248,3 +248,29 @@ async fn a_map_of_what_is_no_address_is_refused() {
         );
     }
 }
+
+/// As an address behind a firewall does, which swallows all.
+#[tokio::test]
+async fn a_node_of_a_cluster_where_nobody_answers() -> Result<(), Box<dyn Error>> {
+    let cluster = Cluster::start().await;
+    let keys = cluster.a_key_per_master("k").await;
+    let silent = cluster.node(cluster.master_of(&keys[0]).await);
+    let proxy = silent.proxy().await;
+    proxy.stall_requests(true);
+    let announced = format!("127.0.0.1:{}", silent.port());
+    let map = [(announced.clone(), format!("127.0.0.1:{}", proxy.port()))];
+    let builder = Locker::builder().address_map(map);
+    let locker = builder.connect_cluster(cluster.urls()).await?;
+    for key in &keys[1..] {
+        works(&locker, key).await?;
+    }
+    let error = locker.lock(&keys[0]).acquire().await.expect_err("silent");
+    names(&error, &announced);
+    for key in &keys[1..] {
+        works(&locker, key).await?;
+    }
+    proxy.stall_requests(false);
+    let patient = locker.lock(&keys[0]).retries(100).backoff(LIMIT / 200);
+    patient.acquire().await?.release().await?;
+    Ok(())
+}

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::future::pending;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use redis_locked::{Credentials, Locker, LockerBuilder};
@@ -223,24 +223,54 @@ async fn who_gives_no_credentials_costs_no_more_than_connecting() {
 }
 
 /// A token that is over, as services have it: no real server says so on a connection that is open.
+/// With the number of a port, it has all slots of a cluster.
+async fn letting_in_once_more(answer: &'static str, port: Arc<OnceLock<u16>>) -> FakeAnswers {
+    let over = AtomicUsize::new(0);
+    FakeAnswers::with(move |command| match (command[0].as_str(), port.get()) {
+        ("SET", _) if over.fetch_add(1, Ordering::SeqCst) == 0 => answer.to_owned(),
+        ("SET", _) => "+OK".to_owned(),
+        ("CLUSTER", Some(port)) => {
+            format!("*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n$9\r\n127.0.0.1\r\n:{port}")
+        }
+        _ => ":1".to_owned(),
+    })
+    .await
+}
+
+const OVER: [&str; 2] = [
+    "-NOAUTH Authentication required.",
+    "-WRONGPASS token expired",
+];
+
 #[tokio::test]
 async fn a_connection_that_is_not_let_in_any_more_is_opened_again() -> Result<(), Box<dyn Error>> {
-    for answer in [
-        "-NOAUTH Authentication required.",
-        "-WRONGPASS token expired",
-    ] {
-        let over = AtomicUsize::new(0);
-        let server = FakeAnswers::with(move |command| match command[0].as_str() {
-            "SET" if over.fetch_add(1, Ordering::SeqCst) == 0 => answer.to_owned(),
-            "SET" => "+OK".to_owned(),
-            _ => ":1".to_owned(),
-        })
-        .await;
+    for answer in OVER {
+        let server = letting_in_once_more(answer, Arc::default()).await;
         let user = User::default();
         let locker = user.builder().connect(&server.url()).await?;
         let asked = user.asked();
         let guard = locker.lock("k").acquire().await?;
         assert_eq!(user.asked(), asked + 1, "{answer}");
+        guard.release().await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn so_is_a_clusters() -> Result<(), Box<dyn Error>> {
+    for answer in OVER {
+        let port = Arc::new(OnceLock::new());
+        let server = letting_in_once_more(answer, Arc::clone(&port)).await;
+        let url = server.url();
+        let number = url.rsplit(':').next().expect("a port").parse()?;
+        port.set(number).expect("the first");
+        let user = User::default();
+        let locker = user.builder().connect_cluster([url]).await?;
+        // For the connection's own second subscription, too.
+        until(LIMIT, "nobody asks", async || user.asked() >= 2).await;
+        let asked = user.asked();
+        let guard = locker.lock("k").acquire().await?;
+        assert!(user.asked() > asked, "{answer}");
         guard.release().await?;
     }
     Ok(())

@@ -180,6 +180,10 @@ fn by_code(error: &RedisError) -> (String, &'static str) {
             said("Redis asks for a password (NOAUTH)"),
             "put the credentials into the URL, or give the locker's builder `credentials`",
         ),
+        Some("WRONGPASS") => (
+            format!("Redis does not let us in any more ({})", words_of(error)),
+            "check the user, and the locker's `credentials` if they change",
+        ),
         Some(_) => (
             format!("Redis answered with the error {}", words_of(error)),
             "see the cause for its words",

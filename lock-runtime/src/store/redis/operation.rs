@@ -189,6 +189,7 @@ impl Operation {
                     .map(|remedy| (remedy, error.clone())),
             };
             let Some((remedy, error)) = found.filter(|_| Instant::now() < self.limit) else {
+                let answers = answers.map_err(|error| worth_telling(error, refused));
                 return answers.map(|answers| (since, answers));
             };
             if answers.is_ok() {
@@ -221,6 +222,15 @@ impl Operation {
             self.unsettled = before;
         }
         answers
+    }
+}
+
+/// Of a cluster whose node can't be reached, a question gets no answer in time, and the one before it
+/// got one that names the node.
+fn worth_telling(error: RedisError, before: Option<RedisError>) -> RedisError {
+    match before {
+        Some(before) if error.is_timeout() && before.redirect_node().is_some() => before,
+        _ => error,
     }
 }
 

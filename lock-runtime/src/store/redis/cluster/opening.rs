@@ -103,7 +103,9 @@ impl Opener {
             .retries(0)
             .use_protocol(protocol)
             .node_address_map(access.addresses.of_nodes())
-            .connection_timeout(self.timeouts.connection)
+            // It connects to the seeds, and then to those that are announced: a node that says nothing
+            // costs this much twice.
+            .connection_timeout(self.timeouts.connection / 2)
             .response_timeout(self.timeouts.response)
             .overall_response_timeout(Some(self.timeouts.total()))
             .tcp_settings(self.timeouts.tcp())
