@@ -1,7 +1,6 @@
 //! Which servers are meant, for looking at locks and for taking them.
 
 use std::env::{self, VarError};
-use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -135,10 +134,10 @@ impl Connection {
             }
         }
         if let Some(ca) = &self.ca {
-            builder = builder.root_certificate(read(ca)?);
+            builder = builder.root_certificate_file(ca);
         }
         if let (Some(certificate), Some(key)) = (&self.client_cert, &self.client_key) {
-            builder = builder.client_certificate(read(certificate)?, read(key)?);
+            builder = builder.client_certificate_files(certificate, key);
         }
         Ok(builder)
     }
@@ -177,9 +176,4 @@ fn begins_url(text: &str) -> bool {
         let is_of_one = |letter: u8| letter.is_ascii_alphanumeric() || b"+-.".contains(&letter);
         !scheme.is_empty() && letters.all(is_of_one)
     })
-}
-
-fn read(path: &PathBuf) -> Result<Vec<u8>, Failure> {
-    fs::read(path)
-        .map_err(|error| Failure::usage(format_args!("{} cannot be read: {error}", path.display())))
 }

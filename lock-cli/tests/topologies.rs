@@ -143,4 +143,14 @@ async fn servers_with_tls_are_trusted_by_their_authority() {
     }
     let ended = tool(&server.url(), &[&["list"], &ca[..]].concat()).await;
     assert_eq!(ended.code, 64, "certificates without TLS: {ended:?}");
+    let run = ["run", "-k", "free", "--ttl", "5s", "--wait", "1h"];
+    let missing = ["--ca", "/nowhere/ca.pem", "--", "true"];
+    for command in [
+        &["list", "--ca", "/nowhere/ca.pem"][..],
+        &[&run[..], &missing].concat(),
+    ] {
+        let ended = tool(&url, command).await;
+        assert_eq!(ended.code, 64, "{ended:?}");
+        assert!(ended.err.contains("/nowhere/ca.pem"), "{ended:?}");
+    }
 }

@@ -22,6 +22,7 @@ pub mod process;
 pub mod proxy;
 pub mod sentinel;
 pub mod server;
+pub mod trouble;
 pub mod until;
 
 pub use certificates::{Authority, Certificate, Files, servers_have_tls};

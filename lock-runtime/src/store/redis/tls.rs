@@ -20,10 +20,11 @@ pub(crate) struct Tls {
 
 #[cfg(feature = "tls")]
 impl Tls {
-    /// Refuses certificates where nobody asks for them.
+    /// Refuses certificates where nobody asks for them, and such as can't be used.
     pub(super) fn check(&self, info: &ConnectionInfo) -> RedisResult<()> {
         certificates::choose_crypto(info);
-        certificates::check_address(info, self.root.is_some() || self.client.is_some())
+        let given = self.certificates()?.is_some();
+        certificates::check_address(info, given)
     }
 
     /// The same settings, with the certificates.
