@@ -79,6 +79,11 @@ impl Cluster {
         self.connection.get().await
     }
 
+    /// Whether no node has answered for a while.
+    pub(super) fn was_idle(&self) -> bool {
+        self.connection.was_idle()
+    }
+
     pub(super) fn number(&self) -> u64 {
         self.connection.number()
     }
@@ -112,6 +117,14 @@ impl Cluster {
         let answers = connection.route_pipeline(pipeline, 0, count, node).await;
         let answers = answers.map_err(doubt);
         self.watch_out(&answers);
+        match &answers {
+            // All connections: which of them have been forgotten as well, nobody knows.
+            Err(error) if error.is_timeout() && self.was_idle() => {
+                self.connection.broken(*number);
+            }
+            Err(_) => {}
+            Ok(_) => self.connection.answered(),
+        }
         if self.is_outdated(&answers) {
             self.connection.broken(*number);
         }

@@ -87,12 +87,12 @@ impl Connection {
         }
     }
 
-    /// Whether it has not proved for a while that it lives. A cluster's connections are redis-rs'.
+    /// Whether it has not proved for a while that it lives.
     pub(super) fn was_idle(&self) -> bool {
         match self {
             Self::Single(home) => home.was_idle(),
             #[cfg(feature = "cluster")]
-            Self::Cluster(_) => false,
+            Self::Cluster(home) => home.was_idle(),
         }
     }
 
