@@ -18,11 +18,11 @@ const TTL: Duration = Duration::from_secs(60);
 #[tokio::test]
 async fn a_program_that_is_told_to_stop_leaves_nothing_behind() {
     let (server, locker) = redis().await;
-    let (begin, begun) = oneshot::channel();
+    let (sender, begun) = oneshot::channel();
     let (stop, stopped) = oneshot::channel::<()>();
     let serving = tokio::spawn(async move {
         let body = async {
-            begin.send(()).expect("awaited");
+            sender.send(()).expect("awaited");
             pending::<()>().await;
         };
         tokio::select! {

@@ -347,7 +347,7 @@ impl LockerBuilder {
         self.build(Arc::new(MemoryStore::default()))
     }
 
-    pub(super) fn build(self, store: Arc<dyn Store>) -> Locker {
+    pub(crate) fn build(self, store: Arc<dyn Store>) -> Locker {
         telemetry::describe();
         for name in &self.names {
             telemetry::show(name);
