@@ -82,7 +82,7 @@ fn describe(error: &RedisError) -> (String, &'static str) {
         ),
         ErrorKind::AuthenticationFailed => (
             said("Redis refused the user name or the password"),
-            "check the credentials in the URL, or those that the locker's `credentials` gives",
+            "check the credentials in the URL, or what the locker's `credentials` gives",
         ),
         #[cfg(not(feature = "tls"))]
         ErrorKind::InvalidClientConfig if error.to_string().contains("TLS") => (
@@ -178,7 +178,7 @@ fn by_code(error: &RedisError) -> (String, &'static str) {
         ),
         Some("NOAUTH") => (
             said("Redis asks for a password (NOAUTH)"),
-            "put the credentials into the URL, or give the locker's builder `credentials`",
+            "put the credentials into the URL, or give the locker `credentials`",
         ),
         Some("WRONGPASS") => (
             format!("Redis does not let us in any more ({})", words_of(error)),
