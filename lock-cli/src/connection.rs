@@ -46,6 +46,10 @@ pub(crate) struct Connection {
     /// The key of the client's certificate, in PEM form
     #[arg(long, value_name = "FILE", requires = "client_cert")]
     client_key: Option<PathBuf>,
+    /// Where to reach a server that sentinels or a cluster announce at an address which leads nowhere
+    /// from here; once for each
+    #[arg(long, value_name = "ANNOUNCED=REACHABLE", value_parser = mapped)]
+    address_map: Vec<(String, String)>,
     /// What is put before each key in Redis, as the programs' lockers do
     #[arg(long, default_value = "", hide_default_value = true)]
     pub(crate) prefix: String,
@@ -118,6 +122,7 @@ impl Connection {
     fn builder(&self) -> Result<LockerBuilder, Failure> {
         let mut builder = Locker::builder()
             .prefix(self.prefix.as_str())
+            .address_map(self.address_map.iter().cloned())
             .connection_timeout(self.timeout)
             .response_timeout(self.timeout);
         if self.sentinel.is_some() {
@@ -141,6 +146,19 @@ impl Connection {
         }
         Ok(builder)
     }
+}
+
+/// Two addresses, as in `172.18.0.2:6379=redis.example.com:7001`.
+fn mapped(text: &str) -> Result<(String, String), String> {
+    let both = text.split_once('=').filter(|(announced, reachable)| {
+        let is_address = |text: &str| {
+            text.rsplit_once(':')
+                .is_some_and(|(_, port)| port.parse::<u16>().is_ok())
+        };
+        is_address(announced) && is_address(reachable)
+    });
+    let (announced, reachable) = both.ok_or("write host:port=host:port")?;
+    Ok((announced.to_owned(), reachable.to_owned()))
 }
 
 /// A variable of the environment. An empty one means nothing.

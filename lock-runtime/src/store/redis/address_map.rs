@@ -61,13 +61,13 @@ fn parse(text: &str) -> Option<Address> {
 
 /// What to do about an announced address that leads nowhere.
 pub(super) const ADVICE: &str = "check that server; if this address does not lead to it from \
-     here, give the locker's builder an `address_map`";
+     here, give the locker's builder an `address_map`, or the tool --address-map";
 
 /// Nobody was reached at an announced address.
 #[derive(Debug)]
 pub(super) struct NobodyThere {
     /// Who announces which, in words.
-    announced: String,
+    pub(super) announced: String,
     pub(super) source: RedisError,
 }
 
@@ -90,7 +90,7 @@ impl NobodyThere {
 
 impl fmt::Display for NobodyThere {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.announced)
+        write!(f, "{}: {}", self.announced, self.source)
     }
 }
 

@@ -136,7 +136,7 @@ fn describe_cause(error: &RedisError) -> Option<(String, &'static str)> {
     #[cfg(any(feature = "cluster", feature = "sentinel"))]
     if let Some(nobody) = causes(error).find_map(|cause| cause.downcast_ref::<NobodyThere>()) {
         let (happened, _) = describe(&nobody.source);
-        let happened = format!("{nobody}, and there {happened}");
+        let happened = format!("{}, and there {happened}", nobody.announced);
         return Some((happened, address_map::ADVICE));
     }
     if let Some(none) = causes(error).find_map(|cause| cause.downcast_ref::<NoCredentials>()) {
