@@ -214,7 +214,7 @@ async fn who_gives_no_credentials_costs_no_more_than_connecting() {
     let limit = Duration::from_millis(200);
     let builder = Locker::builder()
         .connection_timeout(limit)
-        .credentials(|| pending::<Result<Credentials, std::io::Error>>());
+        .credentials(pending::<Result<Credentials, std::io::Error>>);
     let started = Instant::now();
     let error = builder.connect(&server.url()).await.expect_err("none");
     assert!(started.elapsed() < LIMIT, "{:?}", started.elapsed());
