@@ -34,22 +34,24 @@ fn names(error: &LockError, address: &str) {
     assert!(text.contains("`address_map`"), "{text}");
 }
 
-/// A cluster whose nodes have told clients to come to this host.
-async fn cluster_at(host: &str, nodes: &[usize]) -> Cluster {
+/// A cluster with some nodes that tell clients to come to where nobody is.
+async fn cluster_with(elsewhere: &[usize]) -> Cluster {
     let cluster = Cluster::start().await;
-    for number in nodes {
-        let node = cluster.node(*number);
+    for number in 0..6 {
+        let node = cluster.node(number);
+        let is_elsewhere = elsewhere.contains(&number);
+        let host = if is_elsewhere { NOWHERE } else { "127.0.0.1" };
         node.set("cluster-announce-hostname", host).await;
         node.set("cluster-preferred-endpoint-type", "hostname")
             .await;
     }
     // A node that has not heard of another's host yet says "?".
-    until(LIMIT, "all nodes know", async || {
+    until(LIMIT, "all nodes know all hosts", async || {
         for number in 0..6 {
             let mut connection = cluster.node(number).connection().await;
             let mut known = redis::cmd("CLUSTER");
             let known = known.arg("NODES").query_async::<String>(&mut connection);
-            if known.await.expect("answers").matches(host).count() < nodes.len() {
+            if known.await.expect("answers").matches(",127.0.0.").count() < 6 {
                 return false;
             }
         }
@@ -61,7 +63,7 @@ async fn cluster_at(host: &str, nodes: &[usize]) -> Cluster {
 
 #[tokio::test]
 async fn a_cluster_whose_nodes_are_announced_elsewhere() -> Result<(), Box<dyn Error>> {
-    let cluster = cluster_at(NOWHERE, &[0, 1, 2, 3, 4, 5]).await;
+    let cluster = cluster_with(&[0, 1, 2, 3, 4, 5]).await;
     let error = builder().connect_cluster(cluster.urls()).await;
     let error = error.expect_err("only the seeds can be reached");
     names(&error, &format!("announces a node at {NOWHERE}:"));
@@ -91,14 +93,7 @@ async fn a_cluster_whose_nodes_are_announced_elsewhere() -> Result<(), Box<dyn E
 /// Each node for itself: the others go on.
 #[tokio::test]
 async fn a_node_of_a_cluster_that_is_announced_elsewhere() -> Result<(), Box<dyn Error>> {
-    let cluster = cluster_at(NOWHERE, &[0, 1]).await;
-    // Nodes announce themselves by their own setting, and one another by what they have heard.
-    for number in 2..6 {
-        let node = cluster.node(number);
-        node.set("cluster-announce-hostname", "127.0.0.1").await;
-        node.set("cluster-preferred-endpoint-type", "hostname")
-            .await;
-    }
+    let cluster = cluster_with(&[0, 1]).await;
     let keys = cluster.a_key_per_master("k").await;
     let locker = builder().connect_cluster(cluster.urls()).await?;
     let mut elsewhere = 0;
