@@ -1,5 +1,9 @@
 //! Locks on Redis: one server, or several that act as one.
 
+mod access;
+#[cfg(any(feature = "cluster", feature = "sentinel"))]
+mod address_map;
+mod cause;
 #[cfg(feature = "tls")]
 mod certificates;
 #[cfg(feature = "cluster")]
@@ -7,6 +11,7 @@ mod cluster;
 mod commands;
 mod connect;
 mod connection;
+mod credentials;
 mod failure;
 #[cfg(all(feature = "cluster", feature = "sentinel"))]
 pub(crate) mod masters;
@@ -33,16 +38,18 @@ use futures_util::future::BoxFuture;
 use super::alerts::{Alert, Alerts};
 use super::{Acquired, Answer, Asking, Attempted, Entry, Extension, Released, Store, StoreError};
 use crate::random::random;
+pub(crate) use access::Access;
+#[cfg(feature = "tls")]
+pub(crate) use certificates::Pem;
 use commands::Found;
 use connection::Connection;
+pub use credentials::Credentials;
+pub(crate) use credentials::Provider;
 use operation::Operation;
 pub(crate) use profile::Profile;
 use profile::refuses_scripts;
-#[cfg(feature = "sentinel")]
-pub(crate) use sentinel::Login;
 pub(crate) use servers::Servers;
 pub(crate) use settings::{Replicas, Timeouts};
-pub(crate) use tls::Tls;
 use tracking::Tracking;
 
 pub(crate) struct RedisStore {
