@@ -5,17 +5,11 @@ use crate::check::is_found;
 use crate::config::{Bounds, Break, Faults, Line};
 use crate::judge::Promise;
 use crate::state::Process;
+use crate::tests::NONE;
 
-/// `there` of them are there at the beginning: the first holds the key, the others are seated.
 fn line(count: usize, there: usize, faults: Faults) -> Line {
-    Line {
-        there,
-        faults,
-        ..Line::of(count)
-    }
+    crate::tests::line(count, there, faults, [1, 1])
 }
-
-const NONE: Faults = Faults::NONE;
 
 /// Where no time is judged.
 const ANY: Bounds = Bounds {

@@ -18,6 +18,8 @@ fn run(name: &str, line: &Line) -> Found {
     let checker = line
         .clone()
         .checker()
+        // With one thread, a counterexample is among the shortest.
+        .threads(if line.broken.is_some() { 1 } else { 2 })
         .finish_when(HasDiscoveries::AnyFailures)
         .spawn_bfs()
         .join();

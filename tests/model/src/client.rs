@@ -23,7 +23,7 @@ impl State {
     fn leave_the_queue(&mut self, line: &Line, client: usize) {
         let coalesce = line.clients[client].coalesce;
         let mut in_the_way = false;
-        for mate in self.mates(line, client) {
+        for mate in line.mates(client) {
             let mate_asks = line.clients[mate].coalesce && !self.tenures[mate].seated;
             match self.phase(mate) {
                 // Who is itself only asking does not count as waiting.
@@ -50,15 +50,9 @@ impl State {
         }
     }
 
-    fn mates(&self, line: &Line, client: usize) -> impl Iterator<Item = usize> + use<> {
-        let process = line.process(client);
-        let clients = line.clients.clone();
-        (0..line.count()).filter(move |&mate| mate != client && clients[mate].process == process)
-    }
-
     /// Something of this client has changed for the others of its process.
     pub(crate) fn mates_look(&mut self, line: &Line, client: usize) {
-        for mate in self.mates(line, client) {
+        for mate in line.mates(client) {
             if self.phase(mate) == Phase::Queued {
                 self.leave_the_queue(line, mate);
             }
@@ -232,8 +226,8 @@ impl State {
         let passes_on = matches!(self.phase(client), Phase::Holding(left) if left > 0)
             && self.tenures[client].began < line.times.passing
             && !keep;
-        let next = self
-            .mates(line, client)
+        let next = line
+            .mates(client)
             .find(|&mate| self.phase(mate) == Phase::Queued);
         if let (true, Some(next)) = (passes_on, next) {
             // The tenure goes on with the next caller; that one's is never wanted.
@@ -256,8 +250,8 @@ impl State {
 
     /// A waiting caller gives up.
     pub(crate) fn give_up(&mut self, line: &Line, client: usize) {
-        let next = self
-            .mates(line, client)
+        let next = line
+            .mates(client)
             .find(|&mate| self.phase(mate) == Phase::Queued);
         if let Some(next) = next {
             self.judge.waited[next] = self.judge.waited[client];

@@ -161,8 +161,6 @@ pub(crate) struct Line {
     pub(crate) there: usize,
     /// Who of them is dead already, and how.
     pub(crate) dead: Vec<(usize, Process)>,
-    /// Whether only those die that wait.
-    pub(crate) holders_live: bool,
     /// Whether holders extend.
     pub(crate) extend: bool,
     /// Whether order is judged by when callers came, not by when they were seated.
@@ -200,7 +198,6 @@ impl Line {
             },
             there: 0,
             dead: Vec::new(),
-            holders_live: false,
             extend: false,
             callers: false,
             broken: None,
@@ -219,6 +216,13 @@ impl Line {
 
     pub(crate) fn count(&self) -> usize {
         self.clients.len()
+    }
+
+    /// The other clients of its process.
+    pub(crate) fn mates(&self, client: usize) -> impl Iterator<Item = usize> {
+        let mate =
+            move |&mate: &usize| mate != client && self.process(mate) == self.process(client);
+        (0..self.count()).filter(mate)
     }
 
     pub(crate) fn process(&self, client: usize) -> usize {

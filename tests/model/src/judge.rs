@@ -169,8 +169,8 @@ impl State {
         let somebody = (0..line.count()).any(|client| self.waits(line, client));
         let (used, orphan) = match self.key {
             Key::Free => (false, None),
-            Key::Held { by, .. } => match self.phase(usize::from(by)) {
-                Phase::Done | Phase::Dead => (false, Some(usize::from(by))),
+            Key::Held { by, .. } => match self.phase(by) {
+                Phase::Done | Phase::Dead => (false, Some(by)),
                 _ => (true, None),
             },
             Key::Kept { .. } | Key::Foreign { .. } => (true, None),
@@ -205,7 +205,7 @@ impl State {
         }
         if let Some((by, left)) = self.judge.kept {
             self.judge.kept = (left > 1).then_some((by, left - 1));
-            if left <= 1 && self.key_is(usize::from(by)) {
+            if left <= 1 && self.key_is(by) {
                 self.judge.break_promise(Promise::NotKeptLonger);
             }
         }

@@ -37,13 +37,15 @@
 //! - The door opens when the model likes, instead of when the key was passed on for long enough.
 //! - A foreign client takes the free key, gives it back or lets it expire. Where it deletes a key that
 //!   is ours (`rob`), the holder it was taken from is not counted as one.
+//! - A look that comes before the answer to its first look was heard, and after its reservation was
+//!   missed, has no score to send: it goes to the end.
 //! - "There" is who waits, lives and has its bell connection open; an order is promised to those who
 //!   have been there since they were seated. Whose reservation ended unheard is not there until its
 //!   look has given it its place again. After `flush` there is no order among those that were there.
 //! - Liveness is judged by time: nobody who is there waits for longer than a bound at a free key, nor
 //!   behind the dead. The bounds are tight: each test says the worst that was found.
 //!
-//! `REDIS_LOCKED_MODEL=large` tries more at once, which takes minutes.
+//! [`larger`] tries more at once, which takes minutes; it is run by name.
 #![cfg(test)]
 
 mod broken;
@@ -52,8 +54,11 @@ mod client;
 mod clock;
 mod config;
 mod judge;
+mod larger;
+mod model;
 mod server;
 mod state;
 mod steps;
+mod take;
 mod tests;
 mod trace;

@@ -92,7 +92,7 @@ impl State {
         self.set_key(
             line,
             Key::Held {
-                by: first as u8,
+                by: first,
                 left: line.times.reservation,
             },
         );
@@ -130,13 +130,13 @@ impl State {
                 self.set_key(
                     line,
                     Key::Held {
-                        by: client as u8,
+                        by: client,
                         left: line.times.ttl,
                     },
                 );
                 return Told::Granted(line.times.ttl);
             }
-            Key::Held { by, left } if usize::from(by) == client => {
+            Key::Held { by, left } if by == client => {
                 if left < line.times.ttl {
                     self.key = Key::Held {
                         by,
@@ -176,7 +176,7 @@ impl State {
                 rank: self
                     .entries()
                     .position(|entry| entry == client)
-                    .map_or(0, |rank| rank as u8),
+                    .unwrap_or(0),
                 score,
             },
             other => other,
@@ -275,12 +275,9 @@ impl State {
         }
         if keep {
             let left = self.time_left().min(1);
-            self.judge.kept = Some((client as u8, left));
+            self.judge.kept = Some((client, left));
             let key = if line.breaks(Break::KeptUnderOurValue) {
-                Key::Held {
-                    by: client as u8,
-                    left,
-                }
+                Key::Held { by: client, left }
             } else {
                 Key::Kept { left }
             };
@@ -302,10 +299,7 @@ impl State {
             return false;
         }
         let left = self.time_left().max(line.times.ttl);
-        self.key = Key::Held {
-            by: client as u8,
-            left,
-        };
+        self.key = Key::Held { by: client, left };
         self.lengthened(line, client);
         true
     }
@@ -330,23 +324,24 @@ impl State {
             Key::Free => self.door,
             _ => self.time_left(),
         };
-        if until == 0 && !self.asks(client) {
-            self.look(client);
-        } else if until == 0 {
-            // Only where it forgets that.
-        } else {
-            let tenure = &mut self.tenures[client];
-            tenure.timer = tenure.timer.min(until);
+        let forgets = line.breaks(Break::ToldWhileAskingIsForgotten) && self.asks(client);
+        match until {
+            0 if forgets => {}
+            0 => self.look(client),
+            _ => self.tenures[client].timer = self.tenures[client].timer.min(until),
         }
     }
 
     /// The key's time is over.
     pub(crate) fn expire(&mut self, line: &Line) {
         if let Key::Held { by, .. } = self.key {
-            let by = usize::from(by);
             if self.phase(by) == Phase::Waiting {
                 // It missed its reservation. Until it comes back, nobody passes it over.
                 self.judge.there &= !bit(by);
+                if self.tenures[by].score == 0 {
+                    // It never heard its score, so it can't come back to its place.
+                    self.judge.rank[by] = 0;
+                }
             }
             if matches!(self.phase(by), Phase::Holding(_)) && self.judge.robbed & bit(by) == 0 {
                 self.judge.break_promise(Promise::OneHolder);

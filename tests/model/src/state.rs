@@ -13,7 +13,7 @@ pub(crate) enum Key {
     Free,
     /// The client's value.
     Held {
-        by: u8,
+        by: usize,
         left: u8,
     },
     /// What a release with `min_hold` leaves: another value.
@@ -106,7 +106,7 @@ pub(crate) enum Told {
     /// The key's time left, the rank and the score.
     Busy {
         left: u8,
-        rank: u8,
+        rank: usize,
         score: u8,
     },
     /// The door is open for so long.
@@ -188,7 +188,7 @@ pub(crate) struct Judge {
     /// For how long nobody has answered for the key.
     pub(crate) orphan: u8,
     /// What is left of the `min_hold` of a released key, and who released it.
-    pub(crate) kept: Option<(u8, u8)>,
+    pub(crate) kept: Option<(usize, u8)>,
     /// The promises that were broken, one bit each.
     pub(crate) broken: u8,
 }
@@ -262,7 +262,7 @@ impl State {
     }
 
     pub(crate) fn key_is(&self, client: usize) -> bool {
-        matches!(self.key, Key::Held { by, .. } if usize::from(by) == client)
+        matches!(self.key, Key::Held { by, .. } if by == client)
     }
 
     /// Whether something may still be under way that can set the key or take a seat.

@@ -8,9 +8,10 @@ use crate::check::holds;
 use crate::config::{Bounds, Faults, Line};
 use crate::judge::Seen;
 
-const NONE: Faults = Faults::NONE;
+pub(crate) const NONE: Faults = Faults::NONE;
 
-fn line(count: usize, there: usize, faults: Faults, bounds: [u8; 2]) -> Line {
+/// `there` of them are there at the beginning: the first holds the key, the others are seated.
+pub(crate) fn line(count: usize, there: usize, faults: Faults, bounds: [u8; 2]) -> Line {
     let [free, held_up] = bounds;
     Line {
         there,
@@ -54,6 +55,11 @@ fn looks_are_late() {
         ..NONE
     };
     holds("looks are late", &line(3, 1, faults, [1, 1]), &[]);
+    holds(
+        "four there, looks are late",
+        &line(4, 4, faults, [1, 1]),
+        &[],
+    );
 }
 
 #[test]
@@ -250,97 +256,4 @@ fn all_together() {
         &line(5, 5, faults, [4, 7]),
         &[],
     );
-}
-
-/// Whether the environment variable `REDIS_LOCKED_MODEL` is `large`: some minutes, some gigabytes.
-fn is_large() -> bool {
-    std::env::var("REDIS_LOCKED_MODEL").is_ok_and(|size| size == "large")
-}
-
-#[test]
-fn larger() {
-    if !is_large() {
-        return;
-    }
-    let wide = [20, 20];
-    let faults = Faults {
-        late: 1,
-        bell_late: 1,
-        kill: 1,
-        foreign: 1,
-        ..NONE
-    };
-    holds("L1 all four", &line(4, 4, faults, wide), &[]);
-    let faults = Faults {
-        late: 1,
-        bell_late: 1,
-        kill: 1,
-        foreign: 1,
-        ..NONE
-    };
-    holds("L2 all, one comes", &line(3, 2, faults, wide), &[]);
-    holds("L3 four come", &line(4, 0, NONE, wide), &[]);
-    let faults = Faults {
-        lost: 1,
-        late: 1,
-        ..NONE
-    };
-    holds("L4 lost late three come", &line(3, 0, faults, wide), &[]);
-    holds("L5 lost late five there", &line(5, 5, faults, wide), &[]);
-    let faults = Faults {
-        kill: 2,
-        vanish: 1,
-        ..NONE
-    };
-    holds("L6 kill vanish five", &line(5, 5, faults, wide), &[]);
-    let faults = Faults {
-        kill: 1,
-        give_up: 1,
-        late: 1,
-        foreign: 1,
-        ..NONE
-    };
-    holds("L7", &line(4, 4, faults, wide), &[]);
-    let faults = Faults {
-        cut: 1,
-        bell_late: 1,
-        late: 1,
-        flush: 1,
-        ..NONE
-    };
-    holds("L8", &line(3, 2, faults, wide), &[]);
-    let faults = Faults {
-        rob: 1,
-        foreign: 1,
-        late: 1,
-        ..NONE
-    };
-    holds("L9", &line(3, 2, faults, wide), &[]);
-    let faults = Faults {
-        lost: 1,
-        late: 1,
-        bell_late: 1,
-        ..NONE
-    };
-    let mut l = line(3, 1, faults, wide);
-    l.times.delay = 1;
-    holds("L10 delay", &l, &[]);
-    let mut l = line(5, 3, NONE, wide);
-    l.clients[3].process = 1;
-    l.callers = true;
-    holds("L11 mates five", &l, &[]);
-    let mut l = line(
-        4,
-        1,
-        Faults {
-            late: 1,
-            kill: 1,
-            ..NONE
-        },
-        wide,
-    );
-    l.clients[2].coalesce = true;
-    l.clients[3].coalesce = true;
-    l.clients[3].process = 2;
-    holds("L12 coalesce", &l, &[]);
 }
