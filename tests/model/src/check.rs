@@ -46,13 +46,11 @@ pub(crate) fn holds(name: &str, line: &Line, see: &[Seen]) {
         panic!("{name} breaks \"{promise}\":\n{}", trace(line, path));
     }
     let worst = [0, 1].map(|at: usize| line.worst[at].load(Ordering::Relaxed));
-    if std::env::var("MEASURE").is_err() {
-        assert_eq!(
-            worst,
-            [line.bounds.free, line.bounds.held_up],
-            "{name}: the bounds are too wide"
-        );
-    }
+    assert_eq!(
+        worst,
+        [line.bounds.free, line.bounds.held_up],
+        "{name}: the bounds are too wide"
+    );
     let seen = line.seen.load(Ordering::Relaxed);
     for &which in see {
         assert!(seen & 1 << which as u8 != 0, "{name} never has {which:?}");

@@ -126,6 +126,18 @@ impl State {
             })
             .fold(0, |all, other| all | bit(other));
         self.judge.paid &= !bit(client);
+        // The decided case, a moment earlier: it counts on one that is giving up.
+        let gives_up = |other: usize| {
+            counted & bit(other) != 0
+                && self.judge.ran & bit(other) == 0
+                && matches!(
+                    self.phase(other),
+                    Phase::Releasing | Phase::Doubtful | Phase::Done
+                )
+        };
+        if self.judge.owed[client] == 0 && (0..line.count()).any(gives_up) {
+            self.judge.paid |= bit(client);
+        }
     }
 
     /// The client hears that somebody waits, and leaves. Those that counted on it count on whom it
@@ -147,6 +159,9 @@ impl State {
 
     pub(crate) fn judge_begin(&mut self, line: &Line, client: usize) {
         self.judge.held_up = 0;
+        if line.clients.iter().any(|client| client.coalesce) {
+            self.judge.ran |= bit(client);
+        }
         self.pay(line, client);
     }
 

@@ -116,10 +116,9 @@ fn messages_take_time_and_are_lost() {
     let faults = Faults {
         lost: 1,
         late: 1,
-        bell_late: 1,
         ..NONE
     };
-    let mut line = line(3, 1, faults, [3, 3]);
+    let mut line = line(2, 0, faults, [3, 3]);
     line.times.delay = 1;
     holds("messages take time and are lost", &line, &[]);
 }
@@ -141,7 +140,7 @@ fn two_coalesce_and_one_is_killed() {
         kill: 1,
         ..NONE
     };
-    let mut line = line(4, 1, faults, [1, 5]);
+    let mut line = line(4, 1, faults, [20, 20]);
     line.clients[2].coalesce = true;
     line.clients[3].coalesce = true;
     line.clients[3].process = 2;

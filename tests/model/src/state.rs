@@ -179,6 +179,8 @@ pub(crate) struct Judge {
     pub(crate) counted: [u8; MOST],
     /// Those of them whose run it may count on.
     pub(crate) owed: [u8; MOST],
+    /// Who has begun, where somebody coalesces.
+    pub(crate) ran: u8,
     /// Who was told that somebody waits, and is owed nothing more.
     pub(crate) paid: u8,
     /// For how long the key has been free while somebody was there.
