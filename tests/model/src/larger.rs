@@ -132,6 +132,8 @@ fn two_of_one_process_among_five() {
     holds("two of one process among five", &line, &[]);
 }
 
+/// A look that is later than a whole term is left out here: it may come when its holder's key has
+/// expired under it and its release is still under way, take a seat, and count as waiting.
 #[test]
 #[ignore = "takes long"]
 fn two_coalesce_and_one_is_killed() {
@@ -140,7 +142,8 @@ fn two_coalesce_and_one_is_killed() {
         kill: 1,
         ..NONE
     };
-    let mut line = line(4, 1, faults, [20, 20]);
+    let mut line = line(4, 1, faults, [2, 6]);
+    line.times.late = 1;
     line.clients[2].coalesce = true;
     line.clients[3].coalesce = true;
     line.clients[3].process = 2;
