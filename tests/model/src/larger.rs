@@ -142,7 +142,7 @@ fn two_coalesce_and_one_is_killed() {
         kill: 1,
         ..NONE
     };
-    let mut line = line(4, 1, faults, [2, 6]);
+    let mut line = line(4, 1, faults, [2, 5]);
     line.times.late = 1;
     line.clients[2].coalesce = true;
     line.clients[3].coalesce = true;

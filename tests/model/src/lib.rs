@@ -45,6 +45,10 @@
 //! - Liveness is judged by time: nobody who is there waits for longer than a bound at a free key, nor
 //!   behind the dead. The bounds are tight: each test says the worst that was found.
 //!
+//! Two things are weaker than one would wish, and left out of the judgement: who counts, to coalesce,
+//! on one that gives up, is owed nothing; and a body that begins by the bell of a key that a foreign
+//! client has deleted has a seat in the line meanwhile.
+//!
 //! [`larger`] tries more at once, which takes minutes; it is run by name.
 #![cfg(test)]
 
