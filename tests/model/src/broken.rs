@@ -107,7 +107,7 @@ fn seat_not_handed_on() {
     let mut line = line(4, 2, Faults { give_up: 1, ..NONE });
     line.clients[2].process = 1;
     line.callers = true;
-    line.times.ttl = 5;
+    line.times.ttl = 4;
     is_found(Break::SeatNotHandedOn, Promise::Order, &line);
 }
 

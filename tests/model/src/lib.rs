@@ -3,23 +3,23 @@
 //! The tests of the other packages run the protocol; this one has only what of it decides: the
 //! server's keys, what the clients know, what is under way between them, and a clock of few ticks.
 //! The checker (`stateright`) goes through every state that can be reached, so what it does not find
-//! is not there, within these bounds. A rule that is broken on purpose ([`config::Break`]) is found,
+//! is not there, within these bounds. A rule that is broken on purpose (`config::Break`) is found,
 //! which shows that the model can see.
 //!
 //! | here | there |
 //! | --- | --- |
-//! | [`state::State::key`] | the key, its value and its time left. `Kept` is the value that a release with `min_hold` writes |
+//! | `state::State::key` | the key, its value and its time left. `Kept` is the value that a release with `min_hold` writes |
 //! | `state.seats` | `{K}:line` (score) and `{K}:seats` (valid until, stamp). Its bell is known by its process |
 //! | `state.settled` | what a release of a doubtful tenure leaves in `{K}:seats`, so that no look of its token does anything |
 //! | `state.door` | the open door |
 //! | `state.registered` | who registered the key for invalidations |
-//! | `serve_look`, `serve_release`, `serve_extension`, `serve_watch` in [`server`] | the scripts `look`, `release` (a leave, too), `extend` and `watch` |
-//! | a client, [`state::Tenure`] | one tenure: one token, one entry. Who locks twice is two clients |
-//! | a process, [`state::Process`] | what has one bell connection, and one line in memory |
-//! | [`state::Net`] | the looks, answers, bells, pushes, releases and extensions under way |
+//! | `serve_look`, `serve_release`, `serve_extension`, `serve_watch` in `server` | the scripts `look`, `release` (a leave, too), `extend` and `watch` |
+//! | a client, `state::Tenure` | one tenure: one token, one entry. Who locks twice is two clients |
+//! | a process, `state::Process` | what has one bell connection, and one line in memory |
+//! | `state::Net` | the looks, answers, bells, pushes, releases and extensions under way |
 //! | `watch` in `Net` | "you are first", a push of the key, and the watch that follows either: one message |
-//! | [`steps::Step`] | all that can happen |
-//! | [`judge`] | the promises. Only it knows who came when |
+//! | `steps::Step` | all that can happen |
+//! | `judge` | the promises. Only it knows who came when |
 //!
 //! What is left out, so that there are few states:
 //!
@@ -28,7 +28,7 @@
 //!   ages, and one that is older than any term is as good as another.
 //! - All that happens between two ticks takes no time, but may happen in any order. A message arrives
 //!   before the next tick (or the one after, `delay`), unless it is late or lost; how many may be is
-//!   counted ([`config::Faults`]). Who must act at once acts before the next tick.
+//!   counted (`config::Faults`). Who must act at once acts before the next tick.
 //! - A look that is given up is asked again at once, with the same stamp, and stays under way for some
 //!   ticks. A release whose answer is lost is asked again; one that is lost for good is `leave_lost`.
 //! - The look without a bell, with which a wait begins, is left out: what it may do, the entering look
@@ -49,7 +49,7 @@
 //! on one that gives up, is owed nothing; and a body that begins by the bell of a key that a foreign
 //! client has deleted has a seat in the line meanwhile.
 //!
-//! [`larger`] tries more at once, which takes minutes; it is run by name.
+//! `larger` tries more at once, which takes minutes; it is run by name.
 #![cfg(test)]
 
 mod broken;
