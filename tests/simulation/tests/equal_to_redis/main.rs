@@ -1,0 +1,4 @@
+//! The simulated server answers what a real one does, byte for byte.
+
+mod pair;
+mod words;
