@@ -126,37 +126,43 @@ static TABLE: LazyLock<HashMap<&str, &Command>> = LazyLock::new(|| {
 /// Those that are nothing without a subcommand.
 const CONTAINERS: [&str; 3] = ["client", "cluster", "script"];
 
+/// Why no command is found.
+pub(super) enum NotFound {
+    Unknown(Refusal),
+    WrongNumber(Refusal),
+}
+
 /// The command that is called so, if it takes so many arguments.
-pub(super) fn find(arguments: &Arguments) -> Result<&'static Command, Refusal> {
+pub(super) fn find(arguments: &Arguments) -> Result<&'static Command, NotFound> {
     let lower = |bytes: &[u8]| String::from_utf8_lossy(bytes).to_ascii_lowercase();
     let mut name = lower(&arguments[0]);
     if CONTAINERS.contains(&name.as_str()) {
         let Some(subcommand) = arguments.get(1) else {
-            return Err(wrong_number(&name));
+            return Err(NotFound::WrongNumber(wrong_number(&name)));
         };
-        let container = name.clone();
-        name = format!("{container}|{}", lower(subcommand));
+        let container = name.to_uppercase();
+        name = format!("{name}|{}", lower(subcommand));
         if !TABLE.contains_key(name.as_str()) {
             let subcommand = String::from_utf8_lossy(subcommand);
-            return Err(format!(
-                "ERR unknown subcommand '{subcommand:.128}'. Try {} HELP.",
-                container.to_uppercase()
-            )
-            .into());
+            let words =
+                format!("ERR unknown subcommand '{subcommand:.128}'. Try {container} HELP.");
+            return Err(NotFound::Unknown(words.into()));
         }
     }
     let Some(command) = TABLE.get(name.as_str()) else {
-        return Err(unknown(arguments));
+        return Err(NotFound::Unknown(unknown(arguments)));
     };
     if !command.takes(arguments.len()) {
-        return Err(wrong_number(&name));
+        return Err(NotFound::WrongNumber(wrong_number(&name)));
     }
     Ok(command)
 }
 
-pub(super) fn is_known(arguments: &Arguments) -> bool {
-    let name = String::from_utf8_lossy(&arguments[0]).to_ascii_lowercase();
-    CONTAINERS.contains(&name.as_str()) || TABLE.contains_key(name.as_str())
+impl From<NotFound> for Refusal {
+    fn from(not_found: NotFound) -> Self {
+        let (NotFound::Unknown(words) | NotFound::WrongNumber(words)) = not_found;
+        words
+    }
 }
 
 fn unknown(arguments: &Arguments) -> Refusal {

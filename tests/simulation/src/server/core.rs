@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::mem::take;
 
 use super::client::{Client, ClientId};
-use super::command::{Arguments, Run, find, is_known};
+use super::command::{Arguments, NotFound, Run, find};
 use super::keyspace::{Bytes, Hand, Keyspace, Micros, Stored, Value};
 use super::mood::Mood;
 use super::reply::{Refusal, Reply};
@@ -15,15 +15,6 @@ pub(super) const WRONG_TYPE: &str =
     "WRONGTYPE Operation against a key holding the wrong kind of value";
 
 const NOT_ALLOWED: &str = "ERR This Redis command is not allowed from script";
-
-fn not_for_scripts(arguments: &Arguments) -> String {
-    let words = if is_known(arguments) {
-        "ERR Wrong number of args calling Redis command from script"
-    } else {
-        "ERR Unknown Redis command called from script"
-    };
-    words.to_owned()
-}
 
 pub(super) struct Running {
     /// The keys that it was given.
@@ -154,8 +145,14 @@ impl Core {
 
     /// Carries out a command of the script that runs.
     pub(super) fn call_from_script(&mut self, arguments: &Arguments) -> Reply {
-        let Ok(command) = find(arguments) else {
-            return Reply::error(&not_for_scripts(arguments));
+        let command = match find(arguments) {
+            Ok(command) => command,
+            Err(NotFound::Unknown(_)) => {
+                return Reply::error("ERR Unknown Redis command called from script");
+            }
+            Err(NotFound::WrongNumber(_)) => {
+                return Reply::error("ERR Wrong number of args calling Redis command from script");
+            }
         };
         let Run::Plain(run) = command.run else {
             return Reply::error(NOT_ALLOWED);

@@ -247,7 +247,6 @@ const SCRIPTS: &[(&str, &str)] = &[
     ("error({err='X y'})", "0"),
     ("error(redis.error_reply('-X y'))", "0"),
     ("error()", "0"),
-    ("error({})", "0"),
     ("return x", "0"),
     ("x = 1", "0"),
     ("\nlocal a = nil\nreturn a.b", "0"),

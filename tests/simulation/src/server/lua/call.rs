@@ -13,7 +13,7 @@ pub(super) fn library(lua: &Lua, core: &Rc<RefCell<Core>>) -> mlua::Result<Table
     let redis = lua.create_table()?;
     let own = Rc::clone(core);
     let call = lua.create_function(move |lua, arguments: Variadic<Value>| {
-        match command(&own, "call", &arguments) {
+        match command(lua, &own, &arguments)? {
             Reply::Error(words) => Err(errors::raised(words)),
             reply => convert::value(lua, &reply),
         }
@@ -21,7 +21,7 @@ pub(super) fn library(lua: &Lua, core: &Rc<RefCell<Core>>) -> mlua::Result<Table
     redis.set("call", call)?;
     let own = Rc::clone(core);
     let pcall = lua.create_function(move |lua, arguments: Variadic<Value>| {
-        convert::value(lua, &command(&own, "pcall", &arguments))
+        convert::value(lua, &command(lua, &own, &arguments)?)
     })?;
     redis.set("pcall", pcall)?;
     let error_reply = lua.create_function(|lua, words: mlua::String| {
@@ -39,15 +39,15 @@ pub(super) fn library(lua: &Lua, core: &Rc<RefCell<Core>>) -> mlua::Result<Table
     Ok(redis)
 }
 
-fn command(core: &RefCell<Core>, name: &str, arguments: &[Value]) -> Reply {
+fn command(lua: &Lua, core: &RefCell<Core>, arguments: &[Value]) -> mlua::Result<Reply> {
     if arguments.is_empty() {
-        let words =
-            format!("ERR Please specify at least one argument for this redis.{name}() call");
-        return Reply::error(&words);
+        let words = "ERR Please specify at least one argument for this redis lib call";
+        return Ok(Reply::error(words));
     }
-    let arguments: Option<Vec<_>> = arguments.iter().map(convert::argument).collect();
-    match arguments {
+    let arguments = arguments.iter().map(|it| convert::argument(lua, it));
+    let arguments: Option<Vec<_>> = arguments.collect::<mlua::Result<_>>()?;
+    Ok(match arguments {
         Some(arguments) => core.borrow_mut().call_from_script(&arguments),
         None => Reply::error("ERR Lua redis lib command arguments must be strings or integers"),
-    }
+    })
 }

@@ -1,28 +1,27 @@
 //! What commands answer as values of Lua, and what scripts answer as replies.
 
-use mlua::{Lua, Value};
+use mlua::{Function, Lua, Table, Value};
 
 use super::super::reply::Reply;
 use super::errors;
 
-/// Beyond these, not every whole number is one of Lua's.
-const WHOLE: f64 = 9_007_199_254_740_992.0;
+/// Whole numbers below have at most the seventeen digits that Redis writes of any.
+const SHORT: u64 = 100_000_000_000_000_000;
 
-/// A command's argument.
-pub(super) fn argument(value: &Value) -> Option<Vec<u8>> {
-    match value {
+/// A command's argument, if it can be one.
+pub(super) fn argument(lua: &Lua, value: &Value) -> mlua::Result<Option<Vec<u8>>> {
+    Ok(match value {
         Value::String(text) => Some(text.as_bytes().to_vec()),
-        Value::Integer(number) => Some(number.to_string().into_bytes()),
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "it was asked whether it is whole"
-        )]
-        Value::Number(number) if number.trunc() == *number && number.abs() < WHOLE => {
-            Some((*number as i64).to_string().into_bytes())
+        Value::Integer(number) if number.unsigned_abs() < SHORT => {
+            Some(number.to_string().into_bytes())
         }
-        Value::Number(number) => Some(number.to_string().into_bytes()),
+        Value::Integer(_) | Value::Number(_) => {
+            let format: Function = lua.globals().get::<Table>("string")?.get("format")?;
+            let text: mlua::String = format.call(("%.17g", value))?;
+            Some(text.as_bytes().to_vec())
+        }
         _ => None,
-    }
+    })
 }
 
 pub(super) fn value(lua: &Lua, reply: &Reply) -> mlua::Result<Value> {

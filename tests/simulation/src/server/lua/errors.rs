@@ -36,15 +36,15 @@ pub(super) fn table(lua: &Lua, words: &[u8]) -> mlua::Result<Table> {
     Ok(table)
 }
 
-/// The words of `redis.error_reply`: with a code if they begin with a `-`.
+/// The words of `redis.error_reply`: the first is the code, if there is more than one.
 pub(super) fn with_code(words: &[u8]) -> Vec<u8> {
-    let words = words.trim_ascii_end();
-    match words.strip_prefix(b"-") {
-        Some(words) if words.contains(&b' ') => words.to_vec(),
-        Some(words) => [b"ERR ", words].concat(),
-        None => [b"ERR ", words].concat(),
-    }
+    let words = words.strip_prefix(b"-").unwrap_or(words).trim_ascii_end();
+    let code: &[u8] = if words.contains(&b' ') { b"" } else { b"ERR " };
+    [code, words].concat()
 }
+
+/// So many functions handle an error above the one that raised it: mlua has one of its own.
+const HANDLERS: usize = 2;
 
 struct Place {
     what: &'static str,
@@ -73,9 +73,9 @@ pub(super) fn locate(lua: &Lua, error: &Value) -> mlua::Result<Table> {
             table(lua, &[b"ERR ", words.as_bytes()].concat())?
         }
     };
-    let mut found = place(lua, 1);
+    let mut found = place(lua, HANDLERS);
     if found.as_ref().is_some_and(|place| place.what == "C") {
-        found = place(lua, 2);
+        found = place(lua, HANDLERS + 1);
     }
     if let Some(place) = found {
         table.raw_set("source", place.source)?;
@@ -91,21 +91,25 @@ pub(super) fn locate(lua: &Lua, error: &Value) -> mlua::Result<Table> {
 }
 
 fn words_of(error: &Error) -> Vec<u8> {
-    match error.downcast_ref::<Raised>() {
+    let mut causes = error.chain();
+    match causes.find_map(|cause| cause.downcast_ref::<Raised>()) {
         Some(Raised(words)) => words.clone(),
         None => format!("ERR {error}").into_bytes(),
     }
 }
 
-/// What a script's `pcall` answers.
+/// What a script's `pcall` answers: of an error of Redis, only the words.
 pub(super) fn plain(lua: &Lua, values: MultiValue) -> mlua::Result<MultiValue> {
-    values
-        .into_iter()
-        .map(|value| match value {
-            Value::Error(error) => Ok(Value::Table(table(lua, &words_of(&error))?)),
-            other => Ok(other),
-        })
-        .collect()
+    let is_done = values.front() == Some(&Value::Boolean(true));
+    let plain = |value| match value {
+        Value::Error(error) => Ok(Value::String(lua.create_string(words_of(&error))?)),
+        Value::Table(table) if !is_done => match table.raw_get("err")? {
+            words @ Value::String(_) => Ok(words),
+            _ => Ok(Value::Table(table)),
+        },
+        other => Ok(other),
+    };
+    values.into_iter().map(plain).collect()
 }
 
 /// The reply when a script ended with this error.
@@ -132,5 +136,5 @@ pub(super) fn of_compiling(error: &Error) -> Refusal {
         Error::SyntaxError { message, .. } => message.clone(),
         other => other.to_string(),
     };
-    format!("ERR Error compiling script (new function): {words} ").into()
+    format!("ERR Error compiling script (new function): {words}").into()
 }

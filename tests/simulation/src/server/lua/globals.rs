@@ -1,6 +1,6 @@
 //! What scripts may use of Lua.
 
-use mlua::{Lua, Table, Value};
+use mlua::{Lua, MultiValue, Table, Value};
 
 use super::errors;
 
@@ -47,24 +47,31 @@ pub(super) fn of_scripts(lua: &Lua) -> mlua::Result<Table> {
     Ok(globals)
 }
 
-/// The same to read, but only what is there, and not to be changed.
+/// The same, with only what is there, and not to be changed.
 pub(super) fn guard(lua: &Lua, globals: &Table) -> mlua::Result<Table> {
+    for library in ["math", "redis", "string", "table"] {
+        globals.raw_set(library, locked(lua, globals.raw_get(library)?)?)?;
+    }
     let missing = lua.create_function(|lua, (_, name): (Value, mlua::String)| {
         let name = name.to_string_lossy();
         let words = format!("Script attempted to access nonexistent global variable '{name}'");
         errors::raise::<()>(lua, &words)
     })?;
-    let locked = lua.create_function(|lua, _: mlua::MultiValue| {
-        errors::raise::<()>(lua, "Attempt to modify a readonly table")
-    })?;
     let rules = lua.create_table()?;
     rules.set("__index", missing)?;
     globals.set_metatable(Some(rules))?;
+    locked(lua, globals.clone())
+}
 
-    let environment = lua.create_table()?;
+/// What reads like this table, and can't be changed.
+fn locked(lua: &Lua, table: Table) -> mlua::Result<Table> {
+    let refuse = lua.create_function(|lua, _: MultiValue| {
+        errors::raise::<()>(lua, "Attempt to modify a readonly table")
+    })?;
     let rules = lua.create_table()?;
-    rules.set("__index", globals)?;
-    rules.set("__newindex", locked)?;
-    environment.set_metatable(Some(rules))?;
-    Ok(environment)
+    rules.set("__index", table)?;
+    rules.set("__newindex", refuse)?;
+    let locked = lua.create_table()?;
+    locked.set_metatable(Some(rules))?;
+    Ok(locked)
 }

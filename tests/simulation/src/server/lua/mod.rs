@@ -18,6 +18,7 @@ use super::reply::{Answer, Refusal, Reply};
 
 /// What Redis calls every script in errors.
 const CHUNK: &str = "@user_script";
+const HASH_LENGTH: usize = 40;
 const NO_SCRIPT: &str = "NOSCRIPT No matching script. Please use EVAL.";
 
 pub(super) struct Scripts {
@@ -42,7 +43,7 @@ impl Scripts {
         let options = LuaOptions::new().catch_rust_panics(false);
         let lua = Lua::new_with(libraries, options)?;
         let globals = globals::of_scripts(&lua)?;
-        globals.set("redis", call::library(&lua, core)?)?;
+        globals.raw_set("redis", call::library(&lua, core)?)?;
         Ok(Self {
             environment: globals::guard(&lua, &globals)?,
             globals,
@@ -60,18 +61,18 @@ impl Scripts {
         given: Given,
         arguments: &Arguments,
     ) -> Answer {
+        if given == Given::Hash && arguments[1].len() != HASH_LENGTH {
+            return Err(NO_SCRIPT.into());
+        }
+        let (keys, others) = parts(arguments)?;
         let (hash, script) = match given {
-            Given::Source => {
-                parts(arguments)?;
-                self.compile(&arguments[1])?
-            }
+            Given::Source => self.compile(&arguments[1])?,
             Given::Hash => {
                 let hash = String::from_utf8_lossy(&arguments[1]).to_ascii_lowercase();
                 let script = self.by_hash.get(&hash).ok_or(NO_SCRIPT)?;
                 (hash, script.clone())
             }
         };
-        let (keys, others) = parts(arguments)?;
         core.borrow_mut().running = Some(Running {
             keys: keys.to_vec(),
             has_written: false,
