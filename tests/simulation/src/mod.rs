@@ -11,6 +11,7 @@ pub(crate) mod chance;
 mod checker;
 mod clock;
 mod faults;
+mod log;
 mod network;
 mod plan;
 mod process;
@@ -18,6 +19,7 @@ mod run;
 pub mod server;
 mod site;
 mod testimony;
+mod words;
 mod workload;
 mod world;
 

@@ -174,7 +174,7 @@ impl Drop for Present {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
         if std::thread::panicking() {
-            self.1.accuse("a caller panicked".to_owned());
+            self.1.accuse("a caller panicked");
         }
     }
 }
