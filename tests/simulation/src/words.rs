@@ -16,7 +16,10 @@ impl fmt::Display for Event {
                 ..
             } => {
                 let name = name_of(*key);
-                write!(f, "errand {errand}: process {process} asks for {name}, {terms}")
+                write!(
+                    f,
+                    "errand {errand}: process {process} asks for {name}, {terms}"
+                )
             }
             Self::Entered {
                 errand,
@@ -54,7 +57,10 @@ impl fmt::Display for Event {
                     Which::Counter => format!("the counter of {}", name_of(*key)),
                 };
                 let (before, after) = (Holds(*before), Holds(*after));
-                write!(f, "server {server}: {who} changes {name} from {before} to {after}")
+                write!(
+                    f,
+                    "server {server}: {who} changes {name} from {before} to {after}"
+                )
             }
             Self::Started { process, place } => {
                 write!(f, "process {process} starts in place {place}")
@@ -72,9 +78,15 @@ impl fmt::Display for Event {
                 sent,
             } => {
                 if *is_to_server {
-                    write!(f, "server {server}: hears what place {place} sent at {sent}")
+                    write!(
+                        f,
+                        "server {server}: hears what place {place} sent at {sent}"
+                    )
                 } else {
-                    write!(f, "place {place}: hears what server {server} sent at {sent}")
+                    write!(
+                        f,
+                        "place {place}: hears what server {server} sent at {sent}"
+                    )
                 }
             }
             Self::Logged { what } => write!(f, "log: {what}"),

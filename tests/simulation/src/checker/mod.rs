@@ -74,12 +74,7 @@ pub(super) struct Verdict {
 }
 
 impl Witness {
-    pub(super) fn new(
-        servers: Vec<Clock>,
-        keys: usize,
-        limits: Limits,
-        with_story: bool,
-    ) -> Self {
+    pub(super) fn new(servers: Vec<Clock>, keys: usize, limits: Limits, with_story: bool) -> Self {
         let rules: Vec<Box<dyn Rule>> = vec![
             Box::new(under_lock::UnderLock),
             Box::new(deadlines::Deadlines),
