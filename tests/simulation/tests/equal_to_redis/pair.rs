@@ -144,24 +144,16 @@ impl Pair {
 }
 
 impl Heard {
-    /// Whether all were told the same, but for the time that passed between the two.
+    /// Whether all were told the same, but for the time that passed between the two, and the
+    /// numbers that they have as clients.
     pub(crate) fn is_same(&self) -> bool {
+        let mut both = self.real.iter().zip(&self.simulated);
         self.real.len() == self.simulated.len()
-            && self
-                .real
-                .iter()
-                .zip(&self.simulated)
-                .all(|(real, simulated)| {
-                    let lines = |bytes: &[u8]| -> Vec<Vec<u8>> {
-                        bytes.split(|it| *it == b'\n').map(<[u8]>::to_vec).collect()
-                    };
-                    let (real, simulated) = (lines(real), lines(simulated));
-                    let both = real.iter().zip(&simulated);
-                    real.len() == simulated.len()
-                        && both
-                            .into_iter()
-                            .all(|(real, simulated)| are_near(real, simulated))
-                })
+            && both.all(|(real, simulated)| {
+                let (real, simulated) = (lines(real), lines(simulated));
+                let mut both = real.iter().zip(&simulated);
+                real.len() == simulated.len() && both.all(|(one, other)| are_near(one, other))
+            })
     }
 
     pub(crate) fn story(&self) -> String {
@@ -175,6 +167,17 @@ impl Heard {
             show(&self.simulated)
         )
     }
+}
+
+fn lines(bytes: &[u8]) -> Vec<Vec<u8>> {
+    let lines = bytes.split(|it| *it == b'\n').map(<[u8]>::to_vec);
+    let mut lines: Vec<_> = lines.collect();
+    for number in 1..lines.len() {
+        if lines[number - 1] == b"id\r" {
+            lines[number] = b"(a client's number)".to_vec();
+        }
+    }
+    lines
 }
 
 /// Equal, or two numbers that tell what is left of a long time, or the time itself.
