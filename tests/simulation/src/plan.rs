@@ -79,9 +79,9 @@ const BUSY_KINDS: &[&str] = &[
 
 impl Plan {
     pub(super) fn draw() -> Self {
-        match between(0..=9) {
-            0..=3 => Self::busy(),
-            4 | 5 => Self::any(Sort::Calm),
+        match between(0..=11) {
+            0 => Self::busy(),
+            1 | 2 => Self::any(Sort::Calm),
             _ => Self::any(Sort::Troubled),
         }
     }
@@ -100,7 +100,7 @@ impl Plan {
             long_body_one_in: 4_000,
             longest_pause: *one_of(&[0, 2]),
             longest_wait: 5_000,
-            length: 6_000,
+            length: 20_000,
             ..Self::any(Sort::Busy)
         }
     }
