@@ -22,4 +22,4 @@ mod testimony;
 mod workload;
 mod world;
 
-pub use run::{Report, run, story};
+pub use run::{Report, is_busy, run, story};

@@ -72,6 +72,16 @@ enum Sort {
     Troubled,
 }
 
+impl Sort {
+    fn draw() -> Self {
+        match between(0..=9) {
+            0..=3 => Self::Busy,
+            4 | 5 => Self::Calm,
+            _ => Self::Troubled,
+        }
+    }
+}
+
 /// Beside each other, these take and give back the most.
 const BUSY_KINDS: &[&str] = &[
     "plain", "retries", "wait", "forever", "drop", "leave", "hand", "skip", "fenced", "renew",
