@@ -13,7 +13,9 @@ rustc --edition 2024 -D warnings --test -o "$place/tests" scripts/breaks.rs
 }
 rustc --edition 2024 -D warnings -o "$place/breaks" scripts/breaks.rs
 # What has not changed keeps its time, so that it is not built anew.
-git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents --preserve=timestamps -t "$place/tree"
+git ls-files -z --cached --others --exclude-standard | while IFS= read -r -d '' file; do
+    cmp --quiet "$file" "$place/tree/$file" || cp --parents "$file" "$place/tree"
+done
 cd "$place/tree"
 export CARGO_TARGET_DIR="$place/target"
 "$place/breaks" tests/simulation/breaks.txt "$@"

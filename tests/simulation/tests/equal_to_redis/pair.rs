@@ -67,7 +67,11 @@ pub(crate) struct Pair {
 impl Pair {
     /// So many clients of each, which find no key and no script.
     pub(crate) fn new(real: &support::Server, clients: usize) -> Self {
-        let mut simulated = Server::new(Options::default());
+        Self::with(real, clients, Options::default())
+    }
+
+    pub(crate) fn with(real: &support::Server, clients: usize, options: Options) -> Self {
+        let mut simulated = Server::new(options);
         let connect = |_| {
             let stream = TcpStream::connect(("127.0.0.1", real.port())).expect("it listens");
             stream.set_nodelay(true).expect("it is possible");
