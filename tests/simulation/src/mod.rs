@@ -7,6 +7,7 @@
 //! and each process runs until nothing moves in it. Callers ([`workload`]) testify to the [`checker`]
 //! what they do and what they get, and so does the world; the checker knows the promises.
 
+pub mod alike;
 pub(crate) mod chance;
 mod checker;
 mod clock;
@@ -23,4 +24,4 @@ mod words;
 mod workload;
 mod world;
 
-pub use run::{Report, run, story};
+pub use run::{Report, is_busy, run, story};

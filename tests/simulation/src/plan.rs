@@ -72,6 +72,16 @@ enum Sort {
     Troubled,
 }
 
+impl Sort {
+    fn draw() -> Self {
+        match between(0..=11) {
+            0 => Self::Busy,
+            1 | 2 => Self::Calm,
+            _ => Self::Troubled,
+        }
+    }
+}
+
 /// Beside each other, these take and give back the most.
 const BUSY_KINDS: &[&str] = &[
     "plain", "retries", "wait", "forever", "drop", "leave", "hand", "skip", "fenced", "renew",
@@ -79,11 +89,15 @@ const BUSY_KINDS: &[&str] = &[
 
 impl Plan {
     pub(super) fn draw() -> Self {
-        match between(0..=11) {
-            0 => Self::busy(),
-            1 | 2 => Self::any(Sort::Calm),
-            _ => Self::any(Sort::Troubled),
+        match Sort::draw() {
+            Sort::Busy => Self::busy(),
+            sort => Self::any(sort),
         }
+    }
+
+    /// Whether the next to be drawn is a busy one.
+    pub(super) fn is_busy() -> bool {
+        Sort::draw() == Sort::Busy
     }
 
     fn busy() -> Self {

@@ -40,6 +40,13 @@ pub fn story(seed: u64) -> Report {
     begin(seed, true)
 }
 
+/// Whether a seed's world is a busy one: nothing goes wrong in it, and it takes the longest.
+#[must_use]
+pub fn is_busy(seed: u64) -> bool {
+    chance::begin(seed);
+    Plan::is_busy()
+}
+
 fn begin(seed: u64, with_story: bool) -> Report {
     chance::begin(seed);
     let plan = Plan::draw();

@@ -2,20 +2,20 @@
 
 use crate::pair::{Command, Pair, command, real_server};
 
-fn script(source: &str, rest: &str) -> Command {
+pub(crate) fn script(source: &str, rest: &str) -> Command {
     let mut parts = vec![b"EVAL".to_vec(), source.as_bytes().to_vec()];
     parts.extend(command(rest));
     parts
 }
 
-fn check(pair: &mut Pair, client: usize, command: &Command) {
+pub(crate) fn check(pair: &mut Pair, client: usize, command: &Command) {
     let heard = pair.ask(client, command);
     let shown: Vec<_> = command
         .iter()
         .map(|it| String::from_utf8_lossy(it))
         .collect();
     if !heard.is_same() {
-        println!("{}\n{}", shown.join(" "), heard.story());
+        println!("client {client}: {}\n{}", shown.join(" "), heard.story());
         pair.different += 1;
     }
 }
