@@ -49,6 +49,8 @@ use operation::Operation;
 pub(crate) use profile::Profile;
 use profile::refuses_scripts;
 pub(crate) use servers::Servers;
+#[cfg(simulation)]
+pub(crate) use servers::{Dial, Single};
 pub(crate) use settings::{Replicas, Timeouts};
 use tracking::Tracking;
 

@@ -1,0 +1,122 @@
+//! Runs seeds: `cargo run -p redis-locked-simulation -- --seeds 1..200`, or `--seconds 3600`, or
+//! `--story 42`.
+
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use redis_locked_simulation::simulation::{is_busy, run, story};
+
+const USAGE: &str = "\
+usage: redis-locked-simulation [--seeds FROM..TO] [--seconds N] [--threads N] [--broken N]
+                               [--busy yes|no]
+       redis-locked-simulation --story SEED
+
+  --seeds    the seeds to run, TO not included; by default all from 0
+  --seconds  begin no other seed after this time
+  --threads  so many seeds run side by side; by default 2
+  --broken   end after so many broken seeds, and tell the story of the first; by default 1
+  --busy     no: leave out the seeds of busy worlds, which take the longest
+  --story    tell what happens with one seed";
+
+struct Options {
+    from: u64,
+    to: u64,
+    limit: Option<Duration>,
+    threads: usize,
+    broken: u64,
+    busy: bool,
+    story: Option<u64>,
+}
+
+fn main() -> ExitCode {
+    let Some(options) = options(std::env::args().skip(1)) else {
+        eprintln!("{USAGE}");
+        return ExitCode::from(2);
+    };
+    if let Some(seed) = options.story {
+        let report = story(seed);
+        println!("{report:#}");
+        return if report.violation.is_some() {
+            ExitCode::FAILURE
+        } else {
+            ExitCode::SUCCESS
+        };
+    }
+    run_all(&options)
+}
+
+fn options(mut arguments: impl Iterator<Item = String>) -> Option<Options> {
+    let mut options = Options {
+        from: 0,
+        to: u64::MAX,
+        limit: None,
+        threads: 2,
+        broken: 1,
+        busy: true,
+        story: None,
+    };
+    while let Some(name) = arguments.next() {
+        let value = arguments.next()?;
+        match name.as_str() {
+            "--seeds" => {
+                let (from, to) = value.split_once("..")?;
+                options.from = from.parse().ok()?;
+                options.to = to.parse().ok()?;
+            }
+            "--seconds" => options.limit = Some(Duration::from_secs(value.parse().ok()?)),
+            "--threads" => options.threads = value.parse().ok()?,
+            "--broken" => options.broken = value.parse().ok()?,
+            "--busy" => options.busy = value != "no",
+            "--story" => options.story = Some(value.parse().ok()?),
+            _ => return None,
+        }
+    }
+    Some(options)
+}
+
+fn run_all(options: &Options) -> ExitCode {
+    let began = Instant::now();
+    let next = AtomicU64::new(options.from);
+    let (seeds, sections) = (AtomicU64::new(0), AtomicU64::new(0));
+    let broken = AtomicU64::new(0);
+    let work = || {
+        while broken.load(Ordering::Relaxed) < options.broken
+            && options.limit.is_none_or(|limit| began.elapsed() < limit)
+        {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= options.to {
+                return;
+            }
+            if !options.busy && is_busy(seed) {
+                continue;
+            }
+            let report = run(seed);
+            seeds.fetch_add(1, Ordering::Relaxed);
+            sections.fetch_add(report.sections, Ordering::Relaxed);
+            if let Some(violation) = report.violation {
+                if broken.fetch_add(1, Ordering::Relaxed) == 0 {
+                    println!("{}", story(seed));
+                }
+                println!("broken seed {seed}: {}", violation.text);
+            }
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..options.threads {
+            scope.spawn(work);
+        }
+    });
+    let (seeds, sections) = (seeds.into_inner(), sections.into_inner());
+    let took = began.elapsed().as_secs_f64();
+    println!(
+        "{seeds} seeds, {sections} sections in {took:.1} s: {:.0} sections/s",
+        sections as f64 / took
+    );
+    if broken.into_inner() > 0 {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    }
+}
