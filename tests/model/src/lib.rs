@@ -6,6 +6,8 @@
 //! is not there, within these bounds. A rule that is broken on purpose (`config::Break`) is found,
 //! which shows that the model can see.
 //!
+//! The model came first: nothing of this line is in the runtime yet, and "there" is where it will be.
+//!
 //! | here | there |
 //! | --- | --- |
 //! | `state::State::key` | the key, its value and its time left. `Kept` is the value that a release with `min_hold` writes |
