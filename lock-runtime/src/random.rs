@@ -8,7 +8,7 @@ use rand::distr::{Distribution, StandardUniform};
 use rand::rand_core::UnwrapErr;
 #[cfg(not(simulation))]
 use rand::rngs::SysRng;
-use rand::{Rng as _, RngExt as _};
+use rand::Rng as _;
 
 #[cfg(simulation)]
 use seeded::draw;
