@@ -38,7 +38,7 @@ impl Subscriber for Log {
     fn event(&self, event: &tracing::Event<'_>) {
         let mut words = Words(event.metadata().level().to_string());
         event.record(&mut words);
-        self.0.tell(Event::Logged { what: words.0 });
+        self.0.tell(&Event::Logged { what: words.0 });
     }
 
     fn enter(&self, _: &Id) {}

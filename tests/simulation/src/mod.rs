@@ -8,7 +8,7 @@
 //! what they do and what they get, and so does the world; the checker knows the promises.
 
 pub mod alike;
-pub(crate) mod chance;
+mod chance;
 mod checker;
 mod clock;
 mod faults;
@@ -24,4 +24,4 @@ mod words;
 mod workload;
 mod world;
 
-pub use run::{Report, is_busy, run, story};
+pub use run::{Line, Report, Violation, is_busy, run, story};

@@ -74,7 +74,7 @@ enum Sort {
 
 impl Sort {
     fn draw() -> Self {
-        match between(0..=11) {
+        match between(0..=5) {
             0 => Self::Busy,
             1 | 2 => Self::Calm,
             _ => Self::Troubled,
@@ -108,9 +108,9 @@ impl Plan {
             servers: 1,
             kinds: kinds.collect(),
             callers: between(20..=40),
-            keys: *one_of(&[2, 20, 100]),
+            keys: *one_of(&[2, 8, 40, 100]),
             ttls: 1_000..=5_000,
-            longest_body: 2,
+            longest_body: *one_of(&[0, 1, 2]),
             long_body_one_in: 4_000,
             longest_pause: *one_of(&[0, 2]),
             longest_wait: 5_000,

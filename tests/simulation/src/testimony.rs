@@ -31,7 +31,7 @@ impl fmt::Debug for Token {
 }
 
 /// What a caller asks for. Times are in milliseconds.
-#[derive(Debug, Clone, Hash)]
+#[derive(Debug, Clone, Copy, Hash)]
 pub(super) struct Terms {
     pub(super) kind: &'static str,
     pub(super) ttl: u64,

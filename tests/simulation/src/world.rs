@@ -105,7 +105,7 @@ impl World {
             self.sites[arrival.server].arrive(arrival, now);
         }
         for late in self.network.wires().late() {
-            self.witness.tell(Event::Late {
+            self.witness.tell(&Event::Late {
                 place: late.place,
                 server: late.server,
                 is_to_server: late.direction == Direction::Up,
@@ -153,7 +153,7 @@ impl World {
 
     pub(super) fn trouble(&self, what: String, time: u64) {
         let until = self.now + time;
-        self.witness.tell(Event::Trouble { what, until });
+        self.witness.tell(&Event::Trouble { what, until });
     }
 
     pub(super) fn still(&self, place: usize, server: usize, direction: Direction, time: u64) {
@@ -184,7 +184,7 @@ impl World {
             return false;
         };
         let process = self.processes.remove(found);
-        self.witness.tell(Event::Died {
+        self.witness.tell(&Event::Died {
             process: process.id,
         });
         self.network.wires().die(process.id, with_machine);

@@ -117,7 +117,7 @@ impl Facts {
                 let new = Errand {
                     process: *process,
                     key: *key,
-                    terms: terms.clone(),
+                    terms: *terms,
                     asked_local: *local,
                     entered: None,
                 };

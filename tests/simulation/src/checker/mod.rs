@@ -106,7 +106,7 @@ impl Witness {
         checker.errands
     }
 
-    pub(super) fn tell(&self, event: Event) {
+    pub(super) fn tell(&self, event: &Event) {
         self.checker().hear(event);
     }
 
@@ -122,7 +122,7 @@ impl Witness {
     pub(super) fn started(&self, process: ProcessId, place: usize, watch: Watch) {
         let mut checker = self.checker();
         checker.facts.watches.push(watch);
-        checker.hear(Event::Started { process, place });
+        checker.hear(&Event::Started { process, place });
     }
 
     pub(super) fn set_server_clock(&self, server: usize, clock: Clock) {
@@ -149,23 +149,23 @@ impl Witness {
 }
 
 impl Checker {
-    fn hear(&mut self, event: Event) {
-        if self.violation.is_some() || self.facts.is_from_the_dead(&event) {
+    fn hear(&mut self, event: &Event) {
+        if self.violation.is_some() || self.facts.is_from_the_dead(event) {
             return;
         }
         // What is logged is there only where somebody listens.
         if !matches!(event, Event::Logged { .. }) {
-            (self.facts.now, &event).hash(&mut self.hash);
+            (self.facts.now, event).hash(&mut self.hash);
         }
-        self.facts.hear(&event);
-        let key = self.facts.key_of(&event);
+        self.facts.hear(event);
+        let key = self.facts.key_of(event);
         self.tell(key, || event.to_string());
         let mut rules = self.rules.iter_mut();
-        let wrong = rules.find_map(|rule| rule.hear(&self.facts, &event).err());
+        let wrong = rules.find_map(|rule| rule.hear(&self.facts, event).err());
         if let Some(wrong) = wrong {
             self.accuse(key, &wrong);
         }
-        self.facts.settle(&event);
+        self.facts.settle(event);
     }
 
     fn look(&mut self) {

@@ -304,7 +304,10 @@ impl Wires {
     ) -> Poll<io::Result<()>> {
         let link = &mut self.links[link];
         if !link.inbox.is_empty() {
-            let count = most.min(link.inbox.len());
+            let mut count = most.min(link.inbox.len());
+            if one_in(50) {
+                count = between(1..=count);
+            }
             let (front, back) = link.inbox.as_slices();
             let first = count.min(front.len());
             take(&front[..first]);
@@ -329,7 +332,17 @@ impl Wires {
             State::Open | State::Opening => {}
         }
         if !self.links[link].left {
-            self.send(link, Direction::Up, What::Bytes(bytes.to_vec()));
+            // TCP knows no commands: one may come in two parts.
+            let cut = if bytes.len() > 1 && one_in(50) {
+                between(1..=bytes.len() - 1)
+            } else {
+                bytes.len()
+            };
+            for part in [&bytes[..cut], &bytes[cut..]] {
+                if !part.is_empty() {
+                    self.send(link, Direction::Up, What::Bytes(part.to_vec()));
+                }
+            }
         }
         Ok(())
     }
