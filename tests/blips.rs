@@ -145,19 +145,14 @@ async fn join_all(all: impl Iterator<Item = impl Future<Output = ()>>) {
     .await;
 }
 
+/// All ways at once, since this has the machine to itself.
 #[tokio::test]
-async fn a_cut_of_less_than_two_thirds_of_the_ttl_is_survived() {
-    survived(Break::Cut).await;
-}
-
-#[tokio::test]
-async fn a_stall_of_less_than_two_thirds_of_the_ttl_is_survived() {
-    survived(Break::Stall).await;
-}
-
-#[tokio::test]
-async fn answers_that_stall_for_less_than_two_thirds_of_the_ttl_are_survived() {
-    survived(Break::StallAnswers).await;
+async fn a_break_of_less_than_two_thirds_of_the_ttl_is_survived() {
+    let each = |how| tokio::spawn(survived(how));
+    let ways = [Break::Cut, Break::Stall, Break::StallAnswers].map(each);
+    for way in ways {
+        way.await.expect("survived");
+    }
 }
 
 /// A long ttl, since its hundredth is the time that a loaded machine has for a step.
@@ -202,11 +197,6 @@ async fn given_up(how: Break) {
 }
 
 #[tokio::test]
-async fn a_longer_cut_is_a_loss_before_the_key_can_have_expired() {
-    given_up(Break::Cut).await;
-}
-
-#[tokio::test]
-async fn a_longer_stall_is_a_loss_before_the_key_can_have_expired() {
-    given_up(Break::Stall).await;
+async fn a_longer_break_is_a_loss_before_the_key_can_have_expired() {
+    tokio::join!(given_up(Break::Cut), given_up(Break::Stall));
 }

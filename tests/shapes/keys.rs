@@ -114,7 +114,7 @@ async fn raw_names(r#type: u8, r: u8) -> Result<String, LockError> {
     held()
 }
 
-#[redis_locked(key = "{ id }:{ order.id :x}")]
+#[redis_locked(key = "{id }:{order.id:x }")]
 async fn spaces(id: u8, order: &Order) -> Result<String, LockError> {
     held()
 }

@@ -1,3 +1,5 @@
+mod fuzz;
+
 use super::*;
 
 fn squeezed(tokens: &TokenStream) -> String {

@@ -80,10 +80,15 @@ pub(super) fn scan(text: &str) -> std::result::Result<Vec<Piece>, Problem> {
 fn field(inside: &str) -> std::result::Result<Field, Problem> {
     let refuse = |why: &str| Err(Problem::Refused(format!("`{{{inside}}}` {why}")));
     let (source, spec) = inside.split_at(inside.find(':').unwrap_or(inside.len()));
-    let source = source.trim();
-    if source.bytes().all(|byte| byte.is_ascii_digit()) {
+    if source.trim().bytes().all(|byte| byte.is_ascii_digit()) {
         return refuse("names no value: write an argument, as in `{tenant}` or `{order.id}`");
     }
+    // As `format!` has it: blanks are for the end.
+    let is_blank = char::is_whitespace;
+    if source.starts_with(is_blank) || !spec.is_empty() && source.ends_with(is_blank) {
+        return refuse("has a blank beside the name: remove it, as in `{tenant}` and `{id:08x}`");
+    }
+    let source = source.trim_end();
     if source.starts_with("r#") && !source.contains('.') {
         return Err(Problem::Odd);
     }

@@ -30,7 +30,7 @@ fn text_and_fields_alternate() {
     let pieces = vec![text("r:"), Piece::Field(name("id")), text(":é}")];
     assert_eq!(scan("r:{id}:é}}"), Ok(pieces));
     let pieces = vec![text("{"), Piece::Field(name("id")), text("}")];
-    assert_eq!(scan("{{{ id }}}"), Ok(pieces));
+    assert_eq!(scan("{{{id }}}"), Ok(pieces));
 }
 
 #[test]
@@ -64,6 +64,10 @@ fn what_is_no_value_is_refused() {
         ("{}", "names no value"),
         ("{:?}", "names no value"),
         ("{0}", "names no value"),
+        ("{ }", "names no value"),
+        ("{ id}", "has a blank"),
+        ("{id :x}", "has a blank"),
+        ("{ order.id}", "has a blank"),
         ("{Self::NAME}", "is a path"),
         ("{a::b}", "is a path"),
         ("{id + 1}", "more than a template takes"),

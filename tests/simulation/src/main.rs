@@ -99,7 +99,7 @@ fn run_all(options: &Options) -> ExitCode {
                 if broken.fetch_add(1, Ordering::Relaxed) == 0 {
                     println!("{}", story(seed));
                 }
-                println!("broken seed {seed}: {violation}");
+                println!("broken seed {seed}: {}", violation.text);
             }
         }
     };

@@ -12,6 +12,7 @@ pub(crate) mod chance;
 mod checker;
 mod clock;
 mod faults;
+mod log;
 mod network;
 mod plan;
 mod process;
@@ -19,6 +20,7 @@ mod run;
 pub mod server;
 mod site;
 mod testimony;
+mod words;
 mod workload;
 mod world;
 

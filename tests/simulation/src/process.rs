@@ -157,7 +157,6 @@ impl Process {
             runtime.shutdown_background();
         }
     }
-
 }
 
 /// Counts a caller for as long as it has not come to its end. One that panics accuses itself.
@@ -174,7 +173,7 @@ impl Drop for Present {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
         if std::thread::panicking() {
-            self.1.accuse("a caller panicked".to_owned());
+            self.1.accuse("a caller panicked");
         }
     }
 }

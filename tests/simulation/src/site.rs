@@ -7,7 +7,7 @@ use super::checker::Witness;
 use super::clock::Clock;
 use super::network::{Arrival, Direction, LinkId, Network, What};
 use super::server::{self, ClientId, Data, Mood, Options, Said};
-use super::testimony::{By, Content, Event, KeyId, Kept, ProcessId, ServerId, Token, Which};
+use super::testimony::{By, Content, Event, Kept, KeyId, ProcessId, ServerId, Token, Which};
 
 pub(super) struct Site {
     id: ServerId,

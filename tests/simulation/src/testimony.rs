@@ -179,7 +179,14 @@ pub(super) enum Event {
     Settled {
         process: ProcessId,
     },
-    /// What the product has logged.
+    /// What was under way for long has arrived.
+    Late {
+        place: usize,
+        server: ServerId,
+        is_to_server: bool,
+        sent: u64,
+    },
+    /// What the runtime has logged.
     Logged {
         what: String,
     },

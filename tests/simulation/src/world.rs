@@ -69,13 +69,13 @@ impl World {
         while self.processes.iter().any(Process::has_callers) && !self.is_over() {
             self.step();
             if self.now > limit {
-                self.witness.accuse("some callers do not come to their end".to_owned());
+                self.witness.accuse("some callers do not come to their end");
             }
         }
         while !self.is_over() && !self.settle() {
             self.step();
             if self.now > limit {
-                self.witness.accuse("a locker does not shut down".to_owned());
+                self.witness.accuse("a locker does not shut down");
             }
         }
     }
@@ -103,6 +103,14 @@ impl World {
         }
         while let Some(arrival) = self.network.arrival(now) {
             self.sites[arrival.server].arrive(arrival, now);
+        }
+        for late in self.network.wires().late() {
+            self.witness.tell(Event::Late {
+                place: late.place,
+                server: late.server,
+                is_to_server: late.direction == Direction::Up,
+                sent: late.sent,
+            });
         }
         for site in &mut self.sites {
             site.tick(now);

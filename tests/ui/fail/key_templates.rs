@@ -37,6 +37,11 @@ async fn calculation(id: u8) -> Result<(), LockError> {
     Ok(())
 }
 
+#[redis_locked(key = "report:{ id }")]
+async fn blanks(id: u8) -> Result<(), LockError> {
+    Ok(())
+}
+
 #[redis_locked(key = "report:{ids[0]}")]
 async fn index(ids: [u8; 1]) -> Result<(), LockError> {
     Ok(())

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::super::clock::Clock;
 use super::super::testimony::{
-    By, Content, ErrandId, Event, KeyId, Kept, ProcessId, ServerId, Terms, Token, Watch, Which,
+    By, Content, ErrandId, Event, How, Kept, KeyId, ProcessId, ServerId, Terms, Token, Watch, Which,
 };
 
 /// Of each key, so many releases are remembered.
@@ -54,7 +54,6 @@ pub(super) struct Errand {
     pub(super) process: ProcessId,
     pub(super) key: KeyId,
     pub(super) terms: Terms,
-    pub(super) asked: u64,
     pub(super) asked_local: u64,
     /// What it was inside of, once it was.
     pub(super) entered: Option<Entered>,
@@ -119,7 +118,6 @@ impl Facts {
                     process: *process,
                     key: *key,
                     terms: terms.clone(),
-                    asked: self.now,
                     asked_local: *local,
                     entered: None,
                 };
@@ -156,7 +154,7 @@ impl Facts {
             Event::Left { errand, how } => {
                 if let Some(entered) = &mut self.errand(*errand).entered {
                     entered.is_inside = false;
-                    entered.has_ended = *how == super::super::testimony::How::Ended;
+                    entered.has_ended = *how == How::Ended;
                 }
             }
             Event::Changed {
@@ -173,8 +171,7 @@ impl Facts {
             }),
             Event::Died { process } => {
                 self.processes[*process].is_alive = false;
-                self.errands
-                    .retain(|_, errand| errand.process != *process);
+                self.errands.retain(|_, errand| errand.process != *process);
             }
             Event::Stopped { process, until } => {
                 self.processes[*process].stopped_until = *until;
@@ -184,7 +181,20 @@ impl Facts {
             Event::Changed { .. }
             | Event::Got { .. }
             | Event::Settled { .. }
+            | Event::Late { .. }
             | Event::Logged { .. } => {}
+        }
+    }
+
+    /// The key that something is about.
+    pub(super) fn key_of(&self, event: &Event) -> Option<KeyId> {
+        match event {
+            Event::Asked { key, .. } | Event::Changed { key, .. } => Some(*key),
+            Event::Entered { errand, .. }
+            | Event::Inside { errand, .. }
+            | Event::Left { errand, .. }
+            | Event::Got { errand, .. } => self.errands.get(errand).map(|errand| errand.key),
+            _ => None,
         }
     }
 

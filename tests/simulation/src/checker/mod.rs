@@ -21,7 +21,7 @@ use std::hash::{Hash as _, Hasher as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::clock::Clock;
-use super::testimony::{ErrandId, Event, ProcessId, Watch};
+use super::testimony::{ErrandId, Event, KeyId, ProcessId, Watch};
 pub(super) use facts::{Facts, Limits};
 
 /// How often the rules that watch what does not happen are asked.
@@ -33,7 +33,7 @@ trait Rule: Send {
     fn hear(&mut self, facts: &Facts, event: &Event) -> Result<(), String>;
 
     /// Is asked from time to time whether something should have happened.
-    fn look(&mut self, _facts: &Facts) -> Result<(), String> {
+    fn look(&mut self, _facts: &Facts) -> Result<(), (KeyId, String)> {
         Ok(())
     }
 }
@@ -44,8 +44,22 @@ pub(super) struct Checker {
     errands: ErrandId,
     /// Of all that was heard.
     hash: DefaultHasher,
-    story: Option<Vec<String>>,
-    violation: Option<String>,
+    story: Option<Vec<Line>>,
+    violation: Option<Violation>,
+}
+
+/// A line of the story, and the key that it is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    pub key: Option<usize>,
+    pub text: String,
+}
+
+/// A promise that was broken.
+#[derive(Debug, Clone)]
+pub struct Violation {
+    pub key: Option<usize>,
+    pub text: String,
 }
 
 /// A witness's way to the checker.
@@ -56,17 +70,12 @@ pub(super) struct Witness(Arc<Mutex<Checker>>);
 pub(super) struct Verdict {
     pub(super) entered: u64,
     pub(super) hash: u64,
-    pub(super) story: Vec<String>,
-    pub(super) violation: Option<String>,
+    pub(super) story: Vec<Line>,
+    pub(super) violation: Option<Violation>,
 }
 
 impl Witness {
-    pub(super) fn new(
-        servers: Vec<Clock>,
-        keys: usize,
-        limits: Limits,
-        with_story: bool,
-    ) -> Self {
+    pub(super) fn new(servers: Vec<Clock>, keys: usize, limits: Limits, with_story: bool) -> Self {
         let rules: Vec<Box<dyn Rule>> = vec![
             Box::new(under_lock::UnderLock),
             Box::new(deadlines::Deadlines),
@@ -103,11 +112,6 @@ impl Witness {
         self.checker().hear(event);
     }
 
-    /// Whether anybody reads a story: else there is no need to tell one.
-    pub(super) fn has_story(&self) -> bool {
-        self.checker().story.is_some()
-    }
-
     /// Time has come to this millisecond.
     pub(super) fn now(&self, now: u64) {
         let mut checker = self.checker();
@@ -127,16 +131,12 @@ impl Witness {
         self.checker().facts.server_clocks[server] = clock;
     }
 
-    pub(super) fn accuse(&self, of: String) {
-        self.checker().accuse(of);
+    pub(super) fn accuse(&self, of: &str) {
+        self.checker().accuse(None, of);
     }
 
     pub(super) fn is_violated(&self) -> bool {
         self.checker().violation.is_some()
-    }
-
-    pub(super) fn facts<T>(&self, look: impl FnOnce(&Facts) -> T) -> T {
-        look(&self.checker().facts)
     }
 
     pub(super) fn verdict(&self) -> Verdict {
@@ -155,40 +155,45 @@ impl Checker {
         if self.violation.is_some() || self.facts.is_from_the_dead(&event) {
             return;
         }
-        (self.facts.now, &event).hash(&mut self.hash);
-        if let Some(story) = &mut self.story {
-            story.push(format!("{:>7} {event:?}", self.facts.now));
+        // What is logged is there only where somebody listens.
+        if !matches!(event, Event::Logged { .. }) {
+            (self.facts.now, &event).hash(&mut self.hash);
         }
         self.facts.hear(&event);
-        for rule in &mut self.rules {
-            if let Err(wrong) = rule.hear(&self.facts, &event) {
-                self.violation = Some(format!("{wrong}\n    by {event:?}"));
-                break;
-            }
+        let key = self.facts.key_of(&event);
+        self.tell(key, || event.to_string());
+        let mut rules = self.rules.iter_mut();
+        let wrong = rules.find_map(|rule| rule.hear(&self.facts, &event).err());
+        if let Some(wrong) = wrong {
+            self.accuse(key, &wrong);
         }
         self.facts.settle(&event);
-        if let Some(wrong) = &self.violation {
-            let wrong = wrong.clone();
-            self.accuse(wrong);
-        }
     }
 
     fn look(&mut self) {
         if self.violation.is_some() {
             return;
         }
-        let facts = &self.facts;
-        let wrong = self.rules.iter_mut().find_map(|rule| rule.look(facts).err());
-        if let Some(wrong) = wrong {
-            self.accuse(wrong);
+        let mut rules = self.rules.iter_mut();
+        let wrong = rules.find_map(|rule| rule.look(&self.facts).err());
+        if let Some((key, wrong)) = wrong {
+            self.accuse(Some(key), &wrong);
         }
     }
 
-    fn accuse(&mut self, of: String) {
+    fn tell(&mut self, key: Option<KeyId>, what: impl FnOnce() -> String) {
         let now = self.facts.now;
         if let Some(story) = &mut self.story {
-            story.push(format!("{now:>7} BROKEN: {of}"));
+            let text = format!("{now:>7} {}", what());
+            story.push(Line { key, text });
         }
-        self.violation = Some(format!("after {now} ms: {of}"));
+    }
+
+    fn accuse(&mut self, key: Option<KeyId>, of: &str) {
+        self.tell(key, || format!("BROKEN: {of}"));
+        if self.violation.is_none() {
+            let text = format!("after {} ms: {of}", self.facts.now);
+            self.violation = Some(Violation { key, text });
+        }
     }
 }
