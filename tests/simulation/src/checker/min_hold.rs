@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::super::testimony::{By, Content, Event, Kept, Token, Which};
+use super::super::testimony::{By, Content, Event, Kept, ProcessId, Token, Which};
 use super::{Facts, Rule};
 
 /// What a process and a server may count differently in a hundred, and what is rounded.
@@ -11,9 +11,9 @@ const GRAIN: u64 = 5;
 
 #[derive(Default)]
 pub(super) struct MinHold {
-    /// Until when the key with this token has to stay, at least: the holder's time began no earlier
-    /// than it was asked for.
-    stays: BTreeMap<Token, u64>,
+    /// Until when the key with this token has to stay, at least, by its process's clock: the holder's
+    /// time began no earlier than it was asked for.
+    stays: BTreeMap<Token, (ProcessId, u64)>,
 }
 
 impl Rule for MinHold {
@@ -24,8 +24,8 @@ impl Rule for MinHold {
                 // Who comes next has another wish, or none.
                 self.stays.remove(token);
                 if let Some(min_hold) = errand.terms.min_hold {
-                    let least = min_hold * (100 - DRIFT) / 100;
-                    self.stays.insert(*token, errand.asked + least);
+                    let until = errand.asked_local + min_hold;
+                    self.stays.insert(*token, (errand.process, until));
                 }
                 Ok(())
             }
@@ -40,9 +40,10 @@ impl Rule for MinHold {
                 let Some(token) = token_of(*before) else {
                     return Ok(());
                 };
-                let Some(until) = self.stays.get(&token).filter(|until| facts.now < **until) else {
+                let Some((process, until)) = self.stays.get(&token) else {
                     return Ok(());
                 };
+                let left = until.saturating_sub(facts.local(*process));
                 let stays = match after {
                     None => 0,
                     Some(Kept {
@@ -51,7 +52,7 @@ impl Rule for MinHold {
                     }) => expires.saturating_sub(facts.server_clocks[*server].millis(facts.now)),
                     Some(_) => return Ok(()),
                 };
-                let least = (until - facts.now) * (100 - DRIFT) / 100;
+                let least = left * (100 - DRIFT) / 100;
                 if stays + GRAIN < least {
                     return Err(format!(
                         "server {server} keeps {token:?} for {stays} ms, and min_hold has {least} left"
