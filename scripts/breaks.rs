@@ -16,22 +16,32 @@ const PACKAGE: &str = "redis-locked-simulation";
 const QUICK: &str = "profile.dev.package.redis-locked-simulation.opt-level=1";
 /// With a mistake, a process may never come to rest.
 const LIMIT: Duration = Duration::from_secs(240);
+const BUILD_LIMIT: Duration = Duration::from_secs(1800);
 const LOG: &str = "breaks.log";
 
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, PartialEq)]
 struct Break {
     name: String,
     file: String,
-    seeds: u64,
+    finder: Finder,
     effect: String,
     now: String,
     mistake: String,
 }
 
+/// What has to find it.
+#[derive(Debug, Clone, PartialEq)]
+enum Finder {
+    /// The simulation, within so many seeds.
+    Seeds(u64),
+    /// A test of the package.
+    Test(String),
+}
+
 /// What came of a run.
 #[derive(Debug, PartialEq)]
 enum Outcome {
-    Found { seed: u64, promise: String },
+    Found(String),
     /// Some seed does not come to its end.
     Hangs,
     NotFound,
@@ -67,22 +77,22 @@ fn run(list: &str, words: &[String]) -> Result<usize, String> {
     };
     let is_wanted = |it: &&Break| words.is_empty() || words.iter().any(|word| it.name.contains(word));
     let wanted: Vec<_> = all.iter().filter(is_wanted).collect();
-    let most = wanted.iter().map(|it| seeds.unwrap_or(it.seeds)).max().unwrap_or(0);
-    match attempt(most)? {
-        Outcome::NotFound => println!("without a mistake: nothing is found in {most} seeds"),
-        other => return Err(format!("without a mistake: {other:?}; see {LOG}")),
-    }
+    let finders = wanted.iter().map(|it| match (&it.finder, seeds) {
+        (Finder::Seeds(_), Some(seeds)) => Finder::Seeds(seeds),
+        (finder, _) => finder.clone(),
+    });
+    let finders: Vec<_> = finders.collect();
+    check_without_mistakes(&finders)?;
     let mut missed = 0;
-    for it in &wanted {
-        let seeds = seeds.unwrap_or(it.seeds);
-        let (outcome, took) = it.make_and_find(seeds)?;
+    for (it, finder) in wanted.iter().zip(&finders) {
+        let (outcome, took) = it.make_and_find(finder)?;
         let took = took.as_secs_f64();
         let said = match outcome {
-            Outcome::Found { seed, promise } => format!("found at seed {seed} in {took:.1} s: {promise}"),
+            Outcome::Found(how) => format!("found in {took:.1} s: {how}"),
             Outcome::Hangs => format!("found in {took:.1} s: it does not come to an end"),
             Outcome::NotFound => {
                 missed += 1;
-                format!("NOT FOUND in {seeds} seeds, {took:.1} s. {}", it.effect)
+                format!("NOT FOUND by {finder:?} in {took:.1} s. {}", it.effect)
             }
             Outcome::DoesNotCompile => return Err(format!("{}: it does not compile; see {LOG}", it.name)),
         };
@@ -90,6 +100,27 @@ fn run(list: &str, words: &[String]) -> Result<usize, String> {
     }
     println!("{} of {} found", wanted.len() - missed, wanted.len());
     Ok(missed)
+}
+
+/// What finds something where there is no mistake says nothing of those that are made.
+fn check_without_mistakes(finders: &[Finder]) -> Result<(), String> {
+    let seeds = finders.iter().filter_map(|finder| match finder {
+        Finder::Seeds(seeds) => Some(*seeds),
+        Finder::Test(_) => None,
+    });
+    let mut each: Vec<_> = seeds.max().map(Finder::Seeds).into_iter().collect();
+    for finder in finders {
+        if matches!(finder, Finder::Test(_)) && !each.contains(finder) {
+            each.push(finder.clone());
+        }
+    }
+    for finder in &each {
+        match attempt(finder)? {
+            Outcome::NotFound => println!("without a mistake, nothing is found by {finder:?}"),
+            other => return Err(format!("without a mistake: {other:?}; see {LOG}")),
+        }
+    }
+    Ok(())
 }
 
 fn read(path: &str) -> Result<String, String> {
@@ -119,7 +150,10 @@ fn parse_one(text: &str) -> Result<Break, String> {
     Ok(Break {
         name: name.to_owned(),
         file: field("file")?,
-        seeds: field("seeds")?.parse().map_err(|_| wrong("its seeds are no number"))?,
+        finder: match field("test") {
+            Ok(test) => Finder::Test(test),
+            Err(_) => Finder::Seeds(field("seeds")?.parse().map_err(|_| wrong("its seeds are no number"))?),
+        },
         effect: field("effect")?,
         now: now.to_owned(),
         mistake: mistake.trim_end_matches('\n').to_owned(),
@@ -138,52 +172,61 @@ impl Break {
         }
     }
 
-    fn make_and_find(&self, seeds: u64) -> Result<(Outcome, Duration), String> {
+    fn make_and_find(&self, finder: &Finder) -> Result<(Outcome, Duration), String> {
         let write = |text: &str| {
             fs::write(&self.file, text).map_err(|error| format!("{}: {error}", self.file))
         };
         let source = read(&self.file)?;
         write(&self.mistaken(&source)?)?;
         let began = Instant::now();
-        let outcome = attempt(seeds);
+        let outcome = attempt(finder);
         write(&source)?;
         Ok((outcome?, began.elapsed()))
     }
 }
 
-/// Builds what is there now, and runs so many seeds.
-fn attempt(seeds: u64) -> Result<Outcome, String> {
-    let cargo = |arguments: &[&str]| {
+/// Builds what is there now, and looks at it.
+fn attempt(finder: &Finder) -> Result<Outcome, String> {
+    let cargo = |what: &str, arguments: &[&str]| {
         let mut command = Command::new("cargo");
-        command.args(["--config", QUICK]).args(arguments).args(["--package", PACKAGE]);
+        command.args(["--config", QUICK, what, "--package", PACKAGE]).args(arguments);
         command
     };
-    let built = within(cargo(&["build", "--bin", PACKAGE]), Duration::from_secs(1800));
-    if built.map_err(|error| format!("cargo: {error}"))? != Some(true) {
+    let run = |command, limit| within(command, limit).map_err(|error| format!("{PACKAGE}: {error}"));
+    let build = match finder {
+        Finder::Seeds(_) => cargo("build", &["--bin", PACKAGE]),
+        Finder::Test(test) => cargo("test", &["--no-run", "--test", test]),
+    };
+    if run(build, BUILD_LIMIT)? != Some(true) {
         return Ok(Outcome::DoesNotCompile);
     }
-    let target = env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| "target".to_owned());
-    let mut simulation = Command::new(Path::new(&target).join("debug").join(PACKAGE));
-    simulation.args(["--busy", "no", "--seeds", &format!("0..{seeds}")]);
-    let ended = within(simulation, LIMIT.max(Duration::from_millis(600 * seeds)));
-    let ended = ended.map_err(|error| format!("the simulation: {error}"))?;
-    let log = String::from_utf8_lossy(&fs::read(LOG).map_err(|error| error.to_string())?).into_owned();
-    Ok(outcome(ended, &log))
+    let ended = match finder {
+        Finder::Seeds(seeds) => {
+            let target = env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| "target".to_owned());
+            let mut simulation = Command::new(Path::new(&target).join("debug").join(PACKAGE));
+            simulation.args(["--busy", "no", "--seeds", &format!("0..{seeds}")]);
+            run(simulation, LIMIT.max(Duration::from_millis(600 * seeds)))?
+        }
+        Finder::Test(test) => run(cargo("test", &["--test", test]), LIMIT)?,
+    };
+    let log = fs::read(LOG).map_err(|error| format!("{LOG}: {error}"))?;
+    Ok(outcome(ended, &String::from_utf8_lossy(&log)))
 }
 
 fn outcome(ended: Option<bool>, log: &str) -> Outcome {
     let broken = log.lines().filter_map(|line| {
         let (seed, promise) = line.strip_prefix("broken seed ")?.split_once(": ")?;
-        Some((seed.parse().ok()?, promise.to_owned()))
+        Some((seed.parse::<u64>().ok()?, promise))
     });
+    let failed = |line: &&str| line.starts_with("Test failed: ") || line.contains("panicked at");
     match (broken.min(), ended) {
-        (Some((seed, promise)), _) => Outcome::Found { seed, promise },
+        (Some((seed, promise)), _) => Outcome::Found(format!("at seed {seed}: {promise}")),
         (None, None) => Outcome::Hangs,
         (None, Some(true)) => Outcome::NotFound,
-        (None, Some(false)) => Outcome::Found {
-            seed: 0,
-            promise: log.lines().last().unwrap_or("it crashes").to_owned(),
-        },
+        (None, Some(false)) => {
+            let line = log.lines().find(failed).unwrap_or("it fails");
+            Outcome::Found(line.chars().take(300).collect())
+        }
     }
 }
 
@@ -211,13 +254,15 @@ mod tests {
     use super::*;
 
     const LIST: &str = "Words.\n\n== a\nfile: f.rs\nseeds: 7\neffect: It fails.\n-- now\none\ntwo\n-- mistake\nthree\n\n\
-                        == b\nfile: g.rs\nseeds: 8\neffect: It fails.\n-- now\nfour\n-- mistake\n";
+                        == b\nfile: g.rs\ntest: t\neffect: It fails.\n-- now\nfour\n-- mistake\n";
 
     #[test]
     fn a_list_is_read() {
         let all = parse(LIST).unwrap();
         assert_eq!(all.len(), 2);
-        assert_eq!((all[0].name.as_str(), all[0].file.as_str(), all[0].seeds), ("a", "f.rs", 7));
+        assert_eq!((all[0].name.as_str(), all[0].file.as_str()), ("a", "f.rs"));
+        assert_eq!(all[0].finder, Finder::Seeds(7));
+        assert_eq!(all[1].finder, Finder::Test("t".to_owned()));
         assert_eq!((all[0].now.as_str(), all[0].mistake.as_str()), ("one\ntwo", "three"));
         assert_eq!((all[1].now.as_str(), all[1].mistake.as_str()), ("four", ""));
     }
@@ -240,10 +285,11 @@ mod tests {
     #[test]
     fn the_first_seed_counts() {
         let log = "a story\nbroken seed 9: late\nbroken seed 3: two holders\n5 seeds\n";
-        let found = Outcome::Found { seed: 3, promise: "two holders".to_owned() };
+        let found = Outcome::Found("at seed 3: two holders".to_owned());
         assert_eq!(outcome(Some(false), log), found);
         assert_eq!(outcome(None, "nothing"), Outcome::Hangs);
         assert_eq!(outcome(Some(true), "5 seeds"), Outcome::NotFound);
-        assert!(matches!(outcome(Some(false), "it panicked"), Outcome::Found { .. }));
+        let failed = "running\nthread 'x' panicked at y\n";
+        assert_eq!(outcome(Some(false), failed), Outcome::Found("thread 'x' panicked at y".to_owned()));
     }
 }

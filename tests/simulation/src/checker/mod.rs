@@ -7,6 +7,7 @@
 mod deadlines;
 mod exclusion;
 mod facts;
+mod min_hold;
 mod numbers;
 mod orphans;
 mod patience;
@@ -80,6 +81,7 @@ impl Witness {
             Box::new(deadlines::Deadlines),
             Box::new(exclusion::Exclusion),
             Box::new(writes::Writes),
+            Box::new(min_hold::MinHold::default()),
             Box::new(orphans::Orphans::default()),
             Box::new(results::Results),
             Box::new(patience::PatienceKept),
