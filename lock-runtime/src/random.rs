@@ -3,12 +3,12 @@
 #[cfg(simulation)]
 pub(crate) mod seeded;
 
+use rand::Rng as _;
 use rand::distr::{Distribution, StandardUniform};
 #[cfg(not(simulation))]
 use rand::rand_core::UnwrapErr;
 #[cfg(not(simulation))]
 use rand::rngs::SysRng;
-use rand::Rng as _;
 
 #[cfg(simulation)]
 use seeded::draw;
