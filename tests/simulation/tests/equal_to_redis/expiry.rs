@@ -30,7 +30,10 @@ async fn readers_are_told_of_a_key_that_has_expired() {
     let began = Instant::now();
     let mut told = [false, false];
     while told != [true, true] {
-        assert!(began.elapsed() < LIMIT, "told, real and simulated: {told:?}");
+        assert!(
+            began.elapsed() < LIMIT,
+            "told, real and simulated: {told:?}"
+        );
         sleep(Duration::from_millis(10));
         pair.simulated.tick(now());
         let heard = pair.ask(0, &command("PING"));
