@@ -77,7 +77,7 @@ fn value(number: usize) -> String {
     let token = "abcdefghij-_ABCDEFGHIJ";
     match number {
         0 => format!("{token};web-1:1"),
-        1 => format!("0123456789-_ABCDEFGHIJ;web-2:1"),
+        1 => "0123456789-_ABCDEFGHIJ;web-2:1".to_owned(),
         2 => format!("~{token};web-1:1"),
         3 => format!("{token};größe\n\u{202e}{}", "ß".repeat(200)),
         4 => format!("{token};{}", "\u{1f512}".repeat(2000)),
