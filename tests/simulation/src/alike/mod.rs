@@ -195,6 +195,8 @@ impl Pair {
         Seen::compare(&self.sides, &seen, self.ground.slack(), tells)?;
         match seen[0] {
             Seen::Granted => {
+                // Whoever had it before has lost it.
+                self.holders.retain(|holder| holder.key != owned.key);
                 self.holders.insert(owned);
                 self.watched.remove(&owned.key);
             }
