@@ -93,24 +93,32 @@ pub(super) async fn listen(server: Server, mut accepted: UnboundedReceiver<Duple
 }
 
 async fn hear(server: &RefCell<Listening>, client: ClientId, bytes: &[u8]) {
-    let mut listening = server.borrow_mut();
-    let now = listening.now();
-    // What has expired until now goes first, and whoever waits for it is told.
-    listening.server.tick(now);
-    listening.server.hear(client, bytes, now);
-    let said: Vec<_> = listening.server.said().collect();
-    drop(listening);
-    for (client, said) in said {
+    for (client, said) in answers(server, client, bytes) {
         // Taken out while it writes: another may be heard meanwhile.
-        let mut listening = server.borrow_mut();
-        let place = listening.clients.iter().position(|(id, _)| *id == client);
-        let Some((id, mut writer)) = place.map(|place| listening.clients.remove(place)) else {
+        let Some((id, mut writer)) = take_out(server, client) else {
             continue;
         };
-        drop(listening);
         if let Said::Bytes(bytes) = said {
             writer.write_all(&bytes).await.expect("there is room");
             server.borrow_mut().clients.push((id, writer));
         }
     }
+}
+
+fn answers(server: &RefCell<Listening>, client: ClientId, bytes: &[u8]) -> Vec<(ClientId, Said)> {
+    let mut listening = server.borrow_mut();
+    let now = listening.now();
+    // What has expired until now goes first, and whoever waits for it is told.
+    listening.server.tick(now);
+    listening.server.hear(client, bytes, now);
+    listening.server.said().collect()
+}
+
+fn take_out(
+    server: &RefCell<Listening>,
+    client: ClientId,
+) -> Option<(ClientId, WriteHalf<DuplexStream>)> {
+    let mut listening = server.borrow_mut();
+    let place = listening.clients.iter().position(|(id, _)| *id == client)?;
+    Some(listening.clients.remove(place))
 }

@@ -77,7 +77,7 @@ fn value(number: usize) -> String {
     let token = "abcdefghij-_ABCDEFGHIJ";
     match number {
         0 => format!("{token};web-1:1"),
-        1 => format!("0123456789-_ABCDEFGHIJ;web-2:1"),
+        1 => "0123456789-_ABCDEFGHIJ;web-2:1".to_owned(),
         2 => format!("~{token};web-1:1"),
         3 => format!("{token};größe\n\u{202e}{}", "ß".repeat(200)),
         4 => format!("{token};{}", "\u{1f512}".repeat(2000)),
@@ -195,6 +195,8 @@ impl Pair {
         Seen::compare(&self.sides, &seen, self.ground.slack(), tells)?;
         match seen[0] {
             Seen::Granted => {
+                // Whoever had it before has lost it.
+                self.holders.retain(|holder| holder.key != owned.key);
                 self.holders.insert(owned);
                 self.watched.remove(&owned.key);
             }

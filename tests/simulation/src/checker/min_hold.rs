@@ -21,8 +21,13 @@ impl Rule for MinHold {
         match event {
             Event::Entered { errand, token, .. } => {
                 let errand = &facts.errands[errand];
-                // Who comes next has another wish, or none.
-                self.stays.remove(token);
+                // Who comes next in the process has another wish, or none.
+                if let Some((process, until)) = self.stays.remove(token) {
+                    let now = facts.local(process);
+                    if now + GRAIN < until {
+                        return Err(format!("{token:?} is passed on at {now}, within min_hold"));
+                    }
+                }
                 if let Some(min_hold) = errand.terms.min_hold {
                     let until = errand.asked_local + min_hold;
                     self.stays.insert(*token, (errand.process, until));
