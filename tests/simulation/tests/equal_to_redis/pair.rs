@@ -32,21 +32,34 @@ pub(crate) fn now() -> u64 {
     u64::try_from(since.expect("it is after 1970").as_micros()).expect("it is not yet so late")
 }
 
-/// A real server that expires keys only when they are asked for, so that both do it at once.
-pub(crate) async fn real_server() -> support::Server {
+/// Whose answers the simulated server gives. Other versions word some errors otherwise.
+const VERSION: &str = "7.0.";
+
+/// A real server that expires keys only when they are asked for, so that both do it at once; none if
+/// it is of another version.
+pub(crate) async fn real_server() -> Option<support::Server> {
     let server = support::Server::builder()
         .arg("enable-debug-command", "yes")
         .arg("enable-protected-configs", "yes")
         .start()
         .await;
     let mut connection = server.connection().await;
+    let about: String = redis::cmd("INFO")
+        .arg("server")
+        .query_async(&mut connection)
+        .await
+        .expect("it tells about itself");
+    if !about.contains(&format!("\nredis_version:{VERSION}")) {
+        println!("the simulated server is a Redis {VERSION}, so this was left out");
+        return None;
+    }
     redis::cmd("DEBUG")
         .arg("SET-ACTIVE-EXPIRE")
         .arg(0)
         .exec_async(&mut connection)
         .await
         .expect("it may be told so");
-    server
+    Some(server)
 }
 
 /// What every client of both has heard.
