@@ -4,11 +4,12 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use redis_locked_simulation::simulation::{Report, run, story};
 
 /// So many seeds are the same each time.
+const SECONDS_OF_A_DAY: u64 = 24 * 60 * 60;
 const FIXED: u64 = 60;
 /// Those of the day follow until so many bodies have run.
 const SECTIONS: u64 = 1_000_000;
@@ -22,7 +23,7 @@ fn seed_of_environment() -> Option<u64> {
 /// A day has its own seeds, which nobody chose.
 fn first_of_day() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let day = since.expect("after 1970").as_secs() / Duration::from_hours(24).as_secs();
+    let day = since.expect("after 1970").as_secs() / SECONDS_OF_A_DAY;
     day * 1_000_000
 }
 

@@ -134,8 +134,8 @@ impl Pair {
             }
         }
         // A command may come in pieces.
-        let (head, tail) = bytes.split_at(self.asked % bytes.len());
-        for piece in [head, tail] {
+        let (first, rest) = bytes.split_at(self.asked % bytes.len());
+        for piece in [first, rest] {
             self.simulated.hear(self.clients[client], piece, now());
         }
         if let Some(then) = self.simulated.wakes_at() {
