@@ -83,7 +83,7 @@ fn a_seed_is_the_same_story_each_time() {
     if seed_of_environment().is_some() {
         return;
     }
-    for seed in 0..20 {
+    for seed in 0..6 {
         let (first, second) = (story(seed), story(seed));
         for (line, (first, second)) in first.story.iter().zip(&second.story).enumerate() {
             assert_eq!(first, second, "line {line} of seed {seed}");

@@ -141,7 +141,16 @@ impl Scene {
         match trouble {
             Trouble::NoReplicas => self.say("CONFIG SET min-replicas-to-write 0").await,
             Trouble::User => self.say("ACL SETUSER app on >secret ~* &* +@all").await,
-            Trouble::Script => self.say("SCRIPT KILL").await,
+            Trouble::Script => {
+                self.say("SCRIPT KILL").await;
+                // Its end comes a moment behind the answer.
+                let mut connection = self.server.connection().await;
+                until(LIMIT, "the script has ended", async || {
+                    let ping = words("PING");
+                    ping.query_async::<()>(&mut connection).await.is_ok()
+                })
+                .await;
+            }
             Trouble::Disk => self.say("CONFIG SET stop-writes-on-bgsave-error no").await,
         }
     }
