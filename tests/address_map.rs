@@ -259,10 +259,17 @@ async fn a_node_of_a_cluster_where_nobody_answers() -> Result<(), Box<dyn Error>
     // redis-rs may hold up the others for a moment while it looks for the node.
     let patient = |key| locker.lock(key).retries(100).backoff(LIMIT / 200);
     for key in &keys[1..] {
-        drop(patient(key).acquire().await?);
+        let guard = patient(key).fenced().acquire().await?;
+        until(LIMIT, "it is busy", async || {
+            let second = locker.lock(key).acquire().await;
+            second.is_err_and(|error| error.is_busy())
+        })
+        .await;
+        drop(guard);
     }
     let error = locker.lock(&keys[0]).acquire().await.expect_err("silent");
     names(&error, &announced);
+    // Those that were dropped are free, long before their ttl is over.
     for key in &keys[1..] {
         drop(patient(key).acquire().await?);
     }
