@@ -81,6 +81,7 @@ use proc_macro::TokenStream;
 /// | `wait` | duration, or nothing | off | instead of `retries`: queues until the lock is free, at most this long, or without a limit |
 /// | `skip` | | off | busy is no error: returns `()`, `None` or `Ok(Default::default())` without running the body |
 /// | `or_else` | `FnOnce(LockError) -> R` | off | makes the return value from any lock error |
+/// | `name` | string literal | the template of the key | what spans and metrics call the lock |
 /// | `bind` | a name | none | a variable of type `Lease` that the body can use |
 /// | `locker` | `Locker`, `&Locker`, `Arc<Locker>` | see below | which locker; borrowed, never moved: `locker = self.locker` |
 /// | `crate` | path | `::redis_locked` | for crates that re-export this one |

@@ -49,13 +49,20 @@ pub enum LockError {
 
     /// The lock was held, and is held no more although nobody here released it. The body was cut
     /// off, or never started.
-    #[error("lock {key:?} was lost: {reason}")]
+    #[error("lock {key:?} was lost: {}", Loss(*.reason, *.failed_extensions, .last_failure.as_deref()))]
     #[non_exhaustive]
     Lost {
         /// The key, without the prefix.
         key: String,
         /// How it was lost.
         reason: LostReason,
+        /// How many extensions had failed since the last that went well.
+        failed_extensions: u32,
+        /// What the last of them failed for, and what to do.
+        last_failure: Option<String>,
+        /// The client's or the server's own error of the last of them.
+        #[source]
+        source: Option<Arc<dyn Error + Send + Sync>>,
     },
 
     /// Released, but the key was gone already or is someone else's.
@@ -109,7 +116,8 @@ pub enum LockError {
     /// No locker was given, none is in scope, none is installed, and `REDIS_URL` gives none.
     #[error(
         "lock {key:?} has no locker: {problem}; call `Locker::install` at the start of the \
-        program, set REDIS_URL, or pass `locker = …`"
+        program, set REDIS_URL, or pass `locker = …`; a spawned task does not see the \
+        `Locker::scope` that it was spawned in"
     )]
     #[non_exhaustive]
     NotConfigured {
@@ -138,6 +146,17 @@ impl LockError {
         Self::InvalidRequest {
             key: Some(key.to_owned()),
             problem: problem.into(),
+        }
+    }
+
+    /// A loss that no failed extension came before.
+    pub(crate) fn lost(key: &str, reason: LostReason) -> Self {
+        Self::Lost {
+            key: key.to_owned(),
+            reason,
+            failed_extensions: 0,
+            last_failure: None,
+            source: None,
         }
     }
 
@@ -208,12 +227,37 @@ impl fmt::Display for LostReason {
             Self::Expired => {
                 "its deadline passed; raise `ttl`, or use `renew` and check that Redis can be reached"
             }
-            Self::Deleted => "someone deleted its key; find out who, nobody but the holder should",
+            Self::Deleted => {
+                "its key was deleted: by `redis-locked break`, DEL or FLUSHALL, by an eviction, or by \
+                 a restart of Redis without its data; look for these on the server"
+            }
             Self::TakenOver => {
                 "someone else has its key now; find out who wrote it without checking the holder"
             }
             Self::MaxHold => "`max_hold` was reached; raise it, or make the work shorter",
         })
+    }
+}
+
+/// A loss, and the extensions that had failed before it.
+pub(crate) struct Loss<'a>(
+    pub(crate) LostReason,
+    pub(crate) u32,
+    pub(crate) Option<&'a str>,
+);
+
+impl fmt::Display for Loss<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self(LostReason::Expired, 1, Some(last)) => {
+                write!(f, "its deadline passed, as an extension had failed: {last}")
+            }
+            Self(LostReason::Expired, failed, Some(last)) => write!(
+                f,
+                "its deadline passed, as {failed} extensions had failed, the last one: {last}"
+            ),
+            Self(reason, ..) => reason.fmt(f),
+        }
     }
 }
 
@@ -273,7 +317,7 @@ impl fmt::Display for Held<'_> {
         }
         match left {
             Some(left) => write!(f, ", for at most {left:.1?} unless it extends"),
-            None if endless => f.write_str(", without an expiry"),
+            None if endless => f.write_str(", and the key never expires"),
             None => Ok(()),
         }
     }

@@ -143,8 +143,7 @@ impl<F: Future> Future for Locked<F> {
                         }
                         Err(reason) => {
                             guard.tenure().tell_loss(reason);
-                            let key = guard.key().to_owned();
-                            let error = LockError::Lost { key, reason };
+                            let error = guard.tenure().loss(reason);
                             this.run.failed(&error);
                             this.body.set(MaybeDone::Gone);
                             // Drops the guard, which releases in the background.

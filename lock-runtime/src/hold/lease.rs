@@ -172,7 +172,7 @@ impl Lease {
     pub async fn extend(&self, ttl: Duration) -> Result<(), LockError> {
         check_ttl(self.key(), ttl)?;
         let key = || self.key().to_owned();
-        let lost = |reason| LockError::Lost { key: key(), reason };
+        let lost = |reason| self.tenure.loss(reason);
         let asked = Instant::now();
         let (_, slept) = self.tenure.wake(asked, Look::Now);
         let state = self.look(|tenure| (tenure.loss(asked), tenure.is_granted()));

@@ -36,6 +36,7 @@ pub struct LockerBuilder {
     pub(crate) timeouts: Timeouts,
     pub(super) server_timeout: Duration,
     replicas: Option<Replicas>,
+    pub(super) lazy: bool,
     pub(crate) access: Access,
     #[cfg(feature = "sentinel")]
     pub(crate) sentinel_login: Option<Credentials>,
@@ -54,6 +55,7 @@ impl Default for LockerBuilder {
             },
             server_timeout: Duration::from_millis(100),
             replicas: None,
+            lazy: false,
             access: Access::default(),
             #[cfg(feature = "sentinel")]
             sentinel_login: None,
@@ -92,6 +94,31 @@ impl LockerBuilder {
     /// of its key, that of others is what [`LockRequest::name`](crate::LockRequest::name) gives.
     pub fn names(mut self, names: impl IntoIterator<Item = &'static str>) -> Self {
         self.names.extend(names);
+        self
+    }
+
+    /// Lets the locker connect with its first request, not when it is made: for services that must
+    /// start while Redis is down.
+    ///
+    /// `connect`, `connect_cluster`, `connect_sentinel` and `connect_quorum` then check the URLs and the
+    /// settings, send nothing, and return at once. What they would have found out is said by the
+    /// requests instead: that nobody answers, that the credentials are refused, that a server is a node
+    /// of a cluster, or that two URLs of a quorum lead to one server. A server that runs no scripts is
+    /// found by the first release, and the key then stays until its ttl is over.
+    ///
+    /// ```
+    /// # use redis_locked_runtime as redis_locked;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), redis_locked::LockError> {
+    /// let builder = redis_locked::Locker::builder().prefix("billing:").lazy();
+    /// let locker = builder.connect("redis://127.0.0.1:6379").await?; // also while Redis is down
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// [`Locker::connect_lazy`] does the same for one server, without an `await`.
+    pub fn lazy(mut self) -> Self {
+        self.lazy = true;
         self
     }
 

@@ -1,6 +1,7 @@
 //! Connecting to what holds the keys: one server, a cluster, or the master that sentinels watch.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -119,12 +120,26 @@ impl LockerBuilder {
         self.connect_to(servers).await
     }
 
-    async fn connect_to(self, servers: redis::RedisResult<Servers>) -> Result<Locker, LockError> {
+    /// Makes the locker of a server without connecting to it.
+    pub(super) fn connect_later(self, url: &str) -> Result<Locker, LockError> {
+        let servers = Servers::one(url, &self.access, self.timeouts);
+        let store = self.unconnected(servers)?;
+        Ok(self.build(Arc::new(store)))
+    }
+
+    fn unconnected(&self, servers: redis::RedisResult<Servers>) -> Result<RedisStore, LockError> {
         self.check()?;
+        let servers = servers.map_err(unusable)?;
+        Ok(self.store(servers, Arc::default()))
+    }
+
+    async fn connect_to(self, servers: redis::RedisResult<Servers>) -> Result<Locker, LockError> {
+        let store = self.unconnected(servers)?;
+        if self.lazy {
+            return Ok(self.build(Arc::new(store)));
+        }
         let started = Instant::now();
         let failed = |error: StoreError| error.into_error(None, "connected", 1, started.elapsed());
-        let servers = servers.map_err(|error| failed(error.into()))?;
-        let store = self.store(servers, Arc::default());
         let profile = store.connect(&self.prefix).await.map_err(failed)?;
         if profile.is_partial {
             return Err(part_of_cluster(&store));
@@ -141,6 +156,11 @@ impl LockerBuilder {
         let servers = Servers::of_client(&client, self.timeouts);
         self.on(servers)
     }
+}
+
+/// A URL or a certificate can't be used: nothing was tried.
+pub(super) fn unusable(error: redis::RedisError) -> LockError {
+    StoreError::from(error).into_error(None, "connected", 0, Duration::ZERO)
 }
 
 pub(super) fn part_of_cluster(store: &RedisStore) -> LockError {

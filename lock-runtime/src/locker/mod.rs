@@ -54,6 +54,29 @@ impl Locker {
         Self::builder().connect(url).await
     }
 
+    /// Like [`connect`](Self::connect), but connects with the first request: for services that must
+    /// start while Redis is down. Until Redis is up, requests fail with `Backend`, unless their
+    /// `retries` or `wait` outlast it.
+    ///
+    /// ```
+    /// # use redis_locked_runtime as redis_locked;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), redis_locked::LockError> {
+    /// let locker = redis_locked::Locker::connect_lazy("redis://127.0.0.1:6379")?;
+    /// locker.install()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// With other settings, or on several servers: [`LockerBuilder::lazy`].
+    ///
+    /// # Errors
+    ///
+    /// `Backend` when the URL cannot be used.
+    pub fn connect_lazy(url: &str) -> Result<Self, LockError> {
+        Self::builder().connect_later(url)
+    }
+
     /// A locker with other defaults.
     pub fn builder() -> LockerBuilder {
         LockerBuilder::default()

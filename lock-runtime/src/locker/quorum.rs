@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::stream::FuturesUnordered;
 use futures_util::{Stream, StreamExt as _};
@@ -9,9 +10,10 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Locker;
 use super::builder::LockerBuilder;
-use super::connect::part_of_cluster;
+use super::connect::{part_of_cluster, unusable};
 use crate::error::LockError;
 use crate::store::StoreError;
+use crate::store::alerts::Alerts;
 use crate::store::quorum::{QuorumStore, majority};
 use crate::store::redis::{Profile, RedisStore, Servers};
 
@@ -63,8 +65,6 @@ impl LockerBuilder {
         urls: impl IntoIterator<Item = U>,
     ) -> Result<Locker, LockError> {
         self.check()?;
-        let started = Instant::now();
-        let failed = |error: StoreError| error.into_error(None, "connected", 1, started.elapsed());
         let alerts = Arc::default();
         let servers = urls
             .into_iter()
@@ -74,10 +74,15 @@ impl LockerBuilder {
                 Ok(Arc::new(store.one_of_several()))
             })
             .collect::<Result<Vec<_>, redis::RedisError>>()
-            .map_err(|error| failed(error.into()))?;
+            .map_err(unusable)?;
         check(&servers)?;
+        let started = Instant::now();
+        let failed = |error: StoreError| error.into_error(None, "connected", 1, started.elapsed());
         // An answer that replicas have to confirm comes only then.
         let patience = self.server_timeout + self.confirming();
+        if self.lazy {
+            return Ok(self.quorum(servers, alerts, patience));
+        }
         let mut connecting: FuturesUnordered<_> = servers
             .iter()
             .cloned()
@@ -85,7 +90,6 @@ impl LockerBuilder {
                 let prefix = &self.prefix;
                 async move {
                     let profile = server.connect(prefix).await;
-                    let profile = profile.map_err(|error| error.of(&server));
                     profile.map(|profile| (server, profile))
                 }
             })
@@ -107,8 +111,17 @@ impl LockerBuilder {
         if members.count < majority(servers.len()) {
             return Err(failed(StoreError::no_majority(errors, servers.len())));
         }
+        Ok(self.quorum(servers, alerts, patience))
+    }
+
+    fn quorum(
+        self,
+        servers: Vec<Arc<RedisStore>>,
+        alerts: Arc<Alerts>,
+        patience: Duration,
+    ) -> Locker {
         let servers = servers.into_iter().map(|server| server as _);
-        Ok(self.build(Arc::new(QuorumStore::new(servers, alerts, patience))))
+        self.build(Arc::new(QuorumStore::new(servers, alerts, patience)))
     }
 }
 

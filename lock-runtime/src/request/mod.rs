@@ -22,7 +22,7 @@ use crate::telemetry::{Run, UNNAMED};
 use crate::tenure::Terms;
 use attempts::attempts;
 pub(crate) use check::NoLocker;
-use check::{Asked, Patience};
+use check::{Asked, Patience, Wait};
 use in_line::wait;
 use retries::Retries;
 
@@ -61,10 +61,9 @@ impl LockRequest {
             key,
             flaw: None,
             ttl: None,
-            patience: Patience::Retry {
-                retries: 0,
-                backoff: Backoff::default(),
-            },
+            retries: None,
+            backoff: None,
+            wait: None,
             terms: Terms {
                 ttl: Duration::ZERO,
                 renew: false,
@@ -103,23 +102,14 @@ impl LockRequest {
     /// Further attempts after the first, while the lock is busy or an error may pass. By default
     /// none.
     pub fn retries(mut self, retries: u32) -> Self {
-        let backoff = match self.asked.patience {
-            Patience::Retry { backoff, .. } => backoff,
-            Patience::Wait { .. } => Backoff::default(),
-        };
-        self.asked.patience = Patience::Retry { retries, backoff };
+        self.asked.retries = Some(retries);
         self
     }
 
     /// The pause between attempts; a plain `Duration` is a fixed one. By default exponential,
     /// from 50 ms to 1 s.
     pub fn backoff(mut self, backoff: impl Into<Backoff>) -> Self {
-        let retries = match self.asked.patience {
-            Patience::Retry { retries, .. } => retries,
-            Patience::Wait { .. } => 0,
-        };
-        let backoff = backoff.into();
-        self.asked.patience = Patience::Retry { retries, backoff };
+        self.asked.backoff = Some(backoff.into());
         self
     }
 
@@ -145,7 +135,7 @@ impl LockRequest {
     /// # }
     /// ```
     pub fn wait(mut self, limit: Duration) -> Self {
-        self.asked.patience = Patience::Wait { limit: Some(limit) };
+        self.asked.wait = Some(Wait::AtMost(limit));
         self
     }
 
@@ -153,7 +143,7 @@ impl LockRequest {
     /// again, too, and since no caller hears of it, the log does: at `error`, once for each time of
     /// trouble.
     pub fn wait_forever(mut self) -> Self {
-        self.asked.patience = Patience::Wait { limit: None };
+        self.asked.wait = Some(Wait::Forever);
         self
     }
 
@@ -278,13 +268,12 @@ impl LockRequest {
 
 /// The path of one acquisition. To be called where it is awaited: it looks at the running task.
 fn start(asked: Asked) -> BoxFuture<'static, Result<LockGuard, LockError>> {
-    let patience = asked.patience;
-    match (asked.check(), patience) {
-        (Err(error), _) => Box::pin(ready(Err(error))),
-        (Ok(request), Patience::Retry { retries, backoff }) => Box::pin(async move {
+    match asked.check() {
+        Err(error) => Box::pin(ready(Err(error))),
+        Ok((request, Patience::Retry { retries, backoff })) => Box::pin(async move {
             let pauses = backoff.pauses();
             attempts(&request, &mut Retries { retries, pauses }).await
         }),
-        (Ok(request), Patience::Wait { limit }) => Box::pin(wait(request, limit)),
+        Ok((request, Patience::Wait { limit })) => Box::pin(wait(request, limit)),
     }
 }

@@ -9,7 +9,7 @@ use redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, ProtocolVersion,
     RedisError, RedisResult, ServerErrorKind,
 };
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -17,6 +17,7 @@ use super::access::Access;
 #[cfg(any(feature = "cluster", feature = "sentinel"))]
 use super::address_map::NobodyThere;
 use super::credentials::NoCredentials;
+use super::not_redis::NotRedis;
 
 /// How long a server may take to say why it takes nobody: it does so before it is asked.
 const FIRST_WORDS: Duration = Duration::from_millis(100);
@@ -100,15 +101,21 @@ async fn connect(
     client: &Client,
     config: &AsyncConnectionConfig,
 ) -> RedisResult<MultiplexedConnection> {
+    let info = client.get_connection_info();
     let error = match client
         .get_multiplexed_async_connection_with_config(config)
         .await
     {
+        Err(error) if error.kind() == ErrorKind::Parse => {
+            return Err(match words(info.addr(), b"PING\r\n").await {
+                Greeting::Words(sent) => NotRedis(sent).into(),
+                Greeting::Closed | Greeting::Silence => error,
+            });
+        }
         Err(error) if error.is_connection_dropped() && !error.is_connection_refusal() => error,
         answer => return answer,
     };
-    let info = client.get_connection_info();
-    match first_words(info.addr()).await {
+    match words(info.addr(), b"").await {
         Greeting::Words(words) => {
             let kind = ErrorKind::Server(ServerErrorKind::ResponseError);
             Err((kind, "it was told when connecting", words).into())
@@ -124,21 +131,22 @@ async fn connect(
 }
 
 enum Greeting {
-    /// An error, without its code.
+    /// A line; an error without its code.
     Words(String),
     Closed,
     Silence,
 }
 
-/// What a server says to a connection on which nothing is sent. Where a command is under way, its
-/// words are lost when it closes the connection.
-async fn first_words(address: &ConnectionAddr) -> Greeting {
+/// What a server says to a connection on which only this is sent, maybe nothing. Where a command is
+/// under way, its words are lost when it closes the connection.
+async fn words(address: &ConnectionAddr, sent: &[u8]) -> Greeting {
     let ConnectionAddr::Tcp(host, port) = address else {
         return Greeting::Silence;
     };
     let mut words = vec![0; 256];
     let reading = async {
         let mut stream = TcpStream::connect((host.as_str(), *port)).await?;
+        stream.write_all(sent).await?;
         stream.read(&mut words).await
     };
     match timeout(FIRST_WORDS, reading).await {

@@ -10,6 +10,7 @@ use super::cause::causes;
 #[cfg(feature = "tls")]
 use super::certificates;
 use super::credentials::NoCredentials;
+use super::not_redis::NotRedis;
 use super::refusal::{has_too_many_clients, is_final, refused_in_script};
 use super::script::Script;
 use super::settings::Replicas;
@@ -141,6 +142,9 @@ fn describe_cause(error: &RedisError) -> Option<(String, &'static str)> {
     }
     if let Some(none) = causes(error).find_map(|cause| cause.downcast_ref::<NoCredentials>()) {
         return Some((none.to_string(), NoCredentials::ADVICE));
+    }
+    if let Some(other) = causes(error).find_map(|cause| cause.downcast_ref::<NotRedis>()) {
+        return Some((other.to_string(), NotRedis::ADVICE));
     }
     #[cfg(feature = "tls")]
     if let Some(described) = certificates::describe(error) {
