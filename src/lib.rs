@@ -142,6 +142,10 @@ pub use redis_locked_runtime::{
     Backoff, Credentials, FencingToken, Lease, LockError, LockGuard, LockRequest, Locker,
     LockerBuilder, LostReason, OnLost,
 };
+/// The crate `redis`, version 1, of which [`Locker::from_client`] takes a client. Name it through here, and it has
+/// the version that fits. A new major version of `redis` comes with a breaking version of this crate only.
+#[doc(no_inline)]
+pub use redis_locked_runtime::redis;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -147,7 +147,7 @@ impl LockerBuilder {
         Ok(self.build(Arc::new(store)))
     }
 
-    /// A locker on a `redis` client, with the address, credentials, certificates and TCP settings
+    /// A locker on a [`redis`](crate::redis) client, with the address, credentials, certificates and TCP settings
     /// that the client has, and none of the builder's. Connects with the first request, and checks
     /// nothing before.
     #[must_use]

@@ -82,8 +82,21 @@ impl Locker {
         LockerBuilder::default()
     }
 
-    /// A locker on a `redis` client, with the defaults of [`builder`](Self::builder). Connects
-    /// with the first request.
+    /// A locker on a client of the crate `redis`, with the defaults of [`builder`](Self::builder). It
+    /// connects with the first request.
+    ///
+    /// The client has to be of the version that this crate depends on, which it re-exports:
+    ///
+    /// ```
+    /// # use redis_locked_runtime as redis_locked;
+    /// use redis_locked::{Locker, redis};
+    ///
+    /// # fn main() -> Result<(), redis::RedisError> {
+    /// let client = redis::Client::open("redis://127.0.0.1:6379")?;
+    /// let locker = Locker::from_client(client);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn from_client(client: redis::Client) -> Self {
         Self::builder().from_client(client)

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
+use futures_util::future::join;
 use redis::aio::MultiplexedConnection;
 use redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, ProtocolVersion,
@@ -21,6 +22,12 @@ use super::not_redis::NotRedis;
 
 /// How long a server may take to say why it takes nobody: it does so before it is asked.
 const FIRST_WORDS: Duration = Duration::from_millis(100);
+
+/// What Redis understands without its protocol, and a web server refuses at once.
+const PING: &[u8] = b"PING\r\n";
+
+/// A greeting of TLS with nothing in it, to which whoever speaks TLS answers with an alert.
+const EMPTY_HELLO: &[u8] = b"\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00";
 
 /// One server: where it is, and what is needed to get into it.
 #[derive(Clone)]
@@ -77,7 +84,12 @@ impl Server {
             let late = "the connection was not opened in time";
             Err(io::Error::new(io::ErrorKind::TimedOut, late).into())
         };
-        let connected = connecting.unwrap_or_else(late);
+        let connected = match connecting.unwrap_or_else(late) {
+            Err(error) if error.is_timeout() => {
+                Err(why_late(client.get_connection_info().addr(), error).await)
+            }
+            connected => connected,
+        };
         #[cfg(any(feature = "cluster", feature = "sentinel"))]
         if let Some(announced) = &self.announced {
             return connected.map_err(|error| NobodyThere::at(announced.clone(), error));
@@ -91,6 +103,17 @@ impl fmt::Display for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.info.addr().fmt(f)
     }
+}
+
+/// Why a connection was not opened in time. A server without TLS waits for the end of a line when it
+/// is greeted with TLS.
+async fn why_late(address: &ConnectionAddr, late: RedisError) -> RedisError {
+    if let ConnectionAddr::TcpTls { .. } = address
+        && let Greeting::Words(_) = words(address, PING).await
+    {
+        return NotRedis::HasNoTls.into();
+    }
+    late
 }
 
 /// Connects.
@@ -107,15 +130,13 @@ async fn connect(
         .await
     {
         Err(error) if error.kind() == ErrorKind::Parse => {
-            return Err(match words(info.addr(), b"PING\r\n").await {
-                Greeting::Words(sent) => NotRedis(sent).into(),
-                Greeting::Closed | Greeting::Silence => error,
-            });
+            return Err(NotRedis::Sent(what_it_sends(info.addr()).await).into());
         }
         Err(error) if error.is_connection_dropped() && !error.is_connection_refusal() => error,
         answer => return answer,
     };
-    match words(info.addr(), b"").await {
+    match first_words(info.addr()).await {
+        Greeting::Alert => Err(NotRedis::WantsTls.into()),
         Greeting::Words(words) => {
             let kind = ErrorKind::Server(ServerErrorKind::ResponseError);
             Err((kind, "it was told when connecting", words).into())
@@ -133,14 +154,37 @@ async fn connect(
 enum Greeting {
     /// A line; an error without its code.
     Words(String),
+    /// What TLS says to words that it does not understand.
+    Alert,
     Closed,
     Silence,
+}
+
+/// What a server says before it is asked, if that is not TLS.
+async fn first_words(address: &ConnectionAddr) -> Greeting {
+    let ConnectionAddr::Tcp(..) = address else {
+        return Greeting::Silence;
+    };
+    // Side by side, since each may take as long as it is given.
+    match join(words(address, b""), words(address, EMPTY_HELLO)).await {
+        (_, Greeting::Alert) => Greeting::Alert,
+        (unasked, _) => unasked,
+    }
+}
+
+/// What it sends that does not send what Redis would; unknown where TLS is in between.
+async fn what_it_sends(address: &ConnectionAddr) -> Option<String> {
+    match (address, words(address, PING).await) {
+        (ConnectionAddr::Tcp(..), Greeting::Words(line)) => Some(line),
+        _ => None,
+    }
 }
 
 /// What a server says to a connection on which only this is sent, maybe nothing. Where a command is
 /// under way, its words are lost when it closes the connection.
 async fn words(address: &ConnectionAddr, sent: &[u8]) -> Greeting {
-    let ConnectionAddr::Tcp(host, port) = address else {
+    let (ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. }) = address
+    else {
         return Greeting::Silence;
     };
     let mut words = vec![0; 256];
@@ -152,6 +196,10 @@ async fn words(address: &ConnectionAddr, sent: &[u8]) -> Greeting {
     match timeout(FIRST_WORDS, reading).await {
         Ok(Ok(length @ 1..)) => {
             let words = String::from_utf8_lossy(&words[..length]);
+            // Its kind, then the version's first byte.
+            if words.starts_with("\u{15}\u{3}") {
+                return Greeting::Alert;
+            }
             let words = words.lines().next().unwrap_or_default();
             Greeting::Words(words.trim_start_matches("-ERR ").to_owned())
         }

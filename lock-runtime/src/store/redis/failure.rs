@@ -144,7 +144,7 @@ fn describe_cause(error: &RedisError) -> Option<(String, &'static str)> {
         return Some((none.to_string(), NoCredentials::ADVICE));
     }
     if let Some(other) = causes(error).find_map(|cause| cause.downcast_ref::<NotRedis>()) {
-        return Some((other.to_string(), NotRedis::ADVICE));
+        return Some((other.to_string(), other.advice()));
     }
     #[cfg(feature = "tls")]
     if let Some(described) = certificates::describe(error) {
