@@ -150,7 +150,7 @@ async fn what_answers_and_is_not_redis() {
         let locker = lazy(&format!("redis://user:secret@127.0.0.1:{port}"));
         let happened = format!("what answers is not Redis: it sent {sent}, at 127.0.0.1:{port}");
         let advice = "where a proxy stands in front of Redis, look at the proxy";
-        fails(&locker, &happened, advice, "is not Redis").await;
+        fails(&locker, &happened, advice, "no answer in Redis' protocol").await;
         serving.abort();
     }
 }

@@ -1,10 +1,11 @@
 //! Lockers that are made while their servers are down.
 
-mod common;
+use std::time::Duration;
 
-use common::LIMIT;
 use redis_locked::{LockError, Locker, redis_locked};
 use redis_locked_test_support::Server;
+
+const LIMIT: Duration = Duration::from_secs(20);
 
 #[redis_locked(key = "k")]
 async fn once() -> Result<&'static str, LockError> {

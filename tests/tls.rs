@@ -155,7 +155,10 @@ async fn where_one_side_alone_speaks_tls() {
     let url_of_plain = format!("rediss://localhost:{}", plain.port());
     let said = refusal(short.clone(), &url_of_plain).await;
     assert!(said.contains("does not speak TLS"), "{said}");
-    assert!(said.contains(&format!("localhost:{}", plain.port())), "{said}");
+    assert!(
+        said.contains(&format!("localhost:{}", plain.port())),
+        "{said}"
+    );
 
     let authority = Authority::new();
     let Some(server) = server(&authority, "no").await else {
@@ -163,7 +166,10 @@ async fn where_one_side_alone_speaks_tls() {
     };
     let url_of_tls = format!("redis://localhost:{}", server.tls_port());
     let said = refusal(short, &url_of_tls).await;
-    assert!(said.contains("write rediss:// instead of redis://"), "{said}");
+    assert!(
+        said.contains("write rediss:// instead of redis://"),
+        "{said}"
+    );
 }
 
 /// Who waits is told over TLS that the lock is free.

@@ -36,14 +36,14 @@ pub enum LockError {
         attempts: u32,
         /// How long was tried.
         waited: Duration,
-        /// Who holds the lock, where its value tells: control characters escaped, and no more than
-        /// the first 100 characters.
+        /// The owner that the key's value names, if it names one. Control characters are escaped, and
+        /// the text is cut after 100 characters.
         owner: Option<String>,
         /// How long the holder's key still lives unless it is extended or released.
         retry_after: Option<Duration>,
         /// The key holds something that this library did not write: another library's lock, or data.
         foreign: bool,
-        /// The key has no expiry, so it does not go by itself.
+        /// The key has no expiry, so it never goes by itself.
         endless: bool,
     },
 
@@ -79,11 +79,12 @@ pub enum LockError {
         taken_over: bool,
     },
 
-    /// A body that this one runs in holds the key already: it would wait for itself.
+    /// A body that this call runs in holds the key already: the call would wait for itself.
     ///
-    /// Seen through the running task. Guards taken by hand and spawned tasks are not seen.
+    /// This is found out for bodies in the running task. Guards taken by hand and spawned tasks are not
+    /// seen.
     #[error(
-        "lock {key:?} is held by a body that this one runs in, which would wait for itself; \
+        "lock {key:?} is held by a body around this call, which would wait for itself; \
         use another key, or call the inner code without its lock"
     )]
     #[non_exhaustive]
@@ -130,7 +131,7 @@ pub enum LockError {
         source: Option<Box<dyn Error + Send + Sync>>,
     },
 
-    /// The request cannot be meant so. Nothing was sent.
+    /// The request makes no sense. Nothing was sent.
     #[error("{}: {problem}", Refused(.key.as_deref()))]
     #[non_exhaustive]
     InvalidRequest {
@@ -290,17 +291,14 @@ fn when_busy(foreign: bool, endless: bool) -> &'static str {
     match (foreign, endless) {
         (false, false) => "try later, or let the request retry or wait longer",
         (false, true) => {
-            "somebody took its expiry away: when nobody holds it any more, free it with \
+            "somebody removed its expiry: when nobody holds it any more, free it with \
             `redis-locked break`"
         }
         (true, false) => {
             "if that is another library's lock, try later, or let the request retry or wait \
             longer; if not, use another key"
         }
-        (true, true) => {
-            "use another key, or delete this one when you know what wrote it, for it does not go \
-            by itself"
-        }
+        (true, true) => "use another key, or delete this one when you know what wrote it",
     }
 }
 

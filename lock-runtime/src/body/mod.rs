@@ -25,7 +25,7 @@ pub enum OnLost {
     /// It is dropped where it awaits, and the caller gets [`LockError::Lost`].
     #[default]
     Cancel,
-    /// It runs to its end without the lock; the caller gets its result, the log a warning.
+    /// It runs to its end without the lock. The caller gets its result, and a warning is logged.
     Finish,
 }
 
