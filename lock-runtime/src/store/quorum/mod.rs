@@ -7,6 +7,8 @@
 
 mod attempt;
 mod servers;
+#[cfg(test)]
+mod tests;
 mod verdict;
 
 use std::fmt;
