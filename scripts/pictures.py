@@ -140,17 +140,16 @@ class Screen:
             while column < self.columns and self.cells.get((row, column), (" ", Style()))[1] == style:
                 text += self.cells.get((row, column), (" ", style))[0]
                 column += 1
-            start += len(text) - len(text.lstrip())
-            text = text.strip()
-            if not text:
-                continue
-            x, y = 12 + start * WIDTH, 12 + row * HEIGHT + 14
             colour = FAINT if style.dim else style.colour
             weight = ' font-weight="bold"' if style.bold else ""
-            parts.append(
-                f'<text x="{x:.1f}" y="{y}" fill="{colour}"{weight} xml:space="preserve" '
-                f'textLength="{len(text) * WIDTH:.1f}">{html.escape(text)}</text>'
-            )
+            # Without the blanks between the columns, of which some readers make one.
+            for words in re.finditer(r"\S+(?: \S+)*", text):
+                x, y = 12 + (start + words.start()) * WIDTH, 12 + row * HEIGHT + 14
+                length = len(words.group()) * WIDTH
+                parts.append(
+                    f'<text x="{x:.1f}" y="{y}" fill="{colour}"{weight} textLength="{length:.1f}">'
+                    f"{html.escape(words.group())}</text>"
+                )
         return parts
 
 
@@ -270,4 +269,5 @@ def main() -> None:
     draw("watch.svg", watch(tool), label, ["5 held", "+ invoice:9", "~ report:acme", "- invoice:7", "gone", "q quit"])
 
 
-main()
+if __name__ == "__main__":
+    main()

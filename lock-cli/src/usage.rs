@@ -2,10 +2,11 @@
 
 use std::error::Error as _;
 
-use clap::Error;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory as _, Error};
 
 use crate::exit::{Failure, USAGE};
+use crate::options::Cli;
 
 /// Says what is wrong, or shows the help that was asked for.
 pub(crate) fn answer(error: &Error) -> Failure {
@@ -35,9 +36,9 @@ fn mend(error: &Error, command: &str) -> String {
         ErrorKind::UnknownArgument if command == "run" && !found.starts_with('-') => format!(
             "{found:?} is no option: write `--` before the command, as in `redis-locked run … -- {found}`"
         ),
-        ErrorKind::UnknownArgument => match told(ContextKind::SuggestedArg) {
-            near if near.is_empty() => format!("there is no option or argument {found:?}"),
-            near => format!("there is no option {found}; did you mean {near}?"),
+        ErrorKind::UnknownArgument => match nearest(&found, command) {
+            None => format!("there is no option or argument {found:?}"),
+            Some(near) => format!("there is no option {found}; did you mean --{near}?"),
         },
         ErrorKind::InvalidSubcommand => {
             let found = told(ContextKind::InvalidSubcommand);
@@ -62,6 +63,17 @@ fn mend(error: &Error, command: &str) -> String {
         }
         _ => first_line(error),
     }
+}
+
+/// The option of the command whose name is nearest to what was written.
+fn nearest(found: &str, command: &str) -> Option<String> {
+    let found = found.strip_prefix("--")?;
+    let tool = Cli::command();
+    let options = tool.find_subcommand(command)?.get_arguments();
+    let names = options.filter_map(|option| option.get_long());
+    let distances = names.map(|name| (strsim::osa_distance(found, name), name));
+    let near = distances.filter(|(distance, name)| *distance <= name.len().div_ceil(3));
+    near.min().map(|(_, name)| name.to_owned())
 }
 
 /// Names of options without their values' names.
