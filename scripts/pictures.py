@@ -262,7 +262,7 @@ def draw(name: str, screen: Screen, label: str, parts: list) -> None:
 
 def main() -> None:
     tool = build("--package", "redis-locked-cli", "--all-features")
-    program = build("--example", "quickstart")
+    program = build("--example", "quickstart", "--all-features")
     label = "Six workers, two reports, a lock for each: one runs at a time, others try again or give up"
     draw("quickstart.svg", quickstart(program), label, ["anna", "ran at once", "gave up", "█", "·"])
     label = "redis-locked watch: locks with owner, time left and number; changes are marked"

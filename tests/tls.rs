@@ -148,7 +148,7 @@ async fn settings_that_cannot_be_used_are_named() {
 #[tokio::test]
 async fn where_one_side_alone_speaks_tls() {
     let plain = Server::start().await;
-    let short = Locker::builder().connection_timeout(TTL / 60);
+    let short = Locker::builder().connection_timeout(TTL / 20);
     let url_of_plain = format!("rediss://localhost:{}", plain.port());
     let said = refusal(short.clone(), &url_of_plain).await;
     assert!(said.contains("does not speak TLS"), "{said}");
