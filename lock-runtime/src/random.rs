@@ -1,9 +1,19 @@
 //! Random values from the operating system, for names and for pauses.
 
 use rand::distr::{Distribution, StandardUniform};
+#[cfg(not(simulation))]
 use rand::rand_core::UnwrapErr;
+#[cfg(not(simulation))]
 use rand::rngs::SysRng;
 use rand::{Rng as _, RngExt as _};
+
+#[cfg(simulation)]
+use crate::simulation::chance::draw;
+
+#[cfg(not(simulation))]
+fn draw<T>(from: impl FnOnce(&mut UnwrapErr<SysRng>) -> T) -> T {
+    from(&mut UnwrapErr(SysRng))
+}
 
 /// A random value of this type, evenly spread; a number between zero and one for `f64`.
 ///
@@ -14,7 +24,7 @@ pub(crate) fn random<T>() -> T
 where
     StandardUniform: Distribution<T>,
 {
-    UnwrapErr(SysRng).random()
+    draw(|source| source.random())
 }
 
 /// Random bytes, by one call of the system. [`random`] makes a call for each byte: for a token, that
@@ -25,6 +35,6 @@ where
 /// As [`random`].
 pub(crate) fn random_bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
-    UnwrapErr(SysRng).fill_bytes(&mut bytes);
+    draw(|source| source.fill_bytes(&mut bytes));
     bytes
 }

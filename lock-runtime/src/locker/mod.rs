@@ -3,6 +3,8 @@
 mod builder;
 mod connect;
 mod quorum;
+#[cfg(simulation)]
+mod simulated;
 
 use std::fmt;
 use std::future::Future;

@@ -1,11 +1,11 @@
 //! Who wants to know that a key may be free.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-type Waiters = HashMap<String, Vec<Arc<Notify>>>;
+type Waiters = BTreeMap<String, Vec<Arc<Notify>>>;
 
 /// The keys that someone in this process waits for.
 #[derive(Debug, Default)]

@@ -1,4 +1,24 @@
 //! A simulated world for the runtime: processes, a network and servers on one thread, with clocks
 //! that are moved by hand and all chance from one seed.
+//!
+//! A process is a tokio runtime on a paused clock, with a locker of its own. Its connections are byte
+//! streams to servers that run the scripts which are shipped. The [`world`] goes on by one
+//! millisecond at a time: what the [`network`] has for this millisecond arrives, the servers answer,
+//! and each process runs until nothing moves in it. Callers ([`workload`]) testify to the [`checker`]
+//! what they do and what they get, and so does the world; the checker knows the promises.
 
+pub(crate) mod chance;
+mod checker;
+mod clock;
+mod faults;
+mod network;
+mod plan;
+mod process;
+mod run;
 pub mod server;
+mod site;
+mod testimony;
+mod workload;
+mod world;
+
+pub use run::{Report, run, story};

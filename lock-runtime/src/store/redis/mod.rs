@@ -41,6 +41,8 @@ use profile::refuses_scripts;
 #[cfg(feature = "sentinel")]
 pub(crate) use sentinel::Login;
 pub(crate) use servers::Servers;
+#[cfg(simulation)]
+pub(crate) use servers::{Dial, Single};
 pub(crate) use settings::{Replicas, Timeouts};
 pub(crate) use tls::Tls;
 use tracking::Tracking;

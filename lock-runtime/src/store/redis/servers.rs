@@ -33,6 +33,18 @@ pub(crate) enum Single {
     At(Client),
     #[cfg(feature = "sentinel")]
     Sentinel(Sentinels),
+    #[cfg(simulation)]
+    Simulated(Arc<dyn Dial>),
+}
+
+/// Opens a connection to a simulated server; with `pushes`, one that can tell of changed keys.
+#[cfg(simulation)]
+pub(crate) trait Dial: fmt::Debug + Send + Sync {
+    fn open(
+        &self,
+        config: AsyncConnectionConfig,
+        pushes: bool,
+    ) -> BoxFuture<'static, RedisResult<MultiplexedConnection>>;
 }
 
 impl Servers {
@@ -151,6 +163,8 @@ impl Single {
                 sentinels.connect(&config).await
             }
             .boxed(),
+            #[cfg(simulation)]
+            Self::Simulated(server) => server.open(config, pushes),
         }
     }
 }
@@ -159,7 +173,7 @@ impl fmt::Debug for Servers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Single(server @ Single::At(_)) => write!(f, "Redis at {server}"),
-            #[cfg(feature = "sentinel")]
+            #[cfg(any(feature = "sentinel", simulation))]
             Self::Single(server) => fmt::Display::fmt(server, f),
             #[cfg(feature = "cluster")]
             Self::Cluster(seeds) => {
@@ -177,6 +191,8 @@ impl fmt::Display for Single {
             Self::At(client) => client.get_connection_info().addr().fmt(f),
             #[cfg(feature = "sentinel")]
             Self::Sentinel(sentinels) => fmt::Debug::fmt(sentinels, f),
+            #[cfg(simulation)]
+            Self::Simulated(server) => fmt::Debug::fmt(server, f),
         }
     }
 }

@@ -1,0 +1,330 @@
+//! What is known of the world, for all rules.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use super::super::clock::Clock;
+use super::super::testimony::{
+    By, Content, ErrandId, Event, KeyId, Kept, ProcessId, ServerId, Terms, Token, Watch, Which,
+};
+
+/// Of each key, so many releases are remembered.
+const RELEASES: usize = 8;
+
+/// How long things take at most, in milliseconds.
+#[derive(Debug, Clone)]
+pub(in super::super) struct Limits {
+    /// A parcel, where nothing stands still.
+    pub(in super::super) parcel: u64,
+    /// To connect, and to be answered.
+    pub(in super::super) operation: u64,
+}
+
+#[derive(Debug)]
+pub(in super::super) struct Facts {
+    pub(super) now: u64,
+    pub(super) limits: Limits,
+    pub(super) server_clocks: Vec<Clock>,
+    pub(super) watches: Vec<Watch>,
+    pub(super) processes: Vec<Process>,
+    /// Those that are not done.
+    pub(super) errands: BTreeMap<ErrandId, Errand>,
+    /// By server and key.
+    pub(super) locks: Vec<Vec<Option<Kept>>>,
+    /// The tokens that a server had, and lost by another than the one that wrote them.
+    pub(super) taken: BTreeSet<(ServerId, Token)>,
+    /// The tokens that came back with older data.
+    pub(super) revived: BTreeSet<(ServerId, Token)>,
+    /// The last tokens that were given back, by server and key.
+    released: Vec<Vec<VecDeque<Token>>>,
+    /// From when to when things were not as usual.
+    pub(super) troubles: Vec<(u64, u64)>,
+    pub(super) troubled_until: u64,
+    /// How many bodies, and guards, there were.
+    pub(super) entered: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Process {
+    pub(super) is_alive: bool,
+    pub(super) stopped_until: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Errand {
+    pub(super) process: ProcessId,
+    pub(super) key: KeyId,
+    pub(super) terms: Terms,
+    pub(super) asked: u64,
+    pub(super) asked_local: u64,
+    /// What it was inside of, once it was.
+    pub(super) entered: Option<Entered>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Entered {
+    pub(super) token: Token,
+    pub(super) at: u64,
+    /// Until when it is held, by its process's clock, as far as the holder has said.
+    pub(super) until_local: u64,
+    /// Still there.
+    pub(super) is_inside: bool,
+    pub(super) has_ended: bool,
+}
+
+impl Facts {
+    pub(super) fn new(servers: Vec<Clock>, keys: usize, limits: Limits) -> Self {
+        Self {
+            now: 0,
+            limits,
+            locks: vec![vec![None; keys]; servers.len()],
+            released: vec![vec![VecDeque::new(); keys]; servers.len()],
+            server_clocks: servers,
+            watches: Vec::new(),
+            processes: Vec::new(),
+            errands: BTreeMap::new(),
+            taken: BTreeSet::new(),
+            revived: BTreeSet::new(),
+            troubles: Vec::new(),
+            troubled_until: 0,
+            entered: 0,
+        }
+    }
+
+    /// What a dead process did last is heard by nobody; what it has sent is.
+    pub(super) fn is_from_the_dead(&self, event: &Event) -> bool {
+        let is_dead = |process: ProcessId| {
+            let process = self.processes.get(process);
+            process.is_some_and(|process| !process.is_alive)
+        };
+        match event {
+            Event::Asked { process, .. } | Event::Settled { process } => is_dead(*process),
+            Event::Entered { errand, .. }
+            | Event::Inside { errand, .. }
+            | Event::Left { errand, .. }
+            | Event::Got { errand, .. } => !self.errands.contains_key(errand),
+            _ => false,
+        }
+    }
+
+    pub(super) fn hear(&mut self, event: &Event) {
+        match event {
+            Event::Asked {
+                errand,
+                process,
+                key,
+                terms,
+                local,
+            } => {
+                let new = Errand {
+                    process: *process,
+                    key: *key,
+                    terms: terms.clone(),
+                    asked: self.now,
+                    asked_local: *local,
+                    entered: None,
+                };
+                self.errands.insert(*errand, new);
+            }
+            Event::Entered {
+                errand,
+                token,
+                local,
+                left,
+                ..
+            } => {
+                self.entered += 1;
+                let entered = Entered {
+                    token: *token,
+                    at: self.now,
+                    until_local: local + left,
+                    is_inside: true,
+                    has_ended: false,
+                };
+                self.errand(*errand).entered = Some(entered);
+            }
+            Event::Inside {
+                errand,
+                local,
+                left,
+            } => {
+                if let Some(entered) = &mut self.errand(*errand).entered
+                    && *left > 0
+                {
+                    entered.until_local = local + left;
+                }
+            }
+            Event::Left { errand, how } => {
+                if let Some(entered) = &mut self.errand(*errand).entered {
+                    entered.is_inside = false;
+                    entered.has_ended = *how == super::super::testimony::How::Ended;
+                }
+            }
+            Event::Changed {
+                server,
+                by,
+                key,
+                which: Which::Lock,
+                before,
+                after,
+            } => self.changed(*server, *by, *key, *before, *after),
+            Event::Started { .. } => self.processes.push(Process {
+                is_alive: true,
+                stopped_until: 0,
+            }),
+            Event::Died { process } => {
+                self.processes[*process].is_alive = false;
+                self.errands
+                    .retain(|_, errand| errand.process != *process);
+            }
+            Event::Stopped { process, until } => {
+                self.processes[*process].stopped_until = *until;
+                self.trouble(*until);
+            }
+            Event::Trouble { until, .. } => self.trouble(*until),
+            Event::Changed { .. }
+            | Event::Got { .. }
+            | Event::Settled { .. }
+            | Event::Logged { .. } => {}
+        }
+    }
+
+    /// Forgets what the rules have seen the end of.
+    pub(super) fn settle(&mut self, event: &Event) {
+        if let Event::Got { errand, .. } = event {
+            self.errands.remove(errand);
+        }
+    }
+
+    fn errand(&mut self, id: ErrandId) -> &mut Errand {
+        self.errands.get_mut(&id).expect("it was asked for")
+    }
+
+    fn trouble(&mut self, until: u64) {
+        self.troubles.push((self.now, until));
+        self.troubled_until = self.troubled_until.max(until);
+    }
+
+    fn changed(
+        &mut self,
+        server: ServerId,
+        by: By,
+        key: KeyId,
+        before: Option<Kept>,
+        after: Option<Kept>,
+    ) {
+        self.locks[server][key] = after;
+        let token = |kept: Option<Kept>| match kept?.content {
+            Content::Lock { token, owner, kept } => Some((token, owner, kept)),
+            _ => None,
+        };
+        match (by, token(before), token(after)) {
+            (By::Process(process), Some((was, owner, false)), now)
+                if owner == process && now.is_none_or(|(now, _, kept)| now != was || kept) =>
+            {
+                let released = &mut self.released[server][key];
+                released.push_back(was);
+                if released.len() > RELEASES {
+                    released.pop_front();
+                }
+            }
+            (By::Foreigner | By::Loss, was, now) => {
+                if let Some((was, _, _)) = was
+                    && now.is_none_or(|(now, _, kept)| now != was || kept)
+                {
+                    self.taken.insert((server, was));
+                }
+                if let Some((now, _, _)) = now {
+                    self.revived.insert((server, now));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    // What the rules ask.
+
+    pub(super) fn majority(&self) -> usize {
+        self.locks.len() / 2 + 1
+    }
+
+    /// What a server holds at this moment.
+    pub(super) fn at(&self, server: ServerId, key: KeyId) -> Option<Kept> {
+        let now = self.server_clocks[server].millis(self.now);
+        self.locks[server][key].filter(|kept| kept.expires.is_none_or(|expires| now <= expires))
+    }
+
+    pub(super) fn has(&self, server: ServerId, key: KeyId, wanted: Token) -> bool {
+        let content = self.at(server, key).map(|kept| kept.content);
+        matches!(content, Some(Content::Lock { token, kept: false, .. }) if token == wanted)
+    }
+
+    /// Whether a majority has the token, counting those that had it taken away from them.
+    pub(super) fn is_locked(&self, key: KeyId, token: Token) -> bool {
+        let servers = 0..self.locks.len();
+        let counts =
+            |server: &ServerId| self.has(*server, key, token) || self.was_taken(*server, token);
+        servers.filter(counts).count() >= self.majority()
+    }
+
+    pub(super) fn was_taken(&self, server: ServerId, token: Token) -> bool {
+        self.taken.contains(&(server, token))
+    }
+
+    /// Whether it was taken away from any server.
+    pub(super) fn was_taken_somewhere(&self, token: Token) -> bool {
+        (0..self.locks.len()).any(|server| self.was_taken(server, token))
+    }
+
+    /// Whether a majority of servers carried out a release of this token.
+    pub(super) fn was_released(&self, key: KeyId, token: Token) -> bool {
+        let released = self.released.iter();
+        let released = released.filter(|keys| keys[key].contains(&token));
+        released.count() >= self.majority()
+    }
+
+    pub(super) fn local(&self, process: ProcessId) -> u64 {
+        self.watches[process].local(self.now)
+    }
+
+    pub(super) fn runs(&self, process: ProcessId) -> bool {
+        let process = &self.processes[process];
+        process.is_alive && process.stopped_until < self.now
+    }
+
+    /// The errand that is in the body or has the guard with this token.
+    pub(super) fn inside(&self, token: Token) -> Option<ErrandId> {
+        let mut errands = self.errands.iter();
+        errands.find_map(|(id, errand)| {
+            let entered = errand.entered.as_ref()?;
+            (entered.is_inside && entered.token == token).then_some(*id)
+        })
+    }
+
+    /// Whether the last trouble is so long over that nothing follows from it any more.
+    pub(super) fn is_calm(&self) -> bool {
+        self.troubles.is_empty() || self.now > self.troubled_until + self.aftermath()
+    }
+
+    /// How long a trouble may have consequences: what was under way is given up, a release pauses, and
+    /// the connection is opened anew.
+    pub(super) fn aftermath(&self) -> u64 {
+        3 * self.limits.operation + 3_000
+    }
+
+    /// For how long there was trouble between these times, when each has so much of a sequel.
+    pub(super) fn troubled(&self, from: u64, to: u64, sequel: u64) -> u64 {
+        let mut parts: Vec<_> = self
+            .troubles
+            .iter()
+            .map(|(begun, ended)| ((*begun).max(from), (*ended + sequel).min(to)))
+            .filter(|(begun, ended)| begun < ended)
+            .collect();
+        parts.sort_unstable();
+        let (mut sum, mut until) = (0, from);
+        for (begun, ended) in parts {
+            sum += ended.saturating_sub(begun.max(until));
+            until = until.max(ended);
+        }
+        sum
+    }
+}

@@ -1,0 +1,192 @@
+//! Who hears all testimony, and knows what was promised.
+//!
+//! Each promise is a [`Rule`] in a file of its own, over the [`Facts`] that all share. Of DESIGN.md's
+//! promises, 9 and 10 are not of this kind, and 12 comes with the line on the server: its rule goes
+//! beside the others.
+
+mod deadlines;
+mod exclusion;
+mod facts;
+mod numbers;
+mod orphans;
+mod patience;
+mod progress;
+mod results;
+mod under_lock;
+mod writes;
+
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash as _, Hasher as _};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::clock::Clock;
+use super::testimony::{ErrandId, Event, ProcessId, Watch};
+pub(super) use facts::{Facts, Limits};
+
+/// How often the rules that watch what does not happen are asked.
+const LOOK: u64 = 16;
+
+/// What is promised.
+trait Rule: Send {
+    /// Hears what has happened; the facts are those after it. Says what is wrong.
+    fn hear(&mut self, facts: &Facts, event: &Event) -> Result<(), String>;
+
+    /// Is asked from time to time whether something should have happened.
+    fn look(&mut self, _facts: &Facts) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+pub(super) struct Checker {
+    facts: Facts,
+    rules: Vec<Box<dyn Rule>>,
+    errands: ErrandId,
+    /// Of all that was heard.
+    hash: DefaultHasher,
+    story: Option<Vec<String>>,
+    violation: Option<String>,
+}
+
+/// A witness's way to the checker.
+#[derive(Clone)]
+pub(super) struct Witness(Arc<Mutex<Checker>>);
+
+/// What is left of a run.
+pub(super) struct Verdict {
+    pub(super) entered: u64,
+    pub(super) hash: u64,
+    pub(super) story: Vec<String>,
+    pub(super) violation: Option<String>,
+}
+
+impl Witness {
+    pub(super) fn new(
+        servers: Vec<Clock>,
+        keys: usize,
+        limits: Limits,
+        with_story: bool,
+    ) -> Self {
+        let rules: Vec<Box<dyn Rule>> = vec![
+            Box::new(under_lock::UnderLock),
+            Box::new(deadlines::Deadlines),
+            Box::new(exclusion::Exclusion),
+            Box::new(writes::Writes),
+            Box::new(orphans::Orphans::default()),
+            Box::new(results::Results),
+            Box::new(patience::PatienceKept),
+            Box::new(progress::Progress::default()),
+            Box::new(numbers::Numbers::default()),
+        ];
+        Self(Arc::new(Mutex::new(Checker {
+            facts: Facts::new(servers, keys, limits),
+            rules,
+            errands: 0,
+            hash: DefaultHasher::new(),
+            story: with_story.then(Vec::new),
+            violation: None,
+        })))
+    }
+
+    fn checker(&self) -> MutexGuard<'_, Checker> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn new_errand(&self) -> ErrandId {
+        let mut checker = self.checker();
+        checker.errands += 1;
+        checker.errands
+    }
+
+    pub(super) fn tell(&self, event: Event) {
+        self.checker().hear(event);
+    }
+
+    /// Whether anybody reads a story: else there is no need to tell one.
+    pub(super) fn has_story(&self) -> bool {
+        self.checker().story.is_some()
+    }
+
+    /// Time has come to this millisecond.
+    pub(super) fn now(&self, now: u64) {
+        let mut checker = self.checker();
+        checker.facts.now = now;
+        if now.is_multiple_of(LOOK) {
+            checker.look();
+        }
+    }
+
+    pub(super) fn started(&self, process: ProcessId, place: usize, watch: Watch) {
+        let mut checker = self.checker();
+        checker.facts.watches.push(watch);
+        checker.hear(Event::Started { process, place });
+    }
+
+    pub(super) fn set_server_clock(&self, server: usize, clock: Clock) {
+        self.checker().facts.server_clocks[server] = clock;
+    }
+
+    pub(super) fn accuse(&self, of: String) {
+        self.checker().accuse(of);
+    }
+
+    pub(super) fn is_violated(&self) -> bool {
+        self.checker().violation.is_some()
+    }
+
+    pub(super) fn facts<T>(&self, look: impl FnOnce(&Facts) -> T) -> T {
+        look(&self.checker().facts)
+    }
+
+    pub(super) fn verdict(&self) -> Verdict {
+        let mut checker = self.checker();
+        Verdict {
+            entered: checker.facts.entered,
+            hash: checker.hash.finish(),
+            story: checker.story.take().unwrap_or_default(),
+            violation: checker.violation.take(),
+        }
+    }
+}
+
+impl Checker {
+    fn hear(&mut self, event: Event) {
+        if self.violation.is_some() || self.facts.is_from_the_dead(&event) {
+            return;
+        }
+        (self.facts.now, &event).hash(&mut self.hash);
+        if let Some(story) = &mut self.story {
+            story.push(format!("{:>7} {event:?}", self.facts.now));
+        }
+        self.facts.hear(&event);
+        for rule in &mut self.rules {
+            if let Err(wrong) = rule.hear(&self.facts, &event) {
+                self.violation = Some(format!("{wrong}\n    by {event:?}"));
+                break;
+            }
+        }
+        self.facts.settle(&event);
+        if let Some(wrong) = &self.violation {
+            let wrong = wrong.clone();
+            self.accuse(wrong);
+        }
+    }
+
+    fn look(&mut self) {
+        if self.violation.is_some() {
+            return;
+        }
+        let facts = &self.facts;
+        let wrong = self.rules.iter_mut().find_map(|rule| rule.look(facts).err());
+        if let Some(wrong) = wrong {
+            self.accuse(wrong);
+        }
+    }
+
+    fn accuse(&mut self, of: String) {
+        let now = self.facts.now;
+        if let Some(story) = &mut self.story {
+            story.push(format!("{now:>7} BROKEN: {of}"));
+        }
+        self.violation = Some(format!("after {now} ms: {of}"));
+    }
+}

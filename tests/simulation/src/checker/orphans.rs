@@ -1,0 +1,86 @@
+//! Promise 4: no key stays for which nobody answers.
+
+use std::collections::BTreeMap;
+
+use super::super::testimony::{Content, Event, KeyId, ProcessId, ServerId, Token};
+use super::{Facts, Rule};
+
+#[derive(Default)]
+pub(super) struct Orphans {
+    /// Since when nobody answers for it.
+    since: BTreeMap<(ServerId, KeyId, Token), u64>,
+}
+
+impl Rule for Orphans {
+    fn hear(&mut self, facts: &Facts, event: &Event) -> Result<(), String> {
+        let Event::Settled { process } = event else {
+            return Ok(());
+        };
+        if is_out_of_reach(facts) {
+            return Ok(());
+        }
+        let mut left = locks(facts).filter(|(_, _, _, owner)| owner == process);
+        // A server that is back from older data may have anything.
+        match left.find(|(server, _, token, _)| !facts.revived.contains(&(*server, *token))) {
+            Some((server, key, token, _)) => Err(format!(
+                "process {process} has shut down, and server {server} has key {key} with {token:?}"
+            )),
+            None => Ok(()),
+        }
+    }
+
+    fn look(&mut self, facts: &Facts) -> Result<(), String> {
+        if is_out_of_reach(facts) {
+            self.since.clear();
+            return Ok(());
+        }
+        let mut since = BTreeMap::new();
+        for (server, key, token, owner) in locks(facts) {
+            let is_cared_for = facts
+                .errands
+                .values()
+                .any(|errand| errand.process == owner && errand.key == key);
+            if is_cared_for || !facts.runs(owner) || facts.revived.contains(&(server, token)) {
+                continue;
+            }
+            let orphan = (server, key, token);
+            let begun = self.since.get(&orphan).copied().unwrap_or(facts.now);
+            since.insert(orphan, begun);
+            let (from, limit) = if facts.is_calm() {
+                (begun, 8 * facts.limits.parcel + 100)
+            } else {
+                let trouble_ended = begun.max(facts.troubled_until);
+                (trouble_ended, facts.aftermath())
+            };
+            if facts.now > from + limit {
+                return Err(format!(
+                    "nobody answers for key {key} with {token:?} of process {owner} on server \
+                     {server}, since {begun}"
+                ));
+            }
+        }
+        self.since = since;
+        Ok(())
+    }
+}
+
+/// A server of a quorum that a release does not reach keeps the key until its ttl is over, which the
+/// docs of `connect_quorum` say.
+fn is_out_of_reach(facts: &Facts) -> bool {
+    facts.locks.len() > 1 && !facts.is_calm()
+}
+
+/// What the servers have that is not given back: server, key, token and owner.
+fn locks(facts: &Facts) -> impl Iterator<Item = (ServerId, KeyId, Token, ProcessId)> {
+    let servers = 0..facts.locks.len();
+    servers.flat_map(move |server| {
+        (0..facts.locks[server].len()).filter_map(move |key| match facts.at(server, key)?.content {
+            Content::Lock {
+                token,
+                owner,
+                kept: false,
+            } => Some((server, key, token, owner)),
+            _ => None,
+        })
+    })
+}

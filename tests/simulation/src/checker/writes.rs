@@ -1,0 +1,109 @@
+//! Promises 2, 3, 5 and 8, as the servers see them: what a process may do to a key.
+
+use super::super::testimony::{By, Content, Event, Kept, ProcessId, Token, Which};
+use super::{Facts, Rule};
+
+pub(super) struct Writes;
+
+impl Rule for Writes {
+    fn hear(&mut self, facts: &Facts, event: &Event) -> Result<(), String> {
+        let Event::Changed {
+            server,
+            by: By::Process(process),
+            which,
+            before,
+            after,
+            ..
+        } = event
+        else {
+            return Ok(());
+        };
+        if after.is_some_and(|kept| kept.expires.is_none()) {
+            return Err("a key without an expiry".to_owned());
+        }
+        match which {
+            Which::Counter => counter(*before, *after),
+            Which::Lock => lock(facts, *server, *process, *before, *after),
+        }
+    }
+}
+
+fn counter(before: Option<Kept>, after: Option<Kept>) -> Result<(), String> {
+    let number = |kept: Kept| match kept.content {
+        Content::Number(number) => Some(number),
+        _ => None,
+    };
+    match (before, after.and_then(number)) {
+        (Some(before), _) if number(before).is_none() => {
+            Err("what is in the counter's place is not ours, and was changed".to_owned())
+        }
+        (Some(before), Some(after)) if number(before) >= Some(after) => {
+            Err("a fencing number does not grow".to_owned())
+        }
+        (_, Some(_)) => Ok(()),
+        (_, None) => Err("a counter is made what no counter is".to_owned()),
+    }
+}
+
+fn lock(
+    facts: &Facts,
+    server: usize,
+    process: ProcessId,
+    before: Option<Kept>,
+    after: Option<Kept>,
+) -> Result<(), String> {
+    let is_new = |kept: Option<Kept>| match kept.map(|kept| kept.content) {
+        Some(Content::Lock { owner, kept, .. }) => owner == process && !kept,
+        _ => false,
+    };
+    let Some(before) = before else {
+        return if is_new(after) {
+            Ok(())
+        } else {
+            Err("a free key gets a value that is no lock of this process".to_owned())
+        };
+    };
+    let Content::Lock { token, owner, kept } = before.content else {
+        return Err("what is not ours was changed".to_owned());
+    };
+    if owner != process {
+        return Err(format!("process {process} changed a lock of process {owner}"));
+    }
+    if kept {
+        return Err("a lock that was released, and only stays, was changed".to_owned());
+    }
+    match after {
+        None => given_back(facts, server, token),
+        Some(after) => match after.content {
+            Content::Lock {
+                token: now,
+                kept: false,
+                ..
+            } if now == token => {
+                let inside = facts.inside(token);
+                if after.expires < before.expires
+                    && let Some(errand) = inside
+                {
+                    return Err(format!("the lease of errand {errand} was shortened"));
+                }
+                Ok(())
+            }
+            Content::Lock {
+                token: now,
+                kept: true,
+                ..
+            } if now == token => given_back(facts, server, token),
+            _ => Err("a lock was written over".to_owned()),
+        },
+    }
+}
+
+fn given_back(facts: &Facts, server: usize, token: Token) -> Result<(), String> {
+    // A quorum's attempt gives back what it has of a vote; one that holds has begun, and left.
+    match facts.inside(token) {
+        Some(errand) => Err(format!(
+            "server {server} has {token:?} given back while errand {errand} is inside"
+        )),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,108 @@
+//! Runs seeds: `cargo run -p redis-locked-simulation -- --seeds 1..200`, or `--seconds 3600`, or
+//! `--story 42`.
+
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use redis_locked_simulation::simulation::{run, story};
+
+const USAGE: &str = "\
+usage: redis-locked-simulation [--seeds FROM..TO] [--seconds N] [--threads N]
+       redis-locked-simulation --story SEED
+
+  --seeds    the seeds to run, TO not included; by default all from 0
+  --seconds  begin no other seed after this time
+  --threads  so many seeds run side by side; by default 2
+  --story    tell what happens with one seed";
+
+struct Options {
+    from: u64,
+    to: u64,
+    limit: Option<Duration>,
+    threads: usize,
+    story: Option<u64>,
+}
+
+fn main() -> ExitCode {
+    let Some(options) = options(std::env::args().skip(1)) else {
+        eprintln!("{USAGE}");
+        return ExitCode::from(2);
+    };
+    if let Some(seed) = options.story {
+        let report = story(seed);
+        println!("{report}");
+        return if report.violation.is_some() {
+            ExitCode::FAILURE
+        } else {
+            ExitCode::SUCCESS
+        };
+    }
+    run_all(&options)
+}
+
+fn options(mut arguments: impl Iterator<Item = String>) -> Option<Options> {
+    let mut options = Options {
+        from: 0,
+        to: u64::MAX,
+        limit: None,
+        threads: 2,
+        story: None,
+    };
+    while let Some(name) = arguments.next() {
+        let value = arguments.next()?;
+        match name.as_str() {
+            "--seeds" => {
+                let (from, to) = value.split_once("..")?;
+                options.from = from.parse().ok()?;
+                options.to = to.parse().ok()?;
+            }
+            "--seconds" => options.limit = Some(Duration::from_secs(value.parse().ok()?)),
+            "--threads" => options.threads = value.parse().ok()?,
+            "--story" => options.story = Some(value.parse().ok()?),
+            _ => return None,
+        }
+    }
+    Some(options)
+}
+
+fn run_all(options: &Options) -> ExitCode {
+    let began = Instant::now();
+    let next = AtomicU64::new(options.from);
+    let (seeds, sections) = (AtomicU64::new(0), AtomicU64::new(0));
+    let is_broken = AtomicBool::new(false);
+    let work = || {
+        while !is_broken.load(Ordering::Relaxed)
+            && options.limit.is_none_or(|limit| began.elapsed() < limit)
+        {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= options.to {
+                return;
+            }
+            let report = run(seed);
+            seeds.fetch_add(1, Ordering::Relaxed);
+            sections.fetch_add(report.sections, Ordering::Relaxed);
+            if report.violation.is_some() && !is_broken.swap(true, Ordering::Relaxed) {
+                println!("{}", story(seed));
+                println!("first broken seed: {seed}");
+            }
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..options.threads {
+            scope.spawn(work);
+        }
+    });
+    let (seeds, sections) = (seeds.into_inner(), sections.into_inner());
+    let took = began.elapsed().as_secs_f64();
+    println!(
+        "{seeds} seeds, {sections} sections in {took:.1} s: {:.0} sections/s",
+        sections as f64 / took
+    );
+    if is_broken.into_inner() {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    }
+}

@@ -1,0 +1,168 @@
+//! What a seed makes of the world: how many live in it, what they want, and what goes wrong.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use super::chance::{between, one_in, one_of};
+use super::checker::Limits;
+use super::clock::Clock;
+use super::faults::{FAULTS, Fault};
+use super::network::Weather;
+use super::workload::{KINDS, Kind};
+
+/// Some day of 2026, in microseconds since 1970.
+const DAY: i64 = 1_790_000_000_000_000;
+
+pub(super) struct Plan {
+    /// One, or those of a quorum.
+    pub(super) servers: usize,
+    pub(super) places: usize,
+    /// In each process.
+    pub(super) callers: usize,
+    pub(super) keys: usize,
+    pub(super) kinds: Vec<(&'static Kind, u32)>,
+    pub(super) ttls: RangeInclusive<u64>,
+    pub(super) longest_body: u64,
+    pub(super) longest_pause: u64,
+    pub(super) longest_wait: u64,
+    pub(super) clocks: Clocks,
+    pub(super) weather: Weather,
+    pub(super) connection_timeout: Duration,
+    pub(super) response_timeout: Duration,
+    pub(super) server_timeout: Duration,
+    pub(super) faults: Vec<(&'static Fault, u32)>,
+    /// Between two faults, in the mean.
+    pub(super) calm: u64,
+    /// How long callers begin new things.
+    pub(super) length: u64,
+}
+
+pub(super) struct Clocks {
+    drift: bool,
+}
+
+impl Clocks {
+    pub(super) fn process(&self) -> Clock {
+        self.clock(between(0..=1_000_000))
+    }
+
+    pub(super) fn server(&self) -> Clock {
+        self.clock(DAY + between(0..=1_000_000))
+    }
+
+    fn clock(&self, start: i64) -> Clock {
+        if self.drift {
+            Clock::drifting(start)
+        } else {
+            Clock::exact(start)
+        }
+    }
+}
+
+impl Plan {
+    pub(super) fn draw() -> Self {
+        // Most sections are those of worlds without a fault.
+        let is_calm = one_in(3);
+        let servers = *one_of(&[1, 1, 1, 1, 3, 5]);
+        let is_crowded = one_in(2);
+        let (connection, response) = *one_of(&[(2_000, 1_000), (500, 300), (100, 60)]);
+        let usual = *one_of(&[1, 2, 3, 6]);
+        let mut kinds = KINDS.iter().filter(|kind| servers == 1 || !kind.is_numbered);
+        // All kinds beside each other, or a few.
+        let kinds = if one_in(2) {
+            kinds.map(|kind| (kind, 2)).collect()
+        } else {
+            let mut some: Vec<_> = kinds.by_ref().map(|kind| (kind, between(0..=9))).collect();
+            some[0].1 += 1;
+            some
+        };
+        let shortest_ttl = *one_of(&[50, 200, 1_000]);
+        let longest_ttl = shortest_ttl * between(1..=5);
+        let length = if is_calm { 4_000 } else { between(3_000..=12_000) };
+        Self {
+            servers,
+            places: between(1..=4),
+            callers: if is_crowded { between(8..=40) } else { between(1..=8) },
+            keys: if is_crowded { between(1..=60) } else { between(1..=4) },
+            kinds,
+            ttls: shortest_ttl..=longest_ttl,
+            longest_body: *one_of(&[2, 5, 20, 60]),
+            longest_pause: *one_of(&[0, 3, 20, 200]),
+            longest_wait: *one_of(&[20, 500, 5_000]),
+            clocks: Clocks { drift: one_in(2) },
+            weather: Weather {
+                usual,
+                late_one_in: (!is_calm && one_in(2)).then(|| between(20..=500)),
+                latest: usual + between(5..=80),
+                user_timeout: connection + response,
+            },
+            connection_timeout: Duration::from_millis(connection),
+            response_timeout: Duration::from_millis(response),
+            server_timeout: Duration::from_millis(*one_of(&[30, 100])),
+            faults: if is_calm {
+                Vec::new()
+            } else {
+                FAULTS
+                    .iter()
+                    .map(|fault| (fault, between(0..=5)))
+                    .collect()
+            },
+            calm: between(50..=2_000),
+            length,
+        }
+    }
+
+    pub(super) fn limits(&self) -> Limits {
+        let parcel = match self.weather.late_one_in {
+            Some(_) => self.weather.latest,
+            None => self.weather.usual,
+        };
+        Limits {
+            parcel,
+            operation: self.weather.user_timeout,
+        }
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let named = |(name, weight): (&str, u32)| format!("{name} {weight}");
+        let kinds: Vec<_> = self
+            .kinds
+            .iter()
+            .filter(|(_, weight)| *weight > 0)
+            .map(|(kind, weight)| named((kind.name, *weight)))
+            .collect();
+        let faults: Vec<_> = self
+            .faults
+            .iter()
+            .filter(|(_, weight)| *weight > 0)
+            .map(|(fault, weight)| named((fault.name, *weight)))
+            .collect();
+        write!(
+            f,
+            "{} ms; {} servers, {} processes of {} callers, {} keys, ttls {:?} ms, bodies to {} ms, \
+             pauses to {} ms, waits to {} ms; parcels take {} ms, one in {:?} to {} ms; timeouts {:?} \
+             and {:?}; drift {}\n  kinds: {}\n  a fault each {} ms: {}",
+            self.length,
+            self.servers,
+            self.places,
+            self.callers,
+            self.keys,
+            self.ttls,
+            self.longest_body,
+            self.longest_pause,
+            self.longest_wait,
+            self.weather.usual,
+            self.weather.late_one_in,
+            self.weather.latest,
+            self.connection_timeout,
+            self.response_timeout,
+            self.clocks.drift,
+            kinds.join(", "),
+            self.calm,
+            faults.join(", "),
+        )
+    }
+}

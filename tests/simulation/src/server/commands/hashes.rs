@@ -1,0 +1,48 @@
+//! Hashes.
+
+use std::collections::BTreeMap;
+
+use crate::simulation::server::command::{
+    Arguments, Command, Keys, READS, WRITES_MORE, wrong_number,
+};
+use crate::simulation::server::core::{Core, WRONG_TYPE};
+use crate::simulation::server::keyspace::{Bytes, Value};
+use crate::simulation::server::reply::{Answer, Refusal, Reply};
+
+pub(super) const COMMANDS: &[Command] = &[
+    Command::new("hget", 3, Keys::First, READS, get),
+    Command::new("hset", -4, Keys::First, WRITES_MORE, set),
+];
+
+type Fields = BTreeMap<Bytes, Bytes>;
+
+/// The fields of a hash, and when it expires.
+fn hash(core: &mut Core, key: &[u8]) -> Result<(Fields, Option<u64>), Refusal> {
+    match core.look_up(key) {
+        None => Ok((Fields::new(), None)),
+        Some(stored) => match &stored.value {
+            Value::Hash(fields) => Ok((fields.clone(), stored.expires)),
+            Value::String(_) => Err(WRONG_TYPE.into()),
+        },
+    }
+}
+
+fn get(core: &mut Core, arguments: &Arguments) -> Answer {
+    let (fields, _) = hash(core, &arguments[1])?;
+    let value = fields.get(arguments[2].as_slice());
+    Ok(value.map_or(Reply::Null, |value| Reply::Bulk(Bytes::clone(value))))
+}
+
+fn set(core: &mut Core, arguments: &Arguments) -> Answer {
+    let (pairs, []) = arguments[2..].as_chunks() else {
+        return Err(wrong_number("hset"));
+    };
+    let (mut fields, expires) = hash(core, &arguments[1])?;
+    let before = fields.len();
+    for [name, value] in pairs {
+        fields.insert(name.as_slice().into(), value.as_slice().into());
+    }
+    let added = fields.len() - before;
+    core.put_value(&arguments[1], Value::Hash(fields), expires);
+    Ok(Reply::Integer(i64::try_from(added).expect("it is small")))
+}

@@ -1,0 +1,241 @@
+//! A machine with a server on it: its clock, its connections, and what its journal testifies.
+
+use std::collections::BTreeMap;
+
+use super::chance::between;
+use super::checker::Witness;
+use super::clock::Clock;
+use super::network::{Arrival, Direction, LinkId, Network, What};
+use super::server::{self, ClientId, Data, Mood, Options, Said};
+use super::testimony::{By, Content, Event, KeyId, Kept, ProcessId, ServerId, Token, Which};
+
+pub(super) struct Site {
+    id: ServerId,
+    server: server::Server,
+    pub(super) clock: Clock,
+    /// Whose connection is whose.
+    clients: BTreeMap<ClientId, (LinkId, ProcessId)>,
+    links: BTreeMap<LinkId, ClientId>,
+    /// The connection of somebody who is no process of this world.
+    foreigner: ClientId,
+    /// How often it looks for keys that have expired, as Redis does beside its work.
+    sweeps_each: u64,
+    /// Nobody answers at its address, or a machine says that nobody does.
+    pub(super) is_down: bool,
+    witness: Witness,
+    network: Network,
+}
+
+/// How a lock's key is written.
+pub(super) fn name_of(key: KeyId) -> String {
+    format!("lock-{key:04}")
+}
+
+fn key_of(name: &[u8]) -> Option<(KeyId, Which)> {
+    let name = str::from_utf8(name).ok()?;
+    let (name, which) = match name.strip_prefix('{') {
+        Some(counter) => (counter.strip_suffix("}:fence")?, Which::Counter),
+        None => (name, Which::Lock),
+    };
+    Some((name.strip_prefix("lock-")?.parse().ok()?, which))
+}
+
+/// How a process is named in the values that it writes.
+pub(super) fn owner_of(process: ProcessId) -> String {
+    format!("process-{process}")
+}
+
+fn content(value: &[u8], which: Which) -> Content {
+    let read = || {
+        let text = str::from_utf8(value).ok()?;
+        if which == Which::Counter {
+            return text.parse().ok().map(Content::Number);
+        }
+        let rest = text.strip_prefix('~').unwrap_or(text);
+        let (token, owner) = rest.split_once(";process-")?;
+        Some(Content::Lock {
+            token: Token::of(token.as_bytes())?,
+            owner: owner.parse().ok()?,
+            kept: rest.len() < text.len(),
+        })
+    };
+    read().unwrap_or(Content::Foreign)
+}
+
+fn kept(stored: &server::Stored, which: Which) -> Kept {
+    Kept {
+        content: match &stored.value {
+            server::Value::String(value) => content(value, which),
+            server::Value::Hash(_) => Content::Foreign,
+        },
+        expires: stored.expires,
+    }
+}
+
+impl Site {
+    pub(super) fn new(id: ServerId, clock: Clock, witness: Witness, network: Network) -> Self {
+        let mut server = server::Server::new(Options {
+            run_id: format!("{:040x}", id + 1),
+            ..Options::default()
+        });
+        let foreigner = server.open(micros(&clock, 0));
+        Self {
+            id,
+            server,
+            clock,
+            clients: BTreeMap::new(),
+            links: BTreeMap::new(),
+            foreigner,
+            sweeps_each: between(1..=100),
+            is_down: false,
+            witness,
+            network,
+        }
+    }
+
+    pub(super) fn arrive(&mut self, arrival: Arrival, now: u64) {
+        let Arrival {
+            link,
+            process,
+            what,
+            ..
+        } = arrival;
+        let at = micros(&self.clock, now);
+        let send = |what| self.network.wires().send(link, Direction::Down, what);
+        match (what, self.links.get(&link).copied()) {
+            (_, _) if self.is_down => send(What::Reset),
+            (What::Open, _) => {
+                let client = self.server.open(at);
+                self.clients.insert(client, (link, process));
+                self.links.insert(link, client);
+                send(What::Open);
+            }
+            (What::Bytes(bytes), Some(client)) => {
+                self.server.hear(client, &bytes, at);
+                self.publish(now);
+            }
+            (What::Bytes(_), None) => send(What::Reset),
+            (What::End | What::Reset, Some(client)) => {
+                self.server.close(client);
+                self.clients.remove(&client);
+                self.links.remove(&link);
+            }
+            (What::End | What::Reset, None) => {}
+        }
+    }
+
+    /// Sends what the server has to say, and tells what it has changed.
+    fn publish(&mut self, now: u64) {
+        for change in self.server.journal() {
+            let Some((key, which)) = key_of(&change.key) else {
+                continue;
+            };
+            let by = match change.client {
+                None => By::Time,
+                Some(client) if client == self.foreigner => By::Foreigner,
+                Some(client) => By::Process(self.clients[&client].1),
+            };
+            self.witness.tell(Event::Changed {
+                server: self.id,
+                by,
+                key,
+                which,
+                before: change.before.as_ref().map(|stored| kept(stored, which)),
+                after: change.after.as_ref().map(|stored| kept(stored, which)),
+            });
+        }
+        for (client, said) in self.server.said() {
+            let Some((link, _)) = self.clients.get(&client).copied() else {
+                if client == self.foreigner && said == Said::Closed {
+                    self.foreigner = self.server.open(micros(&self.clock, now));
+                }
+                continue;
+            };
+            let what = match said {
+                Said::Bytes(bytes) => What::Bytes(bytes),
+                Said::Closed => {
+                    self.clients.remove(&client);
+                    self.links.remove(&link);
+                    What::End
+                }
+            };
+            self.network.wires().send(link, Direction::Down, what);
+        }
+    }
+
+    /// Time has come to this millisecond.
+    pub(super) fn tick(&mut self, now: u64) {
+        if now.is_multiple_of(self.sweeps_each) {
+            self.server.tick(micros(&self.clock, now));
+            self.publish(now);
+        }
+    }
+
+    pub(super) fn set_mood(&mut self, mood: Mood) {
+        self.server.set_mood(mood);
+    }
+
+    /// Somebody else's command.
+    pub(super) fn meddle(&mut self, command: &[&str], now: u64) {
+        let mut bytes = format!("*{}\r\n", command.len()).into_bytes();
+        for argument in command {
+            bytes.extend(format!("${}\r\n{argument}\r\n", argument.len()).bytes());
+        }
+        let at = micros(&self.clock, now);
+        self.server.hear(self.foreigner, &bytes, at);
+        self.publish(now);
+    }
+
+    pub(super) fn data(&self) -> Data {
+        self.server.data()
+    }
+
+    /// It starts anew with these keys.
+    pub(super) fn restore(&mut self, data: Data, keys: KeyId, now: u64) {
+        self.publish(now);
+        let before = self.all(keys, now);
+        self.server.restore(data);
+        self.publish(now);
+        for (before, (key, which, after)) in before.into_iter().zip(self.all(keys, now)) {
+            if before.2 != after {
+                self.witness.tell(Event::Changed {
+                    server: self.id,
+                    by: By::Loss,
+                    key,
+                    which,
+                    before: before.2,
+                    after,
+                });
+            }
+        }
+    }
+
+    fn all(&self, keys: KeyId, now: u64) -> Vec<(KeyId, Which, Option<Kept>)> {
+        let at = micros(&self.clock, now);
+        let read = |name: String, which| {
+            let (value, left) = self.server.get(name.as_bytes(), at)?;
+            Some(Kept {
+                content: content(&value, which),
+                expires: left.map(|left| at / 1000 + left),
+            })
+        };
+        let mut all = Vec::new();
+        for key in 0..keys {
+            let name = name_of(key);
+            let counter = format!("{{{name}}}:fence");
+            all.push((key, Which::Lock, read(name, Which::Lock)));
+            all.push((key, Which::Counter, read(counter, Which::Counter)));
+        }
+        all
+    }
+
+    /// Its clock is set back.
+    pub(super) fn set_back(&mut self, millis: u32) {
+        self.clock.set_back(millis);
+        self.witness.set_server_clock(self.id, self.clock.clone());
+    }
+}
+
+fn micros(clock: &Clock, now: u64) -> u64 {
+    u64::try_from(clock.micros(now)).expect("after 1970")
+}

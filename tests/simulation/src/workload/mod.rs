@@ -1,0 +1,12 @@
+//! What callers do: the kinds of requests, each a row.
+//!
+//! The next kind (`coalesce`, `permits`, `shared`, keys in arrays, `once_per`) is one more row of
+//! [`KINDS`], and what is promised of it one more rule in the checker.
+
+mod body;
+mod caller;
+mod deeds;
+mod kinds;
+
+pub(super) use caller::Caller;
+pub(super) use kinds::{KINDS, Kind};

@@ -1,0 +1,5 @@
+//! The simulated server answers what a real one does, byte for byte.
+
+mod pair;
+mod random;
+mod words;

@@ -1,0 +1,181 @@
+//! Random commands of several clients, and our scripts among them.
+
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+use std::cell::RefCell;
+use std::thread::sleep;
+use std::time::Duration;
+
+use crate::pair::{Command, Pair, command, real_server};
+
+const SCRIPTS: [&str; 3] = [
+    include_str!("../../../../lock-runtime/src/store/scripts/acquire.lua"),
+    include_str!("../../../../lock-runtime/src/store/scripts/extend.lua"),
+    include_str!("../../../../lock-runtime/src/store/scripts/release.lua"),
+];
+const CLIENTS: usize = 3;
+
+#[derive(Debug, Clone)]
+struct Step {
+    client: usize,
+    command: Command,
+    /// Something may expire: it does before the next step.
+    pause: bool,
+}
+
+fn any_of(words: &'static [&'static str]) -> impl Strategy<Value = String> {
+    prop::sample::select(words).prop_map(str::to_owned)
+}
+
+fn key() -> impl Strategy<Value = String> {
+    any_of(&["lock", "lock", "lock", "counter", "other"])
+}
+
+fn value() -> impl Strategy<Value = String> {
+    any_of(&[
+        "a;web",
+        "b;web",
+        "~a;web",
+        "12",
+        "1795881856666372",
+        "",
+        "x",
+    ])
+}
+
+/// Long ones, and one that is over before the next step.
+fn millis() -> impl Strategy<Value = String> {
+    any_of(&["30000", "60000", "90000000", "1"])
+}
+
+fn words() -> impl Strategy<Value = String> {
+    prop_oneof![
+        key().prop_map(|key| format!("GET {key}")),
+        key().prop_map(|key| format!("PTTL {key}")),
+        key().prop_map(|key| format!("EXISTS {key} lock")),
+        key().prop_map(|key| format!("TYPE {key}")),
+        key().prop_map(|key| format!("DEL {key}")),
+        key().prop_map(|key| format!("DEL {key} lock")),
+        key().prop_map(|key| format!("PERSIST {key}")),
+        key().prop_map(|key| format!("HSET {key} f v")),
+        (key(), value()).prop_map(|(key, value)| format!("SET {key} {value}")),
+        (
+            key(),
+            value(),
+            millis(),
+            any_of(&[" NX", " XX", "", " GET", " NX GET"])
+        )
+            .prop_map(|(key, value, millis, how)| format!("SET {key} {value} PX {millis}{how}")),
+        (key(), millis(), any_of(&[" NX", " XX", "", " GT", " LT"]))
+            .prop_map(|(key, millis, how)| format!("PEXPIRE {key} {millis}{how}")),
+        any_of(&[
+            "CLIENT TRACKING ON NOLOOP",
+            "CLIENT TRACKING ON NOLOOP",
+            "CLIENT TRACKING ON",
+            "CLIENT TRACKING OFF",
+            "HELLO 2",
+            "SELECT 0",
+            "SELECT 0",
+            "SELECT 1",
+            "FLUSHALL",
+            "FLUSHDB",
+            "SCRIPT FLUSH",
+            "CLIENT GETNAME",
+            "DBSIZE",
+        ]),
+    ]
+}
+
+fn script() -> impl Strategy<Value = Command> {
+    let by = prop::bool::ANY;
+    let acquire = (
+        by,
+        key(),
+        prop::option::of(key()),
+        value(),
+        millis(),
+        millis(),
+    )
+        .prop_map(|(by, key, counter, value, millis, lifetime)| {
+            let keys = counter.map_or(format!("1 {key}"), |counter| format!("2 {key} {counter}"));
+            run(0, by, &format!("{keys} {value} {millis} {lifetime}"))
+        });
+    let owned = (
+        1..3_usize,
+        by,
+        key(),
+        value(),
+        millis(),
+        any_of(&["0", "20000"]),
+    )
+        .prop_map(|(script, by, key, value, millis, keep)| {
+            let time = if script == 2 { keep } else { millis };
+            run(script, by, &format!("1 {key} {value} {time}"))
+        });
+    prop_oneof![acquire, owned]
+}
+
+fn run(script: usize, by_hash: bool, rest: &str) -> Command {
+    let source = SCRIPTS[script];
+    let hash = redis::Script::new(source).get_hash().to_owned();
+    let mut parts = if by_hash {
+        vec![b"EVALSHA".to_vec(), hash.into_bytes()]
+    } else {
+        vec![b"EVAL".to_vec(), source.as_bytes().to_vec()]
+    };
+    parts.extend(command(rest));
+    parts
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let command = prop_oneof![words().prop_map(|words| command(&words)), script()];
+    (0..CLIENTS, command).prop_map(|(client, command)| Step {
+        client,
+        pause: command.iter().any(|part| part == b"1"),
+        command,
+    })
+}
+
+/// How many cases there are: `EQUAL_CASES` says so for a long run.
+fn cases() -> u32 {
+    let wanted = std::env::var("EQUAL_CASES").ok();
+    wanted.map_or(100, |wanted| {
+        wanted.parse().expect("EQUAL_CASES is a number")
+    })
+}
+
+#[tokio::test]
+async fn random_commands_and_scripts() {
+    let server = real_server().await;
+    let config = Config {
+        cases: cases(),
+        failure_persistence: None,
+        ..Config::default()
+    };
+    let told = RefCell::new(0);
+    let outcome = TestRunner::new(config).run(&prop::collection::vec(step(), 1..40), |steps| {
+        let mut pair = Pair::new(&server, CLIENTS);
+        for client in 0..CLIENTS {
+            for words in ["HELLO 3 SETNAME test", "CLIENT TRACKING ON NOLOOP"] {
+                pair.ask(client, &command(words));
+            }
+        }
+        for step in steps {
+            let heard = pair.ask(step.client, &step.command);
+            let pushes = heard.simulated.iter().enumerate();
+            let pushes =
+                pushes.filter(|(client, bytes)| *client != step.client && bytes.len() > 20);
+            *told.borrow_mut() += pushes.count();
+            prop_assert!(heard.is_same(), "{step:?}\n{}", heard.story());
+            if step.pause {
+                sleep(Duration::from_millis(3));
+            }
+        }
+        Ok(())
+    });
+    if let Err(error) = outcome {
+        panic!("{error}");
+    }
+    println!("{} invalidations", told.borrow());
+    assert!(*told.borrow() > 0, "nobody was told of a change");
+}
