@@ -10,8 +10,8 @@ use tokio::time::Instant;
 use super::guard::LockGuard;
 use crate::error::LostReason;
 use crate::keeper::UnheardAttempt;
-use crate::store::{Acquired, Asking, Attempted, Holder, StoreError};
-use crate::tenure::{Begun, Question};
+use crate::store::{Acquired, Asking, Attempted, Holder, Passed, StoreError};
+use crate::tenure::{Begun, Needs, Question};
 
 /// What came of an attempt.
 pub(crate) enum AttemptOutcome {
@@ -36,12 +36,29 @@ impl LockGuard {
     ) -> impl Future<Output = (Self, AttemptOutcome)> + Send {
         let store = &self.common.store;
         let settles_within = store.settles_within();
+        if matches!(asking, Asking::Looking | Asking::InLine { .. }) {
+            self.tenure.listen(|entry| store.listen(entry));
+        }
         let (question, ttl) = self.tenure.tell(|tenure| {
             let question = tenure.asking(Instant::now(), settles_within);
             (question, tenure.ttl())
         });
         let answer = store.acquire(Arc::clone(&self.tenure.entry), ttl, asking);
         Attempt(Some((self, UnheardAttempt { answer, question })))
+    }
+
+    /// Begins what another holder passed on to us, if that may be begun without asking.
+    pub(crate) fn passed_by_store(&self, passed: Passed, needs: &Needs) -> bool {
+        let Passed { since, term, fence } = passed;
+        let begun = since.and_then(|since| {
+            let now = Instant::now();
+            self.tenure
+                .tell(|tenure| tenure.passed(now, since, term, fence, needs))
+        });
+        if let Some(begun) = &begun {
+            self.watch_if(begun);
+        }
+        begun.is_some()
     }
 
     fn heard(
@@ -64,7 +81,13 @@ impl LockGuard {
                     }
                 }
             }
-            Ok(Acquired::Busy(holder)) => AttemptOutcome::Busy(holder),
+            Ok(Acquired::Busy(holder)) => {
+                if let Some(seat) = holder.as_ref().and_then(|holder| holder.seat) {
+                    let until = Instant::now() + seat.lasts;
+                    self.tenure.tell(|tenure| tenure.seated(until));
+                }
+                AttemptOutcome::Busy(holder)
+            }
             Ok(Acquired::Split(holder)) => AttemptOutcome::Split(holder),
             Err(error) => AttemptOutcome::Failed(error),
         }

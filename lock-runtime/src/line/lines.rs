@@ -22,6 +22,8 @@ pub(crate) struct Lines<H, N, E> {
 /// A line is kept while someone waits in it, or while someone holds the lock who came through it.
 struct Line<H, N, E> {
     held: Option<Arc<H>>,
+    /// Tells what is held from what was before.
+    grant: u64,
     waiting: BTreeMap<u64, Waiter<H, N>>,
     next_ticket: u64,
     /// Why the first could not ask the last time it tried.
@@ -41,8 +43,8 @@ struct Inbox<H> {
 struct InboxState<H> {
     unread: Option<Instruction<H>>,
     waker: Option<Waker>,
-    /// Whether it looks again when the time of the line's holder is over.
-    keeps_watch: bool,
+    /// The grant whose holder it looks at again when that one's time is over.
+    watches: Option<u64>,
 }
 
 /// What a caller in the line is told.
@@ -88,6 +90,7 @@ impl<H, N, E> Default for Line<H, N, E> {
     fn default() -> Self {
         Self {
             held: None,
+            grant: 0,
             waiting: BTreeMap::new(),
             next_ticket: 0,
             trouble: None,
@@ -102,7 +105,7 @@ impl<H, N, E> Line<H, N, E> {
         let (_, first) = self.waiting.first_key_value()?;
         if self.held.is_none() {
             first.inbox.call(Instruction::Ask { not_before })
-        } else if first.inbox.state().keeps_watch {
+        } else if first.inbox.state().watches == Some(self.grant) {
             None
         } else {
             // It came when nobody had the lock. A holder who says nothing is its to notice.
@@ -144,7 +147,7 @@ impl<H, N, E> Lines<H, N, E> {
             state: Mutex::new(InboxState {
                 unread: None,
                 waker: None,
-                keeps_watch: false,
+                watches: None,
             }),
         });
         let mut lines = self.lines();
@@ -182,6 +185,9 @@ impl<H, N, E> Lines<H, N, E> {
                 return false;
             }
             let first = first.remove();
+            if line.held.is_none() {
+                line.grant += 1;
+            }
             line.held = Some(Arc::clone(holder));
             let second = line.call_first(None);
             Wakers([
@@ -225,25 +231,28 @@ impl<H, N, E> Lines<H, N, E> {
         Poll::Pending
     }
 
-    /// When the time ends for which a caller of this line holds the lock, as `until` reads it off
-    /// the holder; if it has ended without a word, as when a guard lies around, the first is called
-    /// to ask.
-    pub(crate) fn look_at_holder(
+    /// For how long a caller of this line holds the lock, as `times` reads it off the holder, and
+    /// whether the one with this ticket is the first behind it; if its time has ended without a
+    /// word, as when a guard lies around, the first is called to ask.
+    pub(crate) fn look_at_holder<T>(
         &self,
         key: &str,
         ticket: &Ticket<H>,
-        until: impl FnOnce(&H) -> Option<Instant>,
-    ) -> Option<Instant> {
+        times: impl FnOnce(&H) -> Option<T>,
+    ) -> Option<(T, bool)> {
         let mut lines = self.lines();
         let line = lines.get_mut(key)?;
-        let until = line.held.as_deref().and_then(until);
-        ticket.inbox.state().keeps_watch = until.is_some();
-        if until.is_none() && line.held.take().is_some() {
+        let times = line.held.as_deref().and_then(times);
+        ticket.inbox.state().watches = times.is_some().then_some(line.grant);
+        if times.is_none() && line.held.take().is_some() {
             let wakers = Wakers([line.call_first(None), None]);
             drop(lines);
             wakers.wake();
+            return None;
         }
-        until
+        let first = line.waiting.first_key_value();
+        let is_first = first.is_some_and(|(number, _)| *number == ticket.number);
+        times.map(|times| (times, is_first))
     }
 
     /// Why nobody in this line can tell whether the lock is free.
@@ -269,6 +278,7 @@ impl<H, N, E> Lines<H, N, E> {
             };
             line.waiting.remove(&ticket.number);
             line.held = Some(holder);
+            line.grant += 1;
             line.trouble = None;
             Wakers([line.call_first(None), None])
         };
@@ -286,6 +296,10 @@ impl<H, N, E> Lines<H, N, E> {
                 let first = line.waiting.first_key_value().map(|(number, _)| *number);
                 line.waiting.remove(&ticket.number);
                 if first == Some(ticket.number) {
+                    // The next may have more to do as the first.
+                    if let Some((_, first)) = line.waiting.first_key_value() {
+                        first.inbox.state().watches = None;
+                    }
                     wakers = Wakers([line.call_first(None), None]);
                 }
                 if line.is_empty() {

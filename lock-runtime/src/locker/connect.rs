@@ -124,7 +124,7 @@ impl LockerBuilder {
         let started = Instant::now();
         let failed = |error: StoreError| error.into_error(None, "connected", 1, started.elapsed());
         let servers = servers.map_err(|error| failed(error.into()))?;
-        let store = self.store(servers, Arc::default());
+        let store = self.lining_up(servers);
         let profile = store.connect(&self.prefix).await.map_err(failed)?;
         if profile.is_partial {
             return Err(part_of_cluster(&store));

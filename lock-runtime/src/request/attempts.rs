@@ -1,14 +1,16 @@
 //! The attempts of one request, in one loop. Retrying and waiting differ in the pause between them.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use tokio::time::{Instant, timeout_at};
 
 use super::check::Request;
 use crate::error::LockError;
 use crate::hold::{AttemptOutcome, LockGuard};
-use crate::store::{Asking, Holder, StoreError};
+use crate::store::{Asking, Holder, Passed, StoreError};
 use crate::telemetry;
+use crate::tenure::SharedTenure;
 
 /// What the next attempt depends on.
 pub(super) struct Progress {
@@ -31,6 +33,8 @@ pub(super) enum NextStep {
     Ask,
     /// Another caller of this process has passed the lock on.
     Take(LockGuard),
+    /// Another process has passed the lock on.
+    Begin(Passed),
     GiveUp,
 }
 
@@ -48,6 +52,7 @@ pub(super) trait PauseBetween {
     fn next(
         &mut self,
         request: &Request,
+        tenure: &Arc<SharedTenure>,
         progress: &Progress,
     ) -> impl Future<Output = NextStep> + Send;
 
@@ -99,8 +104,13 @@ pub(super) async fn attempts(
             AttemptOutcome::Failed(error) => Last::Failed(error),
         };
         guard = request.again(asked);
-        match between.next(request, &progress).await {
+        match between.next(request, guard.tenure(), &progress).await {
             NextStep::Ask => {}
+            NextStep::Begin(passed) => {
+                if guard.passed_by_store(passed, &request.needs()) {
+                    return Ok(request.begun(guard, progress.attempts));
+                }
+            }
             NextStep::Take(guard) => return Ok(request.begun(guard, progress.attempts)),
             NextStep::GiveUp => return Err(failure(request, progress)),
         }

@@ -17,7 +17,7 @@ use crate::hold::LockGuard;
 use crate::keeper::TenureLines;
 use crate::line::{Instruction, Ticket};
 use crate::random::random;
-use crate::store::{Alert, Asking, Holder, StoreError, shown};
+use crate::store::{Alert, Answer, Asking, Holder, Seat, StoreError, Word, shown};
 use crate::telemetry;
 use crate::tenure::SharedTenure;
 
@@ -30,6 +30,14 @@ const TRUST: Duration = Duration::from_secs(5);
 
 /// A Redis that has not answered after this time is in trouble.
 const PROMPT: Duration = Duration::from_millis(100);
+
+/// How long the first of the store's line leaves the holder alone before it has itself told of
+/// changes: most holders need less, and pass the lock on then.
+const WATCH_AFTER: Duration = Duration::from_millis(10);
+
+/// How much later than the first the second looks when the holder's time is over: both may have died
+/// with one process.
+const STAND_IN: Duration = Duration::from_millis(100);
 
 const SPLIT_PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(500));
 
@@ -94,20 +102,32 @@ pub(super) fn wait(
     let place = PlaceInLine::join(request, until);
     async move {
         let request = &place.request;
+        let lines_up = request.common.store.lines_up();
         let not_before = loop {
-            let holder_until =
-                place
-                    .lines()
-                    .look_at_holder(&request.key, &place.ticket, |tenure| {
-                        tenure.look(|tenure| tenure.held_until(Instant::now()))
-                    });
-            let look_again = [until, holder_until].into_iter().flatten().min();
+            let times = |tenure: &SharedTenure| {
+                let now = Instant::now();
+                tenure.look(|tenure| Some((tenure.held_until(now)?, tenure.passing_until(now))))
+            };
+            let holder = place
+                .lines()
+                .look_at_holder(&request.key, &place.ticket, times);
+            let passing_until = match holder {
+                // The lock goes to other processes next: who comes first there, is served first.
+                Some(((_, None), true)) if lines_up => break None,
+                Some(((_, passing_until), _)) if lines_up => passing_until,
+                _ => None,
+            };
+            let holder_until = holder.map(|((until, _), _)| until);
+            let look_again = [until, holder_until, passing_until];
+            let look_again = look_again.into_iter().flatten().min();
             match before(look_again, poll_fn(|cx| place.poll_instruction(cx))).await {
                 Some(Instruction::Take(tenure)) => match place.accept(tenure) {
                     Some(guard) => return Ok(request.begun(guard, 0)),
                     // Lost on the way: nobody in this process can pass it on any more.
                     None => break None,
                 },
+                // On the store, those who came before us are first in any case.
+                Some(Instruction::Ask { .. }) if lines_up => break None,
                 Some(Instruction::Ask { not_before }) => break not_before,
                 None if place.is_over() => return Err(still_held(&place, holder_until)),
                 Some(Instruction::Look) | None => {}
@@ -130,6 +150,7 @@ fn still_held(place: &PlaceInLine, holder_until: Option<Instant>) -> LockError {
         owner: Some(shown(&request.common.settings.owner)),
         left: Some(until.saturating_duration_since(Instant::now())),
         rings: true,
+        seat: None,
     });
     request.busy(0, ours.as_ref())
 }
@@ -143,6 +164,8 @@ async fn ask(place: &PlaceInLine, not_before: Option<Instant>) -> Result<LockGua
         pauses: Backoff::default().pauses(),
         splits: 0,
         was_failing: false,
+        seat: None,
+        was_passed: false,
     };
     if not_before.is_some()
         && let Some(guard) = passed_on(place, &first.alert, not_before).await
@@ -165,14 +188,18 @@ struct HeadOfLine<'a, P> {
     pauses: P,
     splits: u32,
     was_failing: bool,
+    /// Our place in the store's line, to be had again should it be lost.
+    seat: Option<u64>,
+    /// The lock was passed on to it, and not begun in time.
+    was_passed: bool,
 }
 
 impl<P: Iterator<Item = Duration> + Send> PauseBetween for HeadOfLine<'_, P> {
-    /// The plain command is the cheapest, but does not tell when the key is freed.
+    /// The first look is the cheapest: it needs no second connection.
     fn asking(&self, attempt: u32) -> Asking {
         match attempt {
-            1 => Asking::Plain,
-            _ => Asking::Watching,
+            1 => Asking::Looking,
+            _ => Asking::InLine { place: self.seat },
         }
     }
 
@@ -182,8 +209,20 @@ impl<P: Iterator<Item = Duration> + Send> PauseBetween for HeadOfLine<'_, P> {
         self.place.until.filter(|_| attempt > 1)
     }
 
-    async fn next(&mut self, request: &Request, progress: &Progress) -> NextStep {
+    async fn next(
+        &mut self,
+        request: &Request,
+        tenure: &Arc<SharedTenure>,
+        progress: &Progress,
+    ) -> NextStep {
         let place = self.place;
+        if let Last::Busy(Some(holder)) = &progress.last
+            && let Some(seat) = &holder.seat
+        {
+            place.set_trouble(None);
+            self.was_failing = false;
+            return self.sit(tenure, holder, seat).await;
+        }
         if let Last::Split(_) = progress.last {
             self.splits += 1;
             let pause = split_pause(progress.asked.elapsed(), self.splits);
@@ -224,7 +263,108 @@ impl<P: Iterator<Item = Duration> + Send> PauseBetween for HeadOfLine<'_, P> {
     }
 }
 
+/// What ends the pause of one who sits in the store's line.
+enum Event {
+    Took(Arc<SharedTenure>),
+    Said(Word),
+    /// The key was changed, or that may have been missed.
+    Rung,
+    Watched(Result<Option<Holder>, StoreError>),
+}
+
 impl<P: Iterator<Item = Duration>> HeadOfLine<'_, P> {
+    /// Sits in the store's line, until the lock is passed on or it is time to look again.
+    async fn sit(
+        &mut self,
+        tenure: &Arc<SharedTenure>,
+        holder: &Holder,
+        seat: &Seat,
+    ) -> NextStep {
+        let place = self.place;
+        let store = &place.request.common.store;
+        let Some(ear) = tenure.ear() else {
+            return NextStep::Ask;
+        };
+        self.seat = Some(seat.place);
+        let now = Instant::now();
+        let refresh = now + TRUST;
+        let mut is_first = seat.rank == 0;
+        let later = match seat.rank {
+            0 => Some(EXPIRY_GRAIN),
+            1 => Some(STAND_IN),
+            _ => None,
+        };
+        let left = holder.left.zip(later);
+        let mut expiry = left.map(|(left, later)| now + left + later);
+        let mut watch_at = is_first.then(|| now + WATCH_AFTER);
+        let mut watching: Option<Answer<Option<Holder>>> = None;
+        loop {
+            let times = [Some(refresh), expiry, watch_at, place.until];
+            let event = {
+                let (mut word, mut rung) = (pin!(ear.word()), pin!(self.alert.rung()));
+                let event = poll_fn(|cx| {
+                    while let Poll::Ready(instruction) = place.poll_instruction(cx) {
+                        // Nothing else that is said in this process concerns one who sits here.
+                        if let Instruction::Take(tenure) = instruction {
+                            return Poll::Ready(Event::Took(tenure));
+                        }
+                    }
+                    if let Poll::Ready(word) = word.as_mut().poll(cx) {
+                        return Poll::Ready(Event::Said(word));
+                    }
+                    if rung.as_mut().poll(cx).is_ready() {
+                        return Poll::Ready(Event::Rung);
+                    }
+                    match &mut watching {
+                        Some(watching) => watching.as_mut().poll(cx).map(Event::Watched),
+                        None => Poll::Pending,
+                    }
+                });
+                before(times.into_iter().flatten().min(), event).await
+            };
+            let now = Instant::now();
+            match event {
+                Some(Event::Took(tenure)) => {
+                    return place.accept(tenure).map_or(NextStep::Ask, NextStep::Take);
+                }
+                Some(Event::Said(Word::Passed(passed))) => {
+                    // Who misses its time again goes behind the others.
+                    self.seat = self.seat.filter(|_| !self.was_passed);
+                    self.was_passed = !self.was_passed;
+                    return NextStep::Begin(passed);
+                }
+                Some(Event::Said(Word::LookAgain)) => return NextStep::Ask,
+                Some(Event::Said(Word::Open(time))) => {
+                    is_first = true;
+                    expiry = Some(now + time + EXPIRY_GRAIN);
+                }
+                Some(Event::Said(Word::First)) => {
+                    is_first = true;
+                    watch_at = Some(now + WATCH_AFTER);
+                }
+                Some(Event::Rung) if is_first => watch_at = Some(now),
+                Some(Event::Rung) => {}
+                Some(Event::Watched(answer)) => {
+                    watching = None;
+                    match answer {
+                        Ok(None) => return NextStep::Ask,
+                        Ok(Some(holder)) => {
+                            expiry = holder.left.map(|left| now + left + EXPIRY_GRAIN);
+                        }
+                        // The time that is known says when to look.
+                        Err(error) => tracing::debug!(%error, "the lock's key is not watched"),
+                    }
+                }
+                None if place.is_over() => return NextStep::GiveUp,
+                None if watch_at.is_some_and(|at| at <= now) => {
+                    watch_at = None;
+                    watching = Some(store.watch(Arc::clone(&tenure.entry)));
+                }
+                None => return NextStep::Ask,
+            }
+        }
+    }
+
     /// When the first of the line has to look again although nothing rang.
     fn look_again(&mut self, holder: Option<&Holder>) -> Option<Instant> {
         let expiry = holder

@@ -61,6 +61,7 @@ impl Table {
                     owner: owner_of(&stored.value),
                     left: Some(stored.expires - since),
                     rings: true,
+                    seat: None,
                 }));
             }
             expires = expires.max(stored.expires);

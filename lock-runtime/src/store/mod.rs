@@ -3,6 +3,7 @@
 //! A store knows keys, tokens and milliseconds, and nothing of functions, retries or leases.
 
 pub(crate) mod alerts;
+pub(crate) mod ears;
 pub(crate) mod failure;
 pub(crate) mod memory;
 pub(crate) mod quorum;
@@ -17,6 +18,7 @@ use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
 pub(crate) use alerts::Alert;
+pub(crate) use ears::{Ear, Passed, Word};
 pub(crate) use failure::StoreError;
 pub(crate) use value::KEPT;
 pub(crate) use value::owner_of;
@@ -35,8 +37,9 @@ pub(crate) trait Store: fmt::Debug + Send + Sync + 'static {
         asking: Asking,
     ) -> BoxFuture<'static, Attempted>;
 
-    /// Deletes the key when it is ours; with `keep`, lets it expire after that time instead, under
-    /// a value that is not ours any more: [`KEPT`] and what it was.
+    /// Gives the key back when it is ours: to the first in the store's line, or to nobody; with
+    /// `keep`, lets it expire after that time instead, under a value that is not ours any more:
+    /// [`KEPT`] and what it was. When it is not ours, our place in the line is given back.
     fn release(&self, entry: Arc<Entry>, keep: Option<Duration>) -> Answer<Released>;
 
     /// Like `release`, for a store that answers without being waited for; `None` from others.
@@ -47,9 +50,25 @@ pub(crate) trait Store: fmt::Debug + Send + Sync + 'static {
     /// Makes keys that are ours last at least so long from now; one answer for each, in order.
     fn extend(&self, batch: Vec<(Arc<Entry>, Duration)>) -> BoxFuture<'static, Vec<Extension>>;
 
-    /// Tells when this key may be free, as far as attempts that are [`Asking::Watching`] were told
-    /// so by [`Holder::rings`].
+    /// Tells when this key may be free, as far as attempts were told so by [`Holder::rings`], or the
+    /// key is watched.
     fn alert(&self, key: &str) -> Alert;
+
+    /// Whether those who wait line up in the store, as far as it is known before asking.
+    fn lines_up(&self) -> bool {
+        false
+    }
+
+    /// What the store says to this value in its line, from now on; `None` where it has no line.
+    fn listen(&self, _entry: &Entry) -> Option<Ear> {
+        None
+    }
+
+    /// For the first of the store's line: who has the key, if it is not free. From now on the key's
+    /// alert rings when it is changed.
+    fn watch(&self, _entry: Arc<Entry>) -> Answer<Option<Holder>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
 
     /// How long after the call of `acquire` a command of it may still be carried out, on a connection
     /// that was given up meanwhile.
@@ -92,6 +111,24 @@ pub(crate) enum Asking {
     Again,
     /// Also whether it is ours, and from now on when it may be free.
     Watching,
+    /// By one that may wait: who is in line on the store goes first. Where the store has no line,
+    /// like `Plain`.
+    Looking,
+    /// The same by one that does wait, and takes a place in that line or shows that it is still
+    /// there; it had this place before, which it gave up by no fault of its own. Where the store
+    /// has no line, like `Watching`.
+    InLine { place: Option<u64> },
+}
+
+impl Asking {
+    /// The same for a store that has no line.
+    pub(crate) fn without_line(self) -> Self {
+        match self {
+            Self::Looking => Self::Plain,
+            Self::InLine { .. } => Self::Watching,
+            other => other,
+        }
+    }
 }
 
 pub(crate) type Extension = Result<Extended, StoreError>;
@@ -127,6 +164,21 @@ pub(crate) struct Holder {
     pub(crate) left: Option<Duration>,
     /// Whether the key's alert rings when it is freed.
     pub(crate) rings: bool,
+    /// Our seat in the store's line.
+    pub(crate) seat: Option<Seat>,
+}
+
+/// A place in the store's line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Seat {
+    /// How many are before it.
+    pub(crate) rank: u64,
+    /// What names the place.
+    pub(crate) place: u64,
+    /// The key is left to those who are in no line, for so long.
+    pub(crate) open: Option<Duration>,
+    /// How long the seat, and then a lock that is passed on to it, may last unseen.
+    pub(crate) lasts: Duration,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

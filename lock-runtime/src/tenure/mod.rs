@@ -14,6 +14,10 @@
 //!    │  granted too late      abandon, released                        │
 //!    └─────────────────────────────────────────────────────────────────┘
 //!                             abandon
+//!
+//!         seated           granted, passed
+//!  Wanted ──────▶ Seated ─────────────────▶ Held; otherwise as Wanted,
+//!                                           but what is abandoned has a seat to give back
 //! ```
 //!
 //! A holder whose deadline has passed is still `Held` here: `loss` tells it by the clock. `asking`
@@ -33,6 +37,7 @@ use crate::error::LostReason;
 use crate::token::FencingToken;
 pub(crate) use shared::SharedTenure;
 pub(crate) use words::{Begun, Cleanup, End, Needs, NextExtension, Question, Terms};
+use words::Grant;
 
 /// How long after its beginning a tenure may still be passed on within this process.
 ///
@@ -61,12 +66,17 @@ pub(crate) struct Tenure {
     unsettled_until: Option<Instant>,
     /// How often the lock was passed on.
     turn: u32,
-    /// When the store granted the lock.
+    /// When its first holder had it.
     began: Instant,
     /// What the holder whose turn it is asked for.
     terms: Terms,
     /// Until when Redis surely keeps the key.
     confirmed: Instant,
+    /// For how long it was confirmed.
+    term: Duration,
+    /// Until when the store may keep a place in its line for us, and then the key that was passed on
+    /// to it.
+    seat_until: Option<Instant>,
     /// Until when the lease is to be extended; `None` while nothing limits it.
     wanted: Option<Instant>,
     /// The end of `max_hold`.
@@ -87,6 +97,8 @@ pub(crate) struct Tenure {
 enum Phase {
     /// Not granted, as far as is known.
     Wanted,
+    /// Not granted, as far as is known, but the store may pass it on to us.
+    Seated,
     Held,
     /// A command that gives the key back was sent, and its answer is not known.
     Releasing,
@@ -128,6 +140,8 @@ impl Tenure {
             began: now,
             terms,
             confirmed: now,
+            term: terms.ttl,
+            seat_until: None,
             wanted: None,
             limit: None,
             keep_until: None,
@@ -159,20 +173,73 @@ impl Tenure {
         self.unsettled_until.is_some()
     }
 
+    /// The store has a place in its line for us, which lasts so long if nobody shows up.
+    pub(crate) fn seated(&mut self, until: Instant) {
+        if self.is_waiting() {
+            self.phase = Phase::Seated;
+            self.seat_until = self.seat_until.max(Some(until));
+        }
+    }
+
+    fn is_waiting(&self) -> bool {
+        matches!(self.phase, Phase::Wanted | Phase::Seated)
+    }
+
     /// The store granted the lock to a command that was sent at `since`.
     pub(crate) fn granted(&mut self, now: Instant, since: Instant, fence: Option<u64>) -> Begun {
-        if self.phase != Phase::Wanted {
+        if !self.is_waiting() {
             return Begun::Late(self.loss(now).unwrap_or(LostReason::Expired));
         }
-        self.confirmed = deadline(since, self.terms.ttl);
-        if now >= self.confirmed {
+        let term = self.terms.ttl;
+        if now >= deadline(since, term) {
             self.phase = Phase::Lost(LostReason::Expired);
             return Begun::Late(LostReason::Expired);
         }
-        self.began = since;
+        self.begin(Grant {
+            since,
+            term,
+            began: since,
+            fence,
+        })
+    }
+
+    /// Another holder passed the lock on to us, for this term, after the store had heard a command
+    /// of ours that was sent at `since`. `None` when too little of that is left, or a number is
+    /// missing: then the store has to be asked.
+    pub(crate) fn passed(
+        &mut self,
+        now: Instant,
+        since: Instant,
+        term: Duration,
+        fence: Option<u64>,
+        needs: &Needs,
+    ) -> Option<Begun> {
+        let is_complete = fence.is_some() || !needs.fenced;
+        let left = deadline(since, term).saturating_duration_since(now);
+        let may_begin = self.is_waiting() && is_complete && left >= term / 4;
+        may_begin.then(|| {
+            self.begin(Grant {
+                since,
+                term,
+                began: now,
+                fence,
+            })
+        })
+    }
+
+    fn begin(&mut self, grant: Grant) -> Begun {
+        let Grant {
+            since,
+            term,
+            began,
+            fence,
+        } = grant;
+        self.confirmed = deadline(since, term);
+        self.term = term;
+        self.began = began;
         self.fence = fence;
         self.phase = Phase::Held;
-        self.begin_turn(since, self.terms)
+        self.begin_turn(began, self.terms)
     }
 
     // What happens while it is held.
@@ -191,7 +258,7 @@ impl Tenure {
             && numbered
             && now < self.began + PASSING_ON
             && self.keep_until.is_none_or(|keep_until| keep_until <= now)
-            && left >= self.terms.ttl / 4
+            && left >= self.term / 4
             && left <= next.ttl;
         if allowed {
             self.turn += 1;
@@ -241,7 +308,10 @@ impl Tenure {
         match self.loss(now) {
             Some(reason) => self.lose(reason),
             None if self.phase == Phase::Held => {
-                self.confirmed = self.confirmed.max(deadline(since, ttl));
+                let confirmed = deadline(since, ttl);
+                if confirmed > self.confirmed {
+                    (self.confirmed, self.term) = (confirmed, ttl);
+                }
                 self.reported.failed_extension = false;
                 Ok(())
             }
@@ -274,7 +344,7 @@ impl Tenure {
 
     /// When the keeper has to extend it next.
     ///
-    /// A quarter of the ttl after the last extension: then a break of two thirds of the ttl, even
+    /// A quarter of its term after the last extension: then a break of two thirds of the term, even
     /// one that starts just before the attempt, leaves a twelfth for the next.
     pub(crate) fn next_extension(&mut self, now: Instant) -> NextExtension {
         if self.due.is_none() {
@@ -284,9 +354,9 @@ impl Tenure {
             self.due = None;
             return NextExtension::Over;
         }
-        let ttl = self.terms.ttl;
+        let term = self.term;
         // Of a ttl that is longer than the machine has run, some clocks have no beginning.
-        let at = (self.confirmed + drift(ttl)).checked_sub(ttl / 4 * 3);
+        let at = (self.confirmed + drift(term)).checked_sub(term / 4 * 3);
         let at = at.unwrap_or(now);
         self.due = Some(at);
         NextExtension::At(at)
@@ -336,11 +406,12 @@ impl Tenure {
         let may_be_there = match self.phase {
             // Also when no command is under way any more: one of them may have set it.
             Phase::Wanted => self.may_have_set(),
+            Phase::Seated => true,
             Phase::Lost(LostReason::Deleted | LostReason::TakenOver) => unsettled_until.is_some(),
             Phase::Held | Phase::Releasing | Phase::Lost(_) => true,
             Phase::Ended => false,
         };
-        let expires = self.confirmed + drift(self.terms.ttl);
+        let expires = (self.confirmed + drift(self.term)).max(self.seat_until.unwrap_or(now));
         let cleanup = may_be_there.then(|| Cleanup {
             unsettled_until,
             expires: self
@@ -397,6 +468,13 @@ impl Tenure {
 
     pub(crate) fn is_lost(&self) -> bool {
         matches!(self.phase, Phase::Lost(_))
+    }
+
+    /// Until when it may be passed on within this process, if it still may.
+    pub(crate) fn passing_until(&self, now: Instant) -> Option<Instant> {
+        let until = self.began + PASSING_ON;
+        let is_kept = self.keep_until.is_some_and(|keep_until| keep_until > until);
+        (self.is_held(now) && now < until && !is_kept).then_some(until)
     }
 
     /// Whether its end was told: nothing that happens changes it any more.

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::{Needs, Tenure};
 use crate::error::LostReason;
-use crate::store::{Entry, Extended};
+use crate::store::{Ear, Entry, Extended};
 
 pub(crate) struct SharedTenure {
     pub(crate) entry: Arc<Entry>,
@@ -25,6 +25,9 @@ struct State {
     tenure: Tenure,
     /// Wakes the body of the holder whose turn it is, when the lock is lost before its deadline.
     body: Option<Waker>,
+    /// Hears from the store that the lock was passed on; as long as the tenure lasts, or else a
+    /// word that comes late would be for nobody, and the lock given back.
+    ear: Option<Arc<Ear>>,
 }
 
 impl SharedTenure {
@@ -32,7 +35,11 @@ impl SharedTenure {
         Self {
             entry: Arc::new(entry),
             prefix,
-            state: Mutex::new(State { tenure, body: None }),
+            state: Mutex::new(State {
+                tenure,
+                body: None,
+                ear: None,
+            }),
             over: Notify::new(),
         }
     }
@@ -57,7 +64,7 @@ impl SharedTenure {
 
     /// Tells the tenure what happened, and those who watch it if it is over.
     pub(crate) fn tell<T>(&self, event: impl FnOnce(&mut Tenure) -> T) -> T {
-        let (answer, was_granted, is_lost, body) = {
+        let (answer, was_granted, is_lost, body, _ear) = {
             let mut state = self.state();
             let was_granted = state.tenure.is_granted();
             let answer = event(&mut state.tenure);
@@ -69,6 +76,7 @@ impl SharedTenure {
                 was_granted,
                 state.tenure.is_lost(),
                 state.body.take(),
+                state.tenure.is_over().then(|| state.ear.take()),
             )
         };
         // Only now, for waking runs foreign code, and so does dropping what is woken.
@@ -81,6 +89,19 @@ impl SharedTenure {
             body.wake();
         }
         answer
+    }
+
+    /// Hears from now on what the store says, unless it does already.
+    pub(crate) fn listen(&self, listen: impl FnOnce(&Entry) -> Option<Ear>) {
+        let mut state = self.state();
+        if state.ear.is_none() {
+            state.ear = listen(&self.entry).map(Arc::new);
+        }
+    }
+
+    /// What the store says is heard there, if it says anything.
+    pub(crate) fn ear(&self) -> Option<Arc<Ear>> {
+        self.state().ear.clone()
     }
 
     /// Passes the lock on from the holder of this turn, if it may be. The waker of that holder's body

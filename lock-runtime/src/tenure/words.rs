@@ -17,6 +17,17 @@ pub(crate) struct Terms {
     pub(crate) name: &'static str,
 }
 
+/// How the lock was had.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Grant {
+    /// Before the store set the expiry, and for how long it did.
+    pub(super) since: Instant,
+    pub(super) term: Duration,
+    /// From when the holder's own times count.
+    pub(super) began: Instant,
+    pub(super) fence: Option<u64>,
+}
+
 /// What a caller in line needs of a lock that is passed on to it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Needs {

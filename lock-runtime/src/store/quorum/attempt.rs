@@ -187,6 +187,7 @@ mod tests {
             owner: None,
             left: Some(Duration::from_secs(seconds)),
             rings: true,
+            seat: None,
         }
     }
 

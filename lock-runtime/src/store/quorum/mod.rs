@@ -55,6 +55,8 @@ impl Store for QuorumStore {
         asking: Asking,
     ) -> BoxFuture<'static, Attempted> {
         let servers = self.servers.clone();
+        // The lines of several servers could disagree.
+        let asking = asking.without_line();
         Box::pin(async move { servers.acquire(entry, ttl, asking).await })
     }
 

@@ -8,9 +8,10 @@ use redis::{Cmd, Value};
 use tokio::time::Instant;
 
 use super::operation::{Operation, Said};
-use super::script::{ACQUIRE, EXTEND, RELEASE, command, whole_millis};
+use super::line::Line;
+use super::script::{ACQUIRE, EXTEND, LOOK, RELEASE, WATCH, command, whole_millis};
 use crate::store::{
-    Acquired, Asking, Entry, Extended, Extension, Holder, Released, StoreError, owner_of,
+    Acquired, Asking, Entry, Extended, Extension, Holder, Released, Seat, StoreError, owner_of,
 };
 
 /// How long a fencing counter lives after its last use.
@@ -105,28 +106,174 @@ fn read_acquired(answer: &Value) -> Option<Said<Drawn, Option<Holder>>> {
     match parts.as_slice() {
         [Value::Int(1), Value::Int(number)] => ours(*number, Found::NotOurs),
         [Value::Int(2), Value::Int(number)] => ours(*number, Found::Ours),
-        [Value::Int(0), Value::Int(left), Value::BulkString(value)] => {
-            Some(Said::NotOurs(Some(Holder {
-                owner: owner_of(&String::from_utf8_lossy(value)),
-                left: u64::try_from(*left).ok().map(Duration::from_millis),
-                rings: false,
-            })))
-        }
+        [Value::Int(0), left, value] => Some(Said::NotOurs(Some(read_holder(left, value)?))),
         [Value::Int(-1)] => Some(Said::NotOurs(None)),
         _ => None,
     }
 }
 
+/// How long a seat in the line lasts that is not refreshed.
+const SEAT: Duration = Duration::from_secs(8);
+
+/// For how long the key is passed on to one who waits: as long as its holder may be gone without
+/// anyone's noticing, and at least so long that a bell is heard in time.
+fn reservation(ttl: Duration) -> Duration {
+    ttl.clamp(Duration::from_millis(500), Duration::from_secs(2))
+}
+
+/// The line's keys, as the scripts take them.
+pub(super) type LineKeys = [String; 3];
+
+/// What a look found.
+pub(super) enum Looked {
+    Granted(Acquired, Found),
+    Busy(Holder),
+    /// The bell that was to be rung is not heard by the server.
+    Deaf(Holder),
+    /// Something else is in the place of the line.
+    NoLine(Holder),
+}
+
+/// Takes the key, or a seat in the line if there is a bell to be rung.
+pub(super) async fn look(
+    operation: &mut Operation,
+    line: &Line,
+    keys: &LineKeys,
+    entry: &Entry,
+    ttl: Duration,
+    place: Option<u64>,
+    with_bell: bool,
+) -> Result<Looked, StoreError> {
+    let stamp = line.stamp();
+    let reserved = reservation(ttl);
+    let mut command = operation.script(&LOOK);
+    command.arg(4).arg(&entry.key).arg(keys);
+    command.arg(&entry.value).arg(whole_millis(ttl));
+    command.arg(whole_millis(COUNTER_LIFETIME));
+    command.arg(u8::from(entry.counter.is_some()));
+    command.arg(if with_bell { line.channel.as_str() } else { "" });
+    command.arg(stamp).arg(whole_millis(reserved));
+    command.arg(whole_millis(SEAT));
+    match place {
+        Some(place) => command.arg(place),
+        None => command.arg(""),
+    };
+    match operation.ask(command, read_looked).await? {
+        (since, Said::Ours((number, found))) => {
+            let fence = number.filter(|_| entry.counter.is_some());
+            Ok(Looked::Granted(Acquired::Granted { since, fence }, found))
+        }
+        (_, Said::NotOurs(None)) => Err(StoreError::foreign_counter(entry.counter.as_deref())),
+        (_, Said::NotOurs(Some((mut holder, state)))) => match state {
+            1 => {
+                if let Some(seat) = &mut holder.seat {
+                    seat.lasts = SEAT + reserved;
+                }
+                holder.rings = true;
+                Ok(Looked::Busy(holder))
+            }
+            state => {
+                holder.seat = None;
+                Ok(match state {
+                    0 => Looked::Busy(holder),
+                    2 => Looked::Deaf(holder),
+                    _ => Looked::NoLine(holder),
+                })
+            }
+        },
+    }
+}
+
+fn read_looked(answer: &Value) -> Option<Said<Drawn, Option<(Holder, i64)>>> {
+    let Value::Array(parts) = answer else {
+        return None;
+    };
+    match parts.as_slice() {
+        [
+            Value::Int(0),
+            left,
+            value,
+            Value::Int(state),
+            Value::Int(rank),
+            Value::Int(_waiting),
+            Value::Int(place),
+            Value::Int(open),
+        ] => {
+            let open = u64::try_from(*open).ok().filter(|open| *open > 0);
+            let seat = Seat {
+                rank: u64::try_from(*rank).unwrap_or(0),
+                place: u64::try_from(*place).unwrap_or(0),
+                open: open.map(Duration::from_millis),
+                lasts: Duration::ZERO,
+            };
+            let holder = Holder {
+                seat: Some(seat),
+                ..read_holder(left, value)?
+            };
+            Some(Said::NotOurs(Some((holder, *state))))
+        }
+        _ => match read_acquired(answer)? {
+            Said::Ours(drawn) => Some(Said::Ours(drawn)),
+            Said::NotOurs(None) => Some(Said::NotOurs(None)),
+            Said::NotOurs(Some(_)) => None,
+        },
+    }
+}
+
+fn read_holder(left: &Value, value: &Value) -> Option<Holder> {
+    let (Value::Int(left), Value::BulkString(value)) = (left, value) else {
+        return None;
+    };
+    Some(Holder {
+        owner: owner_of(&String::from_utf8_lossy(value)),
+        left: u64::try_from(*left).ok().map(Duration::from_millis),
+        rings: false,
+        seat: None,
+    })
+}
+
+/// Who has the key; from now on the connection is told of changes, if it tracks.
+pub(super) async fn watch(
+    operation: &mut Operation,
+    entry: &Entry,
+) -> Result<Option<Holder>, StoreError> {
+    let mut command = operation.script(&WATCH);
+    command.arg(1).arg(&entry.key);
+    let read = |answer: &Value| match answer {
+        Value::Int(0) => Some(Said::NotOurs(None)),
+        Value::Array(parts) => match parts.as_slice() {
+            [left, value] => Some(Said::NotOurs(Some(read_holder(left, value)?))),
+            _ => None,
+        },
+        _ => None,
+    };
+    let (_, said): (_, Said<(), _>) = operation.ask(command, read).await?;
+    Ok(match said {
+        Said::Ours(()) | Said::NotOurs(None) => None,
+        Said::NotOurs(Some(holder)) => Some(Holder {
+            rings: true,
+            ..holder
+        }),
+    })
+}
+
 pub(super) async fn release(
-    mut operation: Operation,
+    operation: &mut Operation,
     entry: &Entry,
     keep: Option<Duration>,
+    keys: Option<&LineKeys>,
 ) -> Result<Released, StoreError> {
-    let command = owned(
-        operation.script(&RELEASE),
-        entry,
-        keep.map_or(0, whole_millis),
-    );
+    let keep = keep.map_or(0, whole_millis);
+    let command = match keys {
+        None => owned(operation.script(&RELEASE), entry, keep),
+        Some(keys) => {
+            let mut command = operation.script(&RELEASE);
+            command.arg(4).arg(&entry.key).arg(keys);
+            command.arg(&entry.value).arg(keep);
+            command.arg(whole_millis(COUNTER_LIFETIME));
+            command
+        }
+    };
     let (_, said) = operation.ask(command, read_owned).await?;
     Ok(match said {
         Said::Ours(()) => Released::Done,

@@ -8,6 +8,7 @@ mod commands;
 mod connect;
 mod connection;
 mod failure;
+mod line;
 #[cfg(all(feature = "cluster", feature = "sentinel"))]
 pub(crate) mod masters;
 mod operation;
@@ -31,10 +32,14 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 
 use super::alerts::{Alert, Alerts};
-use super::{Acquired, Answer, Asking, Attempted, Entry, Extension, Released, Store, StoreError};
+use super::{
+    Acquired, Answer, Asking, Attempted, Ear, Entry, Extension, Holder, Released, Store, StoreError,
+};
+use crate::key::line_keys;
 use crate::random::random;
-use commands::Found;
+use commands::{Found, LineKeys, Looked};
 use connection::Connection;
+use line::{Line, Stray};
 use operation::Operation;
 pub(crate) use profile::Profile;
 use profile::refuses_scripts;
@@ -55,20 +60,32 @@ pub(crate) struct RedisStore {
     one_of_several: bool,
     connection: Connection,
     tracking: Arc<Tracking>,
+    /// Where those who wait line up on the server.
+    line: Option<Arc<Line>>,
 }
 
 impl RedisStore {
+    /// With a prefix, for the bell's name, those who wait line up on the server, if it is one.
     pub(crate) fn new(
         servers: Servers,
         mut timeouts: Timeouts,
         replicas: Option<Replicas>,
         alerts: Arc<Alerts>,
+        prefix: Option<&str>,
     ) -> Self {
         // A command that replicas have to confirm is answered only then.
         timeouts.response += replicas.map_or(Duration::ZERO, |replicas| replicas.timeout);
+        let connection = servers.connection(timeouts);
+        let prefix = prefix.filter(|_| !connection.is_spread());
+        let line = prefix.map(|prefix| Arc::new(Line::new(prefix, replicas.is_none())));
+        let on_stray = {
+            let (connection, line) = (connection.clone(), line.clone());
+            move |stray| give_back(stray, &connection, timeouts, line.clone())
+        };
         Self {
-            connection: servers.connection(timeouts),
-            tracking: Tracking::new(&servers, timeouts, alerts),
+            connection,
+            tracking: Tracking::new(&servers, timeouts, alerts, line.clone(), on_stray),
+            line,
             servers,
             timeouts,
             replicas,
@@ -95,7 +112,8 @@ impl RedisStore {
             value: format!("{:032x}", random::<u128>()),
             counter: None,
         };
-        if let Err(error) = commands::release(self.lasting(), &absent, None).await
+        let releasing = release(self.lasting(), &absent, None, self.line.as_deref());
+        if let Err(error) = releasing.await
             && error.source.downcast_ref().is_some_and(refuses_scripts)
         {
             return Err(error.of_scripts());
@@ -106,6 +124,15 @@ impl RedisStore {
         })
     }
 
+    /// The line for this key, if there is one as far as it is known.
+    fn line_for(&self, key: &str) -> Option<(&Arc<Line>, LineKeys)> {
+        let line = self.line.as_ref()?;
+        if line.is_refused(self.connection.number()) {
+            return None;
+        }
+        Some((line, line_keys(key)?))
+    }
+
     fn operation(&self) -> Operation {
         Operation::new(self.connection.clone(), self.timeouts)
     }
@@ -113,6 +140,90 @@ impl RedisStore {
     /// For scripts that are to take effect even if nobody hears the answer.
     fn lasting(&self) -> Operation {
         self.operation().with_whole_scripts(self.one_of_several)
+    }
+}
+
+/// Gives back a lock that was passed on to one who has left. Should that fail, it goes when the time
+/// is over for which it was reserved.
+fn give_back(stray: Stray, connection: &Connection, timeouts: Timeouts, line: Option<Arc<Line>>) {
+    let operation = Operation::new(connection.clone(), timeouts);
+    let entry = Entry {
+        key: stray.key,
+        value: stray.value,
+        counter: None,
+    };
+    tokio::spawn(async move {
+        let released = release(operation, &entry, None, line.as_deref()).await;
+        tracing::debug!(?released, "a lock was passed on to one who has left");
+    });
+}
+
+/// Where the user lacks a right that only the line needs, the key is given back without it.
+async fn release(
+    mut operation: Operation,
+    entry: &Entry,
+    keep: Option<Duration>,
+    line: Option<&Line>,
+) -> Result<Released, StoreError> {
+    let number = operation.connection_number();
+    let line = line.filter(|line| !line.is_refused(number));
+    if let Some(line) = line
+        && let Some(keys) = line_keys(&entry.key)
+    {
+        match commands::release(&mut operation, entry, keep, Some(&keys)).await {
+            Err(error) if line.refuses(number, &error) => {}
+            answer => return answer,
+        }
+    }
+    commands::release(&mut operation, entry, keep, None).await
+}
+
+/// Asks in the line's way; without a line, when it is refused.
+async fn look(
+    operation: &mut Operation,
+    line: &Line,
+    entry: &Entry,
+    keys: &LineKeys,
+    ttl: Duration,
+    asking: Asking,
+    tracking: &Tracking,
+) -> Result<(Acquired, Found), StoreError> {
+    let number = operation.connection_number();
+    let mut place = None;
+    let mut with_bell = tracking.hears_bell();
+    if let Asking::InLine { place: before } = asking {
+        place = before;
+        if !with_bell {
+            // For whoever looks the bell is opened; the look itself goes the other way.
+            let opened = tracking.take_over(&mut operation.clone()).await;
+            with_bell = tracking.hears_bell();
+            match opened {
+                Ok(()) if !with_bell => line.refuse(number, None),
+                Err(Some(error)) => tracking.tell_missing(error),
+                Ok(()) | Err(None) => {}
+            }
+        }
+    }
+    let looked = commands::look(operation, line, keys, entry, ttl, place, with_bell).await;
+    let busy = |holder: Holder| Ok((Acquired::Busy(Some(holder)), Found::NotOurs));
+    match looked {
+        Ok(Looked::Granted(granted, found)) => Ok((granted, found)),
+        Ok(Looked::Busy(holder)) => busy(holder),
+        Ok(Looked::Deaf(holder)) => {
+            tracking.open_anew();
+            if line.is_deaf_again() {
+                line.refuse(number, None);
+            }
+            busy(holder)
+        }
+        Ok(Looked::NoLine(holder)) if asking == Asking::Looking => busy(holder),
+        Ok(Looked::NoLine(_)) => {
+            acquire(operation, entry, ttl, asking.without_line(), Some(tracking)).await
+        }
+        Err(error) if line.refuses(number, &error) => {
+            acquire(operation, entry, ttl, Asking::Again, None).await
+        }
+        Err(error) => Err(error),
     }
 }
 
@@ -148,8 +259,21 @@ impl Store for RedisStore {
         asking: Asking,
     ) -> BoxFuture<'static, Attempted> {
         let mut operation = self.operation().with_replicas(self.replicas);
-        let tracking = (asking == Asking::Watching).then(|| Arc::clone(&self.tracking));
         let votes = self.one_of_several;
+        let waits = matches!(asking, Asking::Looking | Asking::InLine { .. });
+        if waits && let Some((line, keys)) = self.line_for(&entry.key) {
+            let (line, tracking) = (Arc::clone(line), Arc::clone(&self.tracking));
+            return Box::pin(async move {
+                let looking = look(&mut operation, &line, &entry, &keys, ttl, asking, &tracking);
+                let outcome = looking.await.map(|(acquired, _)| acquired);
+                Attempted {
+                    outcome,
+                    settled: operation.is_settled(),
+                }
+            });
+        }
+        let asking = asking.without_line();
+        let tracking = (asking == Asking::Watching).then(|| Arc::clone(&self.tracking));
         Box::pin(async move {
             let tracking = tracking.as_deref();
             let acquired = acquire(&mut operation, &entry, ttl, asking, tracking).await;
@@ -170,8 +294,8 @@ impl Store for RedisStore {
     }
 
     fn release(&self, entry: Arc<Entry>, keep: Option<Duration>) -> Answer<Released> {
-        let operation = self.lasting();
-        Box::pin(async move { commands::release(operation, &entry, keep).await })
+        let (operation, line) = (self.lasting(), self.line.clone());
+        Box::pin(async move { release(operation, &entry, keep, line.as_deref()).await })
     }
 
     fn extend(&self, batch: Vec<(Arc<Entry>, Duration)>) -> BoxFuture<'static, Vec<Extension>> {
@@ -187,6 +311,28 @@ impl Store for RedisStore {
 
     fn alert(&self, key: &str) -> Alert {
         self.tracking.alerts.alert(key)
+    }
+
+    fn lines_up(&self) -> bool {
+        let number = self.connection.number();
+        let line = self.line.as_ref();
+        line.is_some_and(|line| !line.is_refused(number))
+    }
+
+    fn listen(&self, entry: &Entry) -> Option<Ear> {
+        let (line, _) = self.line_for(&entry.key)?;
+        Some(line.ears.listen(&entry.value))
+    }
+
+    fn watch(&self, entry: Arc<Entry>) -> Answer<Option<Holder>> {
+        let (mut operation, tracking) = (self.operation(), Arc::clone(&self.tracking));
+        Box::pin(async move {
+            match tracking.take_over(&mut operation).await {
+                Ok(()) => commands::watch(&mut operation, &entry).await,
+                Err(Some(error)) => Err(error.into()),
+                Err(None) => Err(StoreError::not_watched()),
+            }
+        })
     }
 
     fn close(&self) {

@@ -94,7 +94,7 @@ fn until(what: &str, condition: impl Fn() -> bool) {
 
 fn store_at(url: &str, timeouts: Timeouts, replicas: Option<Replicas>) -> RedisStore {
     let servers = Servers::one(url, &Tls::default(), timeouts).expect("a URL");
-    RedisStore::new(servers, timeouts, replicas, Arc::default())
+    RedisStore::new(servers, timeouts, replicas, Arc::default(), None)
 }
 
 async fn start() -> (Server, RedisStore) {
