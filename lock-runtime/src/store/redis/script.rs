@@ -12,8 +12,9 @@ pub(super) static RELEASE: Script = Script::new(concat!(
     include_str!("../scripts/release_in_line.lua"),
 ));
 pub(super) static LOOK: Script = Script::new(concat!(
-    include_str!("../scripts/pass_on.lua"),
     include_str!("../scripts/look.lua"),
+    include_str!("../scripts/pass_on.lua"),
+    include_str!("../scripts/look_in_line.lua"),
 ));
 pub(super) static WATCH: Script = Script::new(include_str!("../scripts/watch.lua"));
 pub(super) static EXTEND: Script = Script::new(include_str!("../scripts/extend.lua"));

@@ -1,4 +1,4 @@
--- What look.lua and release.lua do with the line; it stands in front of their own code.
+-- What look.lua and release.lua do with the line; it stands in the middle of them.
 --
 -- KEYS[1]  the lock
 -- KEYS[2]  the line: a sorted set of the values that wait, in the order of their coming
