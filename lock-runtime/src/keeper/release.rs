@@ -87,11 +87,14 @@ impl Release {
                     if held && is_first && answer != Released::Done {
                         tenure.was_not_there(answer);
                     }
+                    // It may have been granted behind the release: also where that found it, if only
+                    // most of several servers had it by then.
+                    let is_whole = answer == Released::Done && !store.spends_tokens();
                     if let Some(unheard) = self.unheard.take()
                         && self.hear(unheard).await
-                        && answer != Released::Done
+                        && !is_whole
                     {
-                        continue; // It was granted behind the release.
+                        continue;
                     }
                     match self.cleanup.unsettled_until {
                         Some(until) if asked < until => {

@@ -2,19 +2,20 @@
 //! `--story 42`.
 
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use redis_locked_simulation::simulation::{run, story};
 
 const USAGE: &str = "\
-usage: redis-locked-simulation [--seeds FROM..TO] [--seconds N] [--threads N]
+usage: redis-locked-simulation [--seeds FROM..TO] [--seconds N] [--threads N] [--broken N]
        redis-locked-simulation --story SEED
 
   --seeds    the seeds to run, TO not included; by default all from 0
   --seconds  begin no other seed after this time
   --threads  so many seeds run side by side; by default 2
+  --broken   end after so many broken seeds, and tell the story of the first; by default 1
   --story    tell what happens with one seed";
 
 struct Options {
@@ -22,6 +23,7 @@ struct Options {
     to: u64,
     limit: Option<Duration>,
     threads: usize,
+    broken: u64,
     story: Option<u64>,
 }
 
@@ -32,7 +34,7 @@ fn main() -> ExitCode {
     };
     if let Some(seed) = options.story {
         let report = story(seed);
-        println!("{report}");
+        println!("{report:#}");
         return if report.violation.is_some() {
             ExitCode::FAILURE
         } else {
@@ -48,6 +50,7 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Option<Options> {
         to: u64::MAX,
         limit: None,
         threads: 2,
+        broken: 1,
         story: None,
     };
     while let Some(name) = arguments.next() {
@@ -60,6 +63,7 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Option<Options> {
             }
             "--seconds" => options.limit = Some(Duration::from_secs(value.parse().ok()?)),
             "--threads" => options.threads = value.parse().ok()?,
+            "--broken" => options.broken = value.parse().ok()?,
             "--story" => options.story = Some(value.parse().ok()?),
             _ => return None,
         }
@@ -71,9 +75,9 @@ fn run_all(options: &Options) -> ExitCode {
     let began = Instant::now();
     let next = AtomicU64::new(options.from);
     let (seeds, sections) = (AtomicU64::new(0), AtomicU64::new(0));
-    let is_broken = AtomicBool::new(false);
+    let broken = AtomicU64::new(0);
     let work = || {
-        while !is_broken.load(Ordering::Relaxed)
+        while broken.load(Ordering::Relaxed) < options.broken
             && options.limit.is_none_or(|limit| began.elapsed() < limit)
         {
             let seed = next.fetch_add(1, Ordering::Relaxed);
@@ -83,9 +87,11 @@ fn run_all(options: &Options) -> ExitCode {
             let report = run(seed);
             seeds.fetch_add(1, Ordering::Relaxed);
             sections.fetch_add(report.sections, Ordering::Relaxed);
-            if report.violation.is_some() && !is_broken.swap(true, Ordering::Relaxed) {
-                println!("{}", story(seed));
-                println!("first broken seed: {seed}");
+            if let Some(violation) = report.violation {
+                if broken.fetch_add(1, Ordering::Relaxed) == 0 {
+                    println!("{}", story(seed));
+                }
+                println!("broken seed {seed}: {violation}");
             }
         }
     };
@@ -100,7 +106,7 @@ fn run_all(options: &Options) -> ExitCode {
         "{seeds} seeds, {sections} sections in {took:.1} s: {:.0} sections/s",
         sections as f64 / took
     );
-    if is_broken.into_inner() {
+    if broken.into_inner() > 0 {
         ExitCode::FAILURE
     } else {
         ExitCode::SUCCESS

@@ -24,6 +24,8 @@ pub(super) struct Plan {
     pub(super) kinds: Vec<(&'static Kind, u32)>,
     pub(super) ttls: RangeInclusive<u64>,
     pub(super) longest_body: u64,
+    /// One body in so many may outlast its ttl.
+    pub(super) long_body_one_in: u32,
     pub(super) longest_pause: u64,
     pub(super) longest_wait: u64,
     pub(super) clocks: Clocks,
@@ -60,26 +62,63 @@ impl Clocks {
     }
 }
 
+/// What kind of a world it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sort {
+    /// Nothing goes wrong, and many locks are taken and given back.
+    Busy,
+    /// Nothing goes wrong.
+    Calm,
+    Troubled,
+}
+
+/// Beside each other, these take and give back the most.
+const BUSY_KINDS: &[&str] = &[
+    "plain", "retries", "wait", "forever", "drop", "leave", "hand", "skip", "fenced", "renew",
+];
+
 impl Plan {
     pub(super) fn draw() -> Self {
-        // Most sections are those of worlds without a fault.
-        let is_calm = one_in(3);
+        match between(0..=11) {
+            0 => Self::busy(),
+            1 | 2 => Self::any(Sort::Calm),
+            _ => Self::any(Sort::Troubled),
+        }
+    }
+
+    fn busy() -> Self {
+        let kinds = KINDS.iter().filter(|kind| BUSY_KINDS.contains(&kind.name));
+        let waits = |kind: &Kind| u32::from(matches!(kind.name, "wait" | "forever"));
+        let kinds = kinds.map(|kind| (kind, 1 + 6 * waits(kind)));
+        Self {
+            servers: 1,
+            kinds: kinds.collect(),
+            callers: between(20..=40),
+            keys: *one_of(&[2, 20, 100]),
+            ttls: 1_000..=5_000,
+            longest_body: 2,
+            long_body_one_in: 4_000,
+            longest_pause: *one_of(&[0, 2]),
+            longest_wait: 5_000,
+            length: 20_000,
+            ..Self::any(Sort::Busy)
+        }
+    }
+
+    fn any(sort: Sort) -> Self {
+        let is_troubled = sort == Sort::Troubled;
         let servers = *one_of(&[1, 1, 1, 1, 3, 5]);
         let is_crowded = one_in(2);
         let (connection, response) = *one_of(&[(2_000, 1_000), (500, 300), (100, 60)]);
         let usual = *one_of(&[1, 2, 3, 6]);
-        let mut kinds = KINDS.iter().filter(|kind| servers == 1 || !kind.is_numbered);
+        let kinds = KINDS.iter().filter(|kind| servers == 1 || !kind.is_numbered);
         // All kinds beside each other, or a few.
-        let kinds = if one_in(2) {
-            kinds.map(|kind| (kind, 2)).collect()
-        } else {
-            let mut some: Vec<_> = kinds.by_ref().map(|kind| (kind, between(0..=9))).collect();
-            some[0].1 += 1;
-            some
-        };
+        let weight = |of_all| if of_all { 2 } else { between(0..=9) };
+        let of_all = one_in(2);
+        let mut kinds: Vec<_> = kinds.map(|kind| (kind, weight(of_all))).collect();
+        kinds[0].1 += 1;
         let shortest_ttl = *one_of(&[50, 200, 1_000]);
         let longest_ttl = shortest_ttl * between(1..=5);
-        let length = if is_calm { 4_000 } else { between(3_000..=12_000) };
         Self {
             servers,
             places: between(1..=4),
@@ -88,28 +127,29 @@ impl Plan {
             kinds,
             ttls: shortest_ttl..=longest_ttl,
             longest_body: *one_of(&[2, 5, 20, 60]),
+            long_body_one_in: 20,
             longest_pause: *one_of(&[0, 3, 20, 200]),
             longest_wait: *one_of(&[20, 500, 5_000]),
             clocks: Clocks { drift: one_in(2) },
             weather: Weather {
                 usual,
-                late_one_in: (!is_calm && one_in(2)).then(|| between(20..=500)),
+                late_one_in: (is_troubled && one_in(2)).then(|| between(20..=500)),
                 latest: usual + between(5..=80),
                 user_timeout: connection + response,
             },
             connection_timeout: Duration::from_millis(connection),
             response_timeout: Duration::from_millis(response),
             server_timeout: Duration::from_millis(*one_of(&[30, 100])),
-            faults: if is_calm {
-                Vec::new()
-            } else {
+            faults: if is_troubled {
                 FAULTS
                     .iter()
                     .map(|fault| (fault, between(0..=5)))
                     .collect()
+            } else {
+                Vec::new()
             },
             calm: between(50..=2_000),
-            length,
+            length: between(3_000..=8_000),
         }
     }
 

@@ -7,7 +7,7 @@ use super::plan::Plan;
 use super::world::World;
 
 /// So many of a story's last lines are shown.
-const LAST: usize = 3_000_000;
+const LAST: usize = 300;
 
 /// What came of a seed.
 #[derive(Debug)]
@@ -57,9 +57,10 @@ fn begin(seed: u64, with_story: bool) -> Report {
 }
 
 impl fmt::Display for Report {
-    /// The story's end, and what is to be known of it.
+    /// The story's end, and what is to be known of it. With `{:#}`, all of the story.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let skipped = self.story.len().saturating_sub(LAST);
+        let shown = if f.alternate() { usize::MAX } else { LAST };
+        let skipped = self.story.len().saturating_sub(shown);
         if skipped > 0 {
             writeln!(f, "… {skipped} lines before")?;
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use futures_util::future::{join_all, join3};
+use futures_util::future::{join, join_all};
 use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, timeout_at};
 
@@ -44,8 +44,8 @@ impl<'a> Answers<'a> {
     }
 
     /// Those that have not answered are settled where a release comes behind what they were sent.
-    fn are_settled<T>(&self, asked: &FuturesUnordered<T>, in_order: bool) -> bool {
-        self.unsettled == if in_order { asked.len() } else { 0 }
+    fn are_settled(&self, unanswered: usize, in_order: bool) -> bool {
+        self.unsettled == if in_order { unanswered } else { 0 }
     }
 
     /// Those that may have granted it, for all that is known.
@@ -131,16 +131,12 @@ impl Servers {
             }
             return Attempted {
                 outcome: Ok(Acquired::Granted { since, fence: None }),
-                settled: answers.are_settled(&asked, in_order),
+                settled: answers.are_settled(asked.len(), in_order),
             };
         }
         let granted: Vec<_> = answers.granted.iter().map(|(server, _)| *server).collect();
-        let silent = answers.silent(&self.all);
         let give_back = |server| self.release(server, &entry, None, self.limit());
         let granted = join_all(granted.into_iter().map(give_back));
-        // Sent, that is enough: it comes behind the command that may set the key.
-        let behind = |server| timeout_at(soon, Server::store(server).release(entry.clone(), None));
-        let silent = join_all(silent.into_iter().map(behind));
         let the_rest = async {
             let mut releases = Vec::new();
             // Neither busy nor broken before a majority says so.
@@ -159,10 +155,19 @@ impl Servers {
             }
             releases
         };
-        let (granted, _, the_rest) = join3(granted, silent, the_rest).await;
+        let (granted, the_rest) = join(granted, the_rest).await;
+        let unanswered = asked.len();
+        // From here on, nothing more is sent for the attempt: what was asked with one command may have
+        // had a second to come, and that would have set the key behind the release.
+        drop(asked);
+        let soon = Instant::now() + self.grace();
+        let silent = answers.silent(&self.all);
+        // Sent, that is enough: it comes behind the command that may set the key.
+        let behind = |server| timeout_at(soon, Server::store(server).release(entry.clone(), None));
+        join_all(silent.into_iter().map(behind)).await;
         let releases = granted.iter().chain(&the_rest);
         answers.unsettled += releases.filter(|answer| answer.is_err()).count();
-        let settled = answers.are_settled(&asked, in_order);
+        let settled = answers.are_settled(unanswered, in_order);
         let outcome = if answers.errors.len() > all - majority {
             Err(StoreError::no_majority(answers.errors, all))
         } else {

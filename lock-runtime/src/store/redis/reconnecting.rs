@@ -3,12 +3,12 @@
 use std::future::pending;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{PoisonError, RwLock, RwLockWriteGuard};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockWriteGuard};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use redis::{ErrorKind, RedisError, RedisResult, ServerErrorKind};
-use tokio::sync::watch;
+use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 
@@ -44,8 +44,49 @@ struct Current<C> {
 /// Opens the connection, on the runtime of whoever needs it first, and then stays: it ends only
 /// with that runtime, and with it ends what drives the connection.
 struct OpeningTask<C> {
-    answer: watch::Receiver<Option<RedisResult<C>>>,
+    opened: Arc<Opened<C>>,
     handle: AbortHandle,
+}
+
+/// What came of opening a connection. Those who wait for it are woken in the order in which they came,
+/// which a `watch` of tokio's does not promise.
+struct Opened<C> {
+    answer: OnceLock<RedisResult<C>>,
+    told: Notify,
+}
+
+impl<C: Clone> Opened<C> {
+    fn tell(&self, answer: RedisResult<C>) {
+        // The first answer counts: the second is that of a task that ends.
+        if self.answer.set(answer).is_ok() {
+            self.told.notify_waiters();
+        }
+    }
+
+    async fn answer(&self) -> RedisResult<C> {
+        let told = self.told.notified();
+        if let Some(answer) = self.answer.get() {
+            return answer.clone();
+        }
+        told.await;
+        self.answer.get().expect("it was told").clone()
+    }
+}
+
+/// Tells those who wait also when the task is dropped before it has an answer.
+struct Teller<C: Clone>(Arc<Opened<C>>);
+
+impl<C: Clone> Drop for Teller<C> {
+    fn drop(&mut self) {
+        self.0.tell(failed(
+            io::ErrorKind::NotConnected,
+            "it was closed, or its runtime ended, while the connection was opened",
+        ));
+    }
+}
+
+fn failed<T>(kind: io::ErrorKind, problem: &'static str) -> RedisResult<T> {
+    Err(io::Error::new(kind, problem).into())
 }
 
 impl<C> Drop for OpeningTask<C> {
@@ -56,13 +97,17 @@ impl<C> Drop for OpeningTask<C> {
 
 impl<C: Clone + Send + Sync + 'static> OpeningTask<C> {
     fn start(opening: Opening<C>) -> Self {
-        let (sender, answer) = watch::channel(None);
+        let opened = Arc::new(Opened {
+            answer: OnceLock::new(),
+            told: Notify::new(),
+        });
+        let teller = Teller(Arc::clone(&opened));
         let task = tokio::spawn(async move {
-            sender.send_replace(Some(opening.await));
+            teller.0.tell(opening.await);
             pending::<()>().await;
         });
         Self {
-            answer,
+            opened,
             handle: task.abort_handle(),
         }
     }
@@ -72,7 +117,7 @@ impl<C: Clone + Send + Sync + 'static> OpeningTask<C> {
     }
 
     fn connection(&self) -> Option<C> {
-        self.answer.borrow().as_ref()?.as_ref().ok().cloned()
+        self.opened.answer.get()?.as_ref().ok().cloned()
     }
 }
 
@@ -143,21 +188,15 @@ impl<C: Clone + Send + Sync + 'static> Reconnecting<C> {
     }
 
     async fn open(&self) -> RedisResult<(u64, C)> {
-        let (number, mut answer) = self.opening();
-        let opened = timeout(self.patience, answer.wait_for(Option::is_some)).await;
-        let opened = opened.map(|answer| answer.ok().and_then(|answer| answer.clone()));
-        let failed = |kind, problem| Err(io::Error::new(kind, problem).into());
-        let answer = match opened {
-            Ok(Some(answer)) => answer,
-            Ok(None) => failed(
-                io::ErrorKind::NotConnected,
-                "it was closed, or its runtime ended, while the connection was opened",
-            ),
-            Err(_) => failed(
+        let (number, opened) = self.opening();
+        let late = |_| {
+            failed(
                 io::ErrorKind::TimedOut,
                 "the connection was not opened in time",
-            ),
+            )
         };
+        let answer = timeout(self.patience, opened.answer()).await;
+        let answer = answer.unwrap_or_else(late);
         if answer.is_err() {
             self.give_up_if(|current| current.number == number);
         }
@@ -166,7 +205,7 @@ impl<C: Clone + Send + Sync + 'static> Reconnecting<C> {
         Ok((number, connection))
     }
 
-    fn opening(&self) -> (u64, watch::Receiver<Option<RedisResult<C>>>) {
+    fn opening(&self) -> (u64, Arc<Opened<C>>) {
         let mut current = self.current();
         let ended = current.task.take_if(|task| task.has_ended());
         if current.task.is_none() {
@@ -176,10 +215,10 @@ impl<C: Clone + Send + Sync + 'static> Reconnecting<C> {
         let task = current
             .task
             .get_or_insert_with(|| OpeningTask::start((self.open)(number)));
-        let answer = task.answer.clone();
+        let opened = Arc::clone(&task.opened);
         drop(current);
         self.tell(ended);
-        (number, answer)
+        (number, opened)
     }
 
     /// The connection of this number is of no use any more. While it is opened, whoever opens it
@@ -187,7 +226,7 @@ impl<C: Clone + Send + Sync + 'static> Reconnecting<C> {
     pub(super) fn broken(&self, number: u64) {
         self.give_up_if(|current| {
             let mut task = current.task.iter();
-            current.number == number && task.any(|task| task.answer.borrow().is_some())
+            current.number == number && task.any(|task| task.opened.answer.get().is_some())
         });
     }
 

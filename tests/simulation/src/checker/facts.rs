@@ -228,12 +228,17 @@ impl Facts {
                 }
             }
             (By::Foreigner | By::Loss, was, now) => {
+                let lives_on = was.zip(now).is_some_and(|(was, now)| was == now);
+                // Also what was extended, and is not any more.
+                let is_shorter = before.and_then(|it| it.expires) > after.and_then(|it| it.expires);
                 if let Some((was, _, _)) = was
-                    && now.is_none_or(|(now, _, kept)| now != was || kept)
+                    && (!lives_on || is_shorter)
                 {
                     self.taken.insert((server, was));
                 }
-                if let Some((now, _, _)) = now {
+                if let Some((now, _, _)) = now
+                    && !lives_on
+                {
                     self.revived.insert((server, now));
                 }
             }

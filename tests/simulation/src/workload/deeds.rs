@@ -125,10 +125,12 @@ pub(super) async fn shut_down(caller: Caller, key: KeyId, terms: Terms) {
 
 /// How long a body takes: mostly less than its lease, sometimes more.
 fn length(caller: &Caller, terms: &Terms) -> u64 {
-    match between(0..=19) {
-        0..=4 => 0,
-        5 => between(0..=2 * terms.ttl),
-        _ => between(0..=caller.plan.longest_body),
+    if one_in(caller.plan.long_body_one_in) {
+        between(0..=2 * terms.ttl)
+    } else if one_in(4) {
+        0
+    } else {
+        between(0..=caller.plan.longest_body)
     }
 }
 
