@@ -36,7 +36,8 @@ impl LockGuard {
     ) -> impl Future<Output = (Self, AttemptOutcome)> + Send {
         let store = &self.common.store;
         let settles_within = store.settles_within();
-        if matches!(asking, Asking::Looking | Asking::InLine { .. }) {
+        let in_line = matches!(asking, Asking::Looking | Asking::InLine { .. });
+        if in_line {
             self.tenure.listen(|entry| store.listen(entry));
         }
         let (question, ttl) = self.tenure.tell(|tenure| {
@@ -44,7 +45,12 @@ impl LockGuard {
             (question, tenure.ttl())
         });
         let answer = store.acquire(Arc::clone(&self.tenure.entry), ttl, asking);
-        Attempt(Some((self, UnheardAttempt { answer, question })))
+        let unheard = UnheardAttempt {
+            answer,
+            question,
+            in_line,
+        };
+        Attempt(Some((self, unheard)))
     }
 
     /// Begins what another holder passed on to us, if that may be begun without asking.

@@ -66,7 +66,7 @@ fn kept(stored: &server::Stored, which: Which) -> Kept {
     Kept {
         content: match &stored.value {
             server::Value::String(value) => content(value, which),
-            server::Value::Hash(_) => Content::Foreign,
+            server::Value::Hash(_) | server::Value::Set(_) => Content::Foreign,
         },
         expires: stored.expires,
     }
@@ -111,6 +111,7 @@ impl Site {
                 send(What::Open);
             }
             (What::Bytes(bytes), Some(client)) => {
+                if std::env::var_os("WIRE").is_some() { eprintln!("{now} p{process:?} {client:?} > {}", String::from_utf8_lossy(&bytes).replace("\r\n", " ").replace("\n", " ")); }
                 self.server.hear(client, &bytes, at);
                 self.publish(now);
             }
@@ -152,7 +153,7 @@ impl Site {
                 continue;
             };
             let what = match said {
-                Said::Bytes(bytes) => What::Bytes(bytes),
+                Said::Bytes(bytes) => { if std::env::var_os("WIRE").is_some() { eprintln!("{now}        {client:?} < {}", String::from_utf8_lossy(&bytes).replace("\r\n", " ")); } What::Bytes(bytes) }
                 Said::Closed => {
                     self.clients.remove(&client);
                     self.links.remove(&link);

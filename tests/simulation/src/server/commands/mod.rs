@@ -1,11 +1,13 @@
 //! The commands, a file for each kind. What is in `ALL` is in the table.
 
+mod channels;
 mod connection;
 mod expiry;
 mod hashes;
 mod keys;
 pub(super) mod scripting;
 mod server;
+mod sorted_sets;
 mod strings;
 mod tracking;
 
@@ -13,12 +15,14 @@ use super::command::{Arguments, Command};
 use super::reply::Refusal;
 
 pub(super) const ALL: &[&[Command]] = &[
+    channels::COMMANDS,
     connection::COMMANDS,
     expiry::COMMANDS,
     hashes::COMMANDS,
     keys::COMMANDS,
     scripting::COMMANDS,
     server::COMMANDS,
+    sorted_sets::COMMANDS,
     strings::COMMANDS,
     tracking::COMMANDS,
 ];
