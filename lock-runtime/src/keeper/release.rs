@@ -100,9 +100,8 @@ impl Release {
                     if let Some(unheard) = self.unheard.take() {
                         // It may have been granted behind the release: also where that found it, if
                         // only most of several servers had it by then, or if it had been passed on.
-                        let is_whole = answer == Released::Done
-                            && !store.spends_tokens()
-                            && !unheard.in_line;
+                        let is_whole =
+                            answer == Released::Done && !store.spends_tokens() && !unheard.in_line;
                         match self.hear(unheard).await {
                             Unheard::Granted if !is_whole => continue,
                             Unheard::Seated => continue,

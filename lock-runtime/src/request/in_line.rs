@@ -274,12 +274,7 @@ enum Event {
 
 impl<P: Iterator<Item = Duration>> HeadOfLine<'_, P> {
     /// Sits in the store's line, until the lock is passed on or it is time to look again.
-    async fn sit(
-        &mut self,
-        tenure: &Arc<SharedTenure>,
-        holder: &Holder,
-        seat: &Seat,
-    ) -> NextStep {
+    async fn sit(&mut self, tenure: &Arc<SharedTenure>, holder: &Holder, seat: &Seat) -> NextStep {
         let place = self.place;
         let store = &place.request.common.store;
         let Some(ear) = tenure.ear() else {

@@ -24,12 +24,7 @@ impl<P: Iterator<Item = Duration> + Send> PauseBetween for Retries<P> {
         }
     }
 
-    async fn next(
-        &mut self,
-        _: &Request,
-        _: &Arc<SharedTenure>,
-        progress: &Progress,
-    ) -> NextStep {
+    async fn next(&mut self, _: &Request, _: &Arc<SharedTenure>, progress: &Progress) -> NextStep {
         if progress.attempts > self.retries {
             return NextStep::GiveUp;
         }

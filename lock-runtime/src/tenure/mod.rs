@@ -36,8 +36,8 @@ use tokio::time::Instant;
 use crate::error::LostReason;
 use crate::token::FencingToken;
 pub(crate) use shared::SharedTenure;
-pub(crate) use words::{Begun, Cleanup, End, Needs, NextExtension, Question, Terms};
 use words::Grant;
+pub(crate) use words::{Begun, Cleanup, End, Needs, NextExtension, Question, Terms};
 
 /// How long after its beginning a tenure may still be passed on within this process.
 ///

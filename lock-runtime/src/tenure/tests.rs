@@ -65,10 +65,17 @@ fn ended(now: Instant) -> Tenure {
     tenure
 }
 
+fn seated(now: Instant) -> Tenure {
+    let mut tenure = wanted(now);
+    tenure.seated(now + 10 * SECOND);
+    tenure
+}
+
 /// One of each phase.
-fn each(now: Instant) -> [Tenure; 5] {
+fn each(now: Instant) -> [Tenure; 6] {
     [
         wanted(now),
+        seated(now),
         held(now),
         releasing(now),
         lost(now),
@@ -126,10 +133,98 @@ fn a_grant_that_comes_after_its_deadline_is_lost() {
 
 #[test]
 fn only_what_is_wanted_is_granted() {
-    changes_only(&[Phase::Wanted], |tenure| {
+    changes_only(&[Phase::Wanted, Phase::Seated], |tenure| {
         let now = Instant::now();
         let _ = tenure.granted(now, now, Some(1));
     });
+    changes_only(&[Phase::Wanted, Phase::Seated], |tenure| {
+        let now = Instant::now();
+        let _ = tenure.passed(now, now, TERM, Some(1), &next());
+    });
+    changes_only(&[Phase::Wanted, Phase::Seated], |tenure| {
+        tenure.seated(Instant::now() + 99 * SECOND);
+    });
+}
+
+const TERM: Duration = Duration::from_secs(2);
+
+#[test]
+fn what_another_process_passed_on_counts_from_the_look_and_its_turn_from_now() {
+    let now = Instant::now();
+    let mut tenure = seated(now);
+    let heard = now + SECOND;
+    let begun = tenure.passed(heard, now, TERM, Some(7), &next());
+    assert_eq!(begun, Some(Begun::ToWatch), "it was passed on for less");
+    assert_eq!((tenure.phase, tenure.fence()), (Phase::Held, Some(7)));
+    assert_eq!(tenure.cutoff(), now + TERM - drift(TERM));
+    assert_eq!(tenure.began, heard);
+    let at = now + TERM / 4;
+    assert_eq!(tenure.next_extension(now), NextExtension::At(at));
+    assert_eq!(tenure.extended(heard, TTL, heard), Ok(()));
+    let at = heard + TTL / 4;
+    assert_eq!(tenure.confirmed, heard + TTL - drift(TTL));
+    assert_eq!(tenure.term, TTL);
+    tenure.wanted = None;
+    assert_eq!(tenure.next_extension(heard), NextExtension::At(at));
+    assert!(tenure.pass_on(heard + PASSING_ON / 2, 0, &next()));
+}
+
+#[test]
+fn what_was_passed_on_with_too_little_left_or_without_a_number_is_asked_for() {
+    let now = Instant::now();
+    let numbered = Needs {
+        fenced: true,
+        ..next()
+    };
+    let late = now + TERM / 4 * 3;
+    for (at, fence, needs, begins) in [
+        (late, None, next(), false),
+        (now + TERM * 2, None, next(), false),
+        (now, None, numbered, false),
+        (now, Some(1), numbered, true),
+        (late - drift(TERM), None, next(), true),
+    ] {
+        let mut tenure = seated(now);
+        let before = format!("{tenure:?}");
+        let begun = tenure.passed(at, now, TERM, fence, &needs);
+        assert_eq!(begun.is_some(), begins, "{fence:?}");
+        assert_eq!(format!("{tenure:?}") != before, begins);
+    }
+}
+
+#[test]
+fn a_look_that_is_unanswered_when_the_lock_is_passed_on_leaves_its_doubt() {
+    let now = Instant::now();
+    let mut tenure = seated(now);
+    let _unanswered = tenure.asking(now, SETTLES);
+    assert!(tenure.passed(now, now, TERM, None, &next()).is_some());
+    assert_eq!(tenure.unsettled(now), Some(now + SETTLES));
+    tenure.release();
+    let cleanup = tenure.released(now).cleanup.expect("it may come late");
+    assert_eq!(cleanup.unsettled_until, Some(now + SETTLES));
+}
+
+#[test]
+fn a_seat_is_given_back_and_lasts_until_it_would_go_by_itself() {
+    let now = Instant::now();
+    let mut tenure = seated(now);
+    tenure.seated(now + SECOND);
+    let cleanup = tenure.abandon(now).cleanup.expect("it has a seat");
+    assert_eq!(cleanup.expires, (now + 10 * SECOND).max(now + drift(TTL)));
+    assert!(!cleanup.had && !cleanup.held);
+}
+
+#[test]
+fn it_is_passed_on_for_a_while_only_and_not_before_min_hold() {
+    let now = Instant::now();
+    assert_eq!(held(now).passing_until(now), Some(now + PASSING_ON));
+    assert_eq!(held(now).passing_until(now + PASSING_ON), None);
+    assert_eq!(seated(now).passing_until(now), None);
+    let kept = Terms {
+        min_hold: Some(SECOND),
+        ..terms()
+    };
+    assert_eq!(held_by(kept, now).passing_until(now), None);
 }
 
 #[test]
@@ -172,6 +267,10 @@ fn nothing_else_settles_doubt() {
         (|tenure, now| {
             let _ = tenure.granted(now, now, None);
         }) as fn(&mut Tenure, Instant),
+        |tenure, now| {
+            let _ = tenure.passed(now, now, TTL, None, &next());
+        },
+        |tenure, now| tenure.seated(now + TTL),
         |tenure, now| {
             let _ = tenure.accept(now, terms());
         },
@@ -246,8 +345,9 @@ fn each_phase_leaves_what_may_be_in_the_store() {
         assert_eq!(tenure.phase, Phase::Ended);
         cleanup.map(|cleanup| (cleanup.had, cleanup.held, cleanup.unsettled_until))
     });
-    let [wanted, held, releasing, lost, ended] = cleanups;
+    let [wanted, seated, held, releasing, lost, ended] = cleanups;
     assert_eq!(wanted, None, "nothing was asked");
+    assert_eq!(seated, Some((false, false, None)), "the seat");
     assert_eq!(held, Some((true, true, None)));
     assert_eq!(releasing, Some((true, false, None)));
     assert_eq!(lost, None, "the key is not ours");
@@ -314,7 +414,10 @@ fn a_missing_key_loses_what_is_held_and_nothing_else() {
     let now = Instant::now();
     let answers = each(now).map(|mut tenure| tenure.missing(now, LostReason::TakenOver));
     let (taken_over, deleted) = (Err(LostReason::TakenOver), Err(LostReason::Deleted));
-    assert_eq!(answers, [Ok(()), taken_over, Ok(()), deleted, Ok(())]);
+    assert_eq!(
+        answers,
+        [Ok(()), Ok(()), taken_over, Ok(()), deleted, Ok(())]
+    );
 }
 
 #[test]

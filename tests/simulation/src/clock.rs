@@ -43,4 +43,3 @@ impl Clock {
         self.start -= i64::from(millis) * 1000;
     }
 }
-

@@ -64,7 +64,9 @@ fn half_open(world: &mut World) {
     let (place, server) = world.network.wires().ends(link);
     // It is noticed when a command is not answered, or when the kernel looks after it.
     let noticed = 20_000 + 2 * world.plan.weather.user_timeout;
-    let what = format!("connection {link} of place {place} to server {server} is open {direction:?} no more");
+    let what = format!(
+        "connection {link} of place {place} to server {server} is open {direction:?} no more"
+    );
     world.trouble(what, noticed);
     world.network.wires().lose(link, direction);
 }
@@ -124,7 +126,12 @@ fn restart(world: &mut World) {
 
 fn restart_without_data(world: &mut World) {
     let server = world.some_server();
-    go_down(world, server, Data::default(), "restarts, and has lost its data");
+    go_down(
+        world,
+        server,
+        Data::default(),
+        "restarts, and has lost its data",
+    );
 }
 
 /// A replica takes over, which has not heard what was written last.
@@ -197,6 +204,10 @@ fn meddle(world: &mut World) {
 /// Not so far that keys stay for long.
 fn set_back(world: &mut World) {
     let server = world.some_server();
-    let millis = if one_in(2) { between(1..=5) } else { between(5..=500) };
+    let millis = if one_in(2) {
+        between(1..=5)
+    } else {
+        between(5..=500)
+    };
     world.sites[server].set_back(millis);
 }

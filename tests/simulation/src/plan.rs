@@ -111,7 +111,9 @@ impl Plan {
         let is_crowded = one_in(2);
         let (connection, response) = *one_of(&[(2_000, 1_000), (500, 300), (100, 60)]);
         let usual = *one_of(&[1, 2, 3, 6]);
-        let kinds = KINDS.iter().filter(|kind| servers == 1 || !kind.is_numbered);
+        let kinds = KINDS
+            .iter()
+            .filter(|kind| servers == 1 || !kind.is_numbered);
         // All kinds beside each other, or a few.
         let weight = |of_all| if of_all { 2 } else { between(0..=9) };
         let of_all = one_in(2);
@@ -122,8 +124,16 @@ impl Plan {
         Self {
             servers,
             places: between(1..=4),
-            callers: if is_crowded { between(8..=40) } else { between(1..=8) },
-            keys: if is_crowded { between(1..=60) } else { between(1..=4) },
+            callers: if is_crowded {
+                between(8..=40)
+            } else {
+                between(1..=8)
+            },
+            keys: if is_crowded {
+                between(1..=60)
+            } else {
+                between(1..=4)
+            },
             kinds,
             ttls: shortest_ttl..=longest_ttl,
             longest_body: *one_of(&[2, 5, 20, 60]),
@@ -141,10 +151,7 @@ impl Plan {
             response_timeout: Duration::from_millis(response),
             server_timeout: Duration::from_millis(*one_of(&[30, 100])),
             faults: if is_troubled {
-                FAULTS
-                    .iter()
-                    .map(|fault| (fault, between(0..=5)))
-                    .collect()
+                FAULTS.iter().map(|fault| (fault, between(0..=5))).collect()
             } else {
                 Vec::new()
             },

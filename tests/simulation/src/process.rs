@@ -157,7 +157,6 @@ impl Process {
             runtime.shutdown_background();
         }
     }
-
 }
 
 /// Counts a caller for as long as it has not come to its end. One that panics accuses itself.

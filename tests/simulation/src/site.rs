@@ -7,7 +7,7 @@ use super::checker::Witness;
 use super::clock::Clock;
 use super::network::{Arrival, Direction, LinkId, Network, What};
 use super::server::{self, ClientId, Data, Mood, Options, Said};
-use super::testimony::{By, Content, Event, KeyId, Kept, ProcessId, ServerId, Token, Which};
+use super::testimony::{By, Content, Event, Kept, KeyId, ProcessId, ServerId, Token, Which};
 
 pub(super) struct Site {
     id: ServerId,
@@ -111,7 +111,6 @@ impl Site {
                 send(What::Open);
             }
             (What::Bytes(bytes), Some(client)) => {
-                if std::env::var_os("WIRE").is_some() { eprintln!("{now} p{process:?} {client:?} > {}", String::from_utf8_lossy(&bytes).replace("\r\n", " ").replace("\n", " ")); }
                 self.server.hear(client, &bytes, at);
                 self.publish(now);
             }
@@ -153,7 +152,7 @@ impl Site {
                 continue;
             };
             let what = match said {
-                Said::Bytes(bytes) => { if std::env::var_os("WIRE").is_some() { eprintln!("{now}        {client:?} < {}", String::from_utf8_lossy(&bytes).replace("\r\n", " ")); } What::Bytes(bytes) }
+                Said::Bytes(bytes) => What::Bytes(bytes),
                 Said::Closed => {
                     self.clients.remove(&client);
                     self.links.remove(&link);

@@ -69,13 +69,15 @@ impl World {
         while self.processes.iter().any(Process::has_callers) && !self.is_over() {
             self.step();
             if self.now > limit {
-                self.witness.accuse("some callers do not come to their end".to_owned());
+                self.witness
+                    .accuse("some callers do not come to their end".to_owned());
             }
         }
         while !self.is_over() && !self.settle() {
             self.step();
             if self.now > limit {
-                self.witness.accuse("a locker does not shut down".to_owned());
+                self.witness
+                    .accuse("a locker does not shut down".to_owned());
             }
         }
     }

@@ -7,8 +7,8 @@ use futures_util::future::join_all;
 use redis::{Cmd, Value};
 use tokio::time::Instant;
 
-use super::operation::{Operation, Said};
 use super::line::Line;
+use super::operation::{Operation, Said};
 use super::script::{ACQUIRE, EXTEND, LOOK, RELEASE, WATCH, command, whole_millis};
 use crate::store::{
     Acquired, Asking, Entry, Extended, Extension, Holder, Released, Seat, StoreError, owner_of,

@@ -229,7 +229,16 @@ mod tests {
         assert_eq!(read, Some((passed, "ß;", "k")));
         assert_eq!(read_message("f 1 vk"), Some((Said::First, "v", "k")));
         assert_eq!(read_message("o 30 1 vk"), Some((Said::Open(30), "v", "k")));
-        for other in ["", "f", "f v", "g 1 2 3", "x 1 vk", "f 9 vk", "g 1 2 x 1 vk", "f 1 ßk"] {
+        for other in [
+            "",
+            "f",
+            "f v",
+            "g 1 2 3",
+            "x 1 vk",
+            "f 9 vk",
+            "g 1 2 x 1 vk",
+            "f 1 ßk",
+        ] {
             assert_eq!(read_message(other), None, "{other}");
         }
     }

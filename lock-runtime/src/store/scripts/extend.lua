@@ -19,7 +19,4 @@ end
 if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[2]) then
   redis.call('PEXPIRE', KEYS[1], ARGV[2])
 end
--- Read after it was written: a connection that tracks stays registered, and is told when anyone else
--- changes the key.
-redis.call('GET', KEYS[1])
 return 1

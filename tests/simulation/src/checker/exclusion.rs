@@ -16,9 +16,8 @@ impl Rule for Exclusion {
         };
         let key = facts.errands[errand].key;
         let mut others = facts.errands.iter();
-        let other = others.find(|(other, at)| {
-            *other != errand && at.key == key && holds(facts, at)
-        });
+        let other =
+            others.find(|(other, at)| *other != errand && at.key == key && holds(facts, at));
         match other {
             Some((other, at)) => {
                 let since = at.entered.as_ref().map(|entered| entered.at);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::super::clock::Clock;
 use super::super::testimony::{
-    By, Content, ErrandId, Event, KeyId, Kept, ProcessId, ServerId, Terms, Token, Watch, Which,
+    By, Content, ErrandId, Event, Kept, KeyId, ProcessId, ServerId, Terms, Token, Watch, Which,
 };
 
 /// Of each key, so many releases are remembered.
@@ -173,8 +173,7 @@ impl Facts {
             }),
             Event::Died { process } => {
                 self.processes[*process].is_alive = false;
-                self.errands
-                    .retain(|_, errand| errand.process != *process);
+                self.errands.retain(|_, errand| errand.process != *process);
             }
             Event::Stopped { process, until } => {
                 self.processes[*process].stopped_until = *until;

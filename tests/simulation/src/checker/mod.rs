@@ -60,12 +60,7 @@ pub(super) struct Verdict {
 }
 
 impl Witness {
-    pub(super) fn new(
-        servers: Vec<Clock>,
-        keys: usize,
-        limits: Limits,
-        with_story: bool,
-    ) -> Self {
+    pub(super) fn new(servers: Vec<Clock>, keys: usize, limits: Limits, with_story: bool) -> Self {
         let rules: Vec<Box<dyn Rule>> = vec![
             Box::new(under_lock::UnderLock),
             Box::new(deadlines::Deadlines),
@@ -176,7 +171,10 @@ impl Checker {
             return;
         }
         let facts = &self.facts;
-        let wrong = self.rules.iter_mut().find_map(|rule| rule.look(facts).err());
+        let wrong = self
+            .rules
+            .iter_mut()
+            .find_map(|rule| rule.look(facts).err());
         if let Some(wrong) = wrong {
             self.accuse(wrong);
         }

@@ -25,12 +25,12 @@ impl Rule for Progress {
     fn look(&mut self, facts: &Facts) -> Result<(), String> {
         let mut since = BTreeMap::new();
         for errand in facts.errands.values() {
-            let waits = matches!(
-                errand.terms.patience,
-                Patience::Wait(_) | Patience::Forever
-            );
+            let waits = matches!(errand.terms.patience, Patience::Wait(_) | Patience::Forever);
             let key = errand.key;
-            if waits && errand.entered.is_none() && facts.runs(errand.process) && is_free(facts, key)
+            if waits
+                && errand.entered.is_none()
+                && facts.runs(errand.process)
+                && is_free(facts, key)
             {
                 since.insert(key, self.since.get(&key).copied().unwrap_or(facts.now));
             }

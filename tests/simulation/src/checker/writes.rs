@@ -63,7 +63,9 @@ fn lock(
         return Err("what is not ours was changed".to_owned());
     };
     if owner != process {
-        return Err(format!("process {process} changed a lock of process {owner}"));
+        return Err(format!(
+            "process {process} changed a lock of process {owner}"
+        ));
     }
     if kept {
         return Err("a lock that was released, and only stays, was changed".to_owned());

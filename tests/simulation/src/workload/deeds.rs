@@ -104,10 +104,15 @@ pub(super) async fn skip(caller: Caller, key: KeyId, terms: Terms) {
     let body = Body::new(&caller, errand, work(length(&caller, &terms)));
     let ran = caller.request(key, &terms).run(body).await;
     let was_busy = matches!(&ran, Err(error) if error.is_busy());
-    let seen = ran.as_ref().map_or_else(outcome_of, |ran| Outcome::Ran(*ran));
+    let seen = ran
+        .as_ref()
+        .map_or_else(outcome_of, |ran| Outcome::Ran(*ran));
     if let Err(error) = ran {
         let skipped = Option::<ErrandId>::from_skipped(error);
-        assert!(skipped.is_none() || !was_busy, "what was skipped has a result");
+        assert!(
+            skipped.is_none() || !was_busy,
+            "what was skipped has a result"
+        );
     }
     caller.gets(errand, seen);
 }

@@ -32,23 +32,57 @@ const fn kind(
 }
 
 pub(in super::super) static KINDS: &[Kind] = &[
-    kind("plain", |_, terms| terms, |caller, key, terms| Box::pin(deeds::run(caller, key, terms))),
-    kind("retries", retries, |caller, key, terms| Box::pin(deeds::run(caller, key, terms))),
-    kind("wait", wait, |caller, key, terms| Box::pin(deeds::run(caller, key, terms))),
-    kind("forever", forever, |caller, key, terms| Box::pin(deeds::run(caller, key, terms))),
-    kind("renew", renew, |caller, key, terms| Box::pin(deeds::run(caller, key, terms))),
-    kind("max_hold", max_hold, |caller, key, terms| Box::pin(deeds::run(caller, key, terms))),
-    kind("min_hold", min_hold, |caller, key, terms| Box::pin(deeds::run(caller, key, terms))),
-    kind("finish", finish, |caller, key, terms| Box::pin(deeds::run(caller, key, terms))),
-    kind("extend", wait, |caller, key, terms| Box::pin(deeds::extend(caller, key, terms))),
-    kind("drop", any, |caller, key, terms| Box::pin(deeds::drop_after_polls(caller, key, terms))),
-    kind("leave", any, |caller, key, terms| Box::pin(deeds::leave_in_time(caller, key, terms))),
-    kind("hand", any, |caller, key, terms| Box::pin(deeds::by_hand(caller, key, terms))),
-    kind("skip", |_, terms| terms, |caller, key, terms| Box::pin(deeds::skip(caller, key, terms))),
-    kind("shutdown", wait, |caller, key, terms| Box::pin(deeds::shut_down(caller, key, terms))),
+    kind(
+        "plain",
+        |_, terms| terms,
+        |caller, key, terms| Box::pin(deeds::run(caller, key, terms)),
+    ),
+    kind("retries", retries, |caller, key, terms| {
+        Box::pin(deeds::run(caller, key, terms))
+    }),
+    kind("wait", wait, |caller, key, terms| {
+        Box::pin(deeds::run(caller, key, terms))
+    }),
+    kind("forever", forever, |caller, key, terms| {
+        Box::pin(deeds::run(caller, key, terms))
+    }),
+    kind("renew", renew, |caller, key, terms| {
+        Box::pin(deeds::run(caller, key, terms))
+    }),
+    kind("max_hold", max_hold, |caller, key, terms| {
+        Box::pin(deeds::run(caller, key, terms))
+    }),
+    kind("min_hold", min_hold, |caller, key, terms| {
+        Box::pin(deeds::run(caller, key, terms))
+    }),
+    kind("finish", finish, |caller, key, terms| {
+        Box::pin(deeds::run(caller, key, terms))
+    }),
+    kind("extend", wait, |caller, key, terms| {
+        Box::pin(deeds::extend(caller, key, terms))
+    }),
+    kind("drop", any, |caller, key, terms| {
+        Box::pin(deeds::drop_after_polls(caller, key, terms))
+    }),
+    kind("leave", any, |caller, key, terms| {
+        Box::pin(deeds::leave_in_time(caller, key, terms))
+    }),
+    kind("hand", any, |caller, key, terms| {
+        Box::pin(deeds::by_hand(caller, key, terms))
+    }),
+    kind(
+        "skip",
+        |_, terms| terms,
+        |caller, key, terms| Box::pin(deeds::skip(caller, key, terms)),
+    ),
+    kind("shutdown", wait, |caller, key, terms| {
+        Box::pin(deeds::shut_down(caller, key, terms))
+    }),
     Kind {
         is_numbered: true,
-        ..kind("fenced", fenced, |caller, key, terms| Box::pin(deeds::run(caller, key, terms)))
+        ..kind("fenced", fenced, |caller, key, terms| {
+            Box::pin(deeds::run(caller, key, terms))
+        })
     },
 ];
 

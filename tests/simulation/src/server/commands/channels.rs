@@ -1,8 +1,6 @@
 //! Channels: who publishes, and who is subscribed.
 
-use crate::simulation::server::command::{
-    ANY_TIME, Arguments, Command, Keys, OF_CLIENTS,
-};
+use crate::simulation::server::command::{ANY_TIME, Arguments, Command, Keys, OF_CLIENTS};
 use crate::simulation::server::core::Core;
 use crate::simulation::server::reply::{Answer, Reply};
 
