@@ -296,7 +296,7 @@ impl<P: Iterator<Item = Duration>> HeadOfLine<'_, P> {
         loop {
             let times = [Some(refresh), expiry, watch_at, place.until];
             let event = {
-                let (mut word, mut rung) = (pin!(ear.word()), pin!(self.alert.rung()));
+                let (mut word, mut rung) = (ear.word(), pin!(self.alert.rung()));
                 let event = poll_fn(|cx| {
                     while let Poll::Ready(instruction) = place.poll_instruction(cx) {
                         // Nothing else that is said in this process concerns one who sits here.

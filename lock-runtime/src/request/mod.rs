@@ -126,8 +126,9 @@ impl LockRequest {
     /// Instead of retries: queues until the lock is free, for at most this long.
     ///
     /// Callers of one process line up first come first served, and the lock is passed on among
-    /// them without asking Redis. The head of the line is woken when the lock is released, deleted
-    /// or expired by anyone; it does not poll.
+    /// them without asking Redis. On one server, the heads of these lines line up there, and a
+    /// release passes the lock on to the first of them. It is woken as well when the lock is deleted
+    /// or expired by anyone; it does not poll, but looks once in 5 s.
     ///
     /// ```
     /// # use redis_locked_runtime as redis_locked;

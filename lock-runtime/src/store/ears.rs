@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -64,11 +65,11 @@ impl Ears {
         let heard = Arc::<Heard>::default();
         let known = Arc::clone(&heard);
         self.listening().insert(value.to_owned(), known);
-        Ear {
+        Ear(Box::new(Listening {
             ears: Arc::clone(self),
             value: value.to_owned(),
             heard,
-        }
+        }))
     }
 
     /// False when nobody is there any more who has this value.
@@ -127,24 +128,41 @@ impl Heard {
 }
 
 /// Hears what the store says to one value, until it is dropped.
-pub(crate) struct Ear {
+///
+/// Behind a `dyn`, for rustc to see no deeper: every future that has a guard has one of these, and
+/// whether it is `Send` is found out anew in each function of a nest.
+pub(crate) struct Ear(Box<dyn Hear>);
+
+trait Hear: Send + Sync {
+    fn word(&self) -> BoxFuture<'_, Word>;
+}
+
+struct Listening {
     ears: Arc<Ears>,
     value: String,
     heard: Arc<Heard>,
 }
 
 impl Ear {
-    pub(crate) async fn word(&self) -> Word {
-        loop {
-            if let Some(word) = self.heard.take() {
-                return word;
-            }
-            self.heard.any.notified().await;
-        }
+    pub(crate) fn word(&self) -> BoxFuture<'_, Word> {
+        self.0.word()
     }
 }
 
-impl Drop for Ear {
+impl Hear for Listening {
+    fn word(&self) -> BoxFuture<'_, Word> {
+        Box::pin(async {
+            loop {
+                if let Some(word) = self.heard.take() {
+                    return word;
+                }
+                self.heard.any.notified().await;
+            }
+        })
+    }
+}
+
+impl Drop for Listening {
     fn drop(&mut self) {
         self.ears.listening().remove(&self.value);
     }
