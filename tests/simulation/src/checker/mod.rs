@@ -1,13 +1,13 @@
 //! Who hears all testimony, and knows what was promised.
 //!
 //! Each promise is a [`Rule`] in a file of its own, over the [`Facts`] that all share. Of DESIGN.md's
-//! promises, 9 and 10 are not of this kind, and 12 comes with the line on the server: its rule goes
-//! beside the others.
+//! promises, 9 and 10 are not of this kind.
 
 mod deadlines;
 mod exclusion;
 mod facts;
 mod numbers;
+mod order;
 mod orphans;
 mod patience;
 mod progress;
@@ -71,6 +71,7 @@ impl Witness {
             Box::new(patience::PatienceKept),
             Box::new(progress::Progress::default()),
             Box::new(numbers::Numbers::default()),
+            Box::new(order::Order::default()),
         ];
         Self(Arc::new(Mutex::new(Checker {
             facts: Facts::new(servers, keys, limits),
