@@ -87,8 +87,5 @@ impl Order {
 }
 
 fn waits(errand: &Errand) -> bool {
-    matches!(
-        errand.terms.patience,
-        Patience::Wait(_) | Patience::Forever
-    )
+    matches!(errand.terms.patience, Patience::Wait(_) | Patience::Forever)
 }
