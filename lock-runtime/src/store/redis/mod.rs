@@ -191,6 +191,7 @@ async fn look(
     let number = operation.connection_number();
     let mut place = None;
     let mut with_bell = tracking.hears_bell();
+    let mut missing = None;
     if let Asking::InLine { place: before } = asking {
         place = before;
         if !with_bell {
@@ -199,12 +200,15 @@ async fn look(
             with_bell = tracking.hears_bell();
             match opened {
                 Ok(()) if !with_bell => line.refuse(number, None),
-                Err(Some(error)) => tracking.tell_missing(error),
-                Ok(()) | Err(None) => {}
+                Err(error) => missing = error,
+                Ok(()) => {}
             }
         }
     }
     let looked = commands::look(operation, line, keys, entry, ttl, place, with_bell).await;
+    if let (Some(error), Ok(_)) = (missing, &looked) {
+        tracking.tell_missing(error);
+    }
     let busy = |holder: Holder| Ok((Acquired::Busy(Some(holder)), Found::NotOurs));
     match looked {
         Ok(Looked::Granted(granted, found)) => Ok((granted, found)),

@@ -138,7 +138,7 @@ impl Tracking {
                     }
                 }
                 // Everything: the database was flushed.
-                _ => self.alerts.ring_all(),
+                _ => all_look(&self.alerts, self.line.as_deref()),
             },
             // One that opens itself again: nobody else tells those who wait.
             PushKind::Disconnection if !self.connection.broken(number) => {
