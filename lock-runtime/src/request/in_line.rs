@@ -328,7 +328,6 @@ impl<P: Iterator<Item = Duration>> HeadOfLine<'_, P> {
                     self.was_passed = !self.was_passed;
                     return NextStep::Begin(passed);
                 }
-                Some(Event::Said(Word::LookAgain)) => return NextStep::Ask,
                 Some(Event::Said(Word::Open(time))) => {
                     is_first = true;
                     expiry = Some(now + time + EXPIRY_GRAIN);
@@ -355,7 +354,7 @@ impl<P: Iterator<Item = Duration>> HeadOfLine<'_, P> {
                     watch_at = None;
                     watching = Some(store.watch(Arc::clone(&tenure.entry)));
                 }
-                None => return NextStep::Ask,
+                Some(Event::Said(Word::LookAgain)) | None => return NextStep::Ask,
             }
         }
     }

@@ -406,9 +406,8 @@ impl Tenure {
         let may_be_there = match self.phase {
             // Also when no command is under way any more: one of them may have set it.
             Phase::Wanted => self.may_have_set(),
-            Phase::Seated => true,
             Phase::Lost(LostReason::Deleted | LostReason::TakenOver) => unsettled_until.is_some(),
-            Phase::Held | Phase::Releasing | Phase::Lost(_) => true,
+            Phase::Seated | Phase::Held | Phase::Releasing | Phase::Lost(_) => true,
             Phase::Ended => false,
         };
         let expires = (self.confirmed + drift(self.term)).max(self.seat_until.unwrap_or(now));
