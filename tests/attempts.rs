@@ -128,8 +128,9 @@ async fn what_may_pass_is_tried_as_often_as_retries_say() {
         ("BUSY running a script", 3),
         ("MISCONF can't save", 3),
         ("NOPERM not this user", 3),
-        ("NOAUTH who are you", 3),
-        // Each time also on a new connection: the address may lead to another server by now.
+        // Each time also on a new connection: it may be let in again, and the address may lead to
+        // another server by now.
+        ("NOAUTH who are you", 6),
         ("READONLY replica", 6),
     ] {
         let server = FakeAnswers::error(error).await;

@@ -243,3 +243,38 @@ async fn connect_error(url: String) -> String {
     assert!(error.is_backend() && error.key().is_none(), "{error:?}");
     error.to_string()
 }
+
+/// By a load balancer, say: it is asked on new ones, within the same attempt.
+#[tokio::test]
+async fn connections_that_something_has_forgotten_cost_no_attempt() {
+    let cluster = Cluster::start().await;
+    let mut proxies = Vec::new();
+    let mut map = Vec::new();
+    for number in 0..6 {
+        let node = cluster.node(number);
+        let proxy = node.proxy().await;
+        let [announced, reachable] =
+            [node.port(), proxy.port()].map(|port| format!("127.0.0.1:{port}"));
+        map.push((announced, reachable));
+        proxies.push(proxy);
+    }
+    let builder = Locker::builder().address_map(map);
+    let locker = builder
+        .connect_cluster(cluster.urls())
+        .await
+        .expect("connected");
+    let keys = cluster.a_key_per_master("k").await;
+    for key in &keys {
+        let guard = locker.lock(key).acquire().await.expect("free");
+        guard.release().await.expect("ours");
+    }
+    // From then on, a connection may have been forgotten.
+    tokio::time::sleep(Duration::from_millis(5_200)).await;
+    for proxy in &proxies {
+        proxy.silence();
+    }
+    for key in &keys {
+        let guard = locker.lock(key).acquire().await.expect("asked again");
+        guard.release().await.expect("ours");
+    }
+}

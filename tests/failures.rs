@@ -79,12 +79,12 @@ async fn a_wrong_password_and_none() {
     let server = Server::builder().password("right").start().await;
     let wrong = lazy(&server.url_with_password("wrong"));
     let happened = "Redis refused the user name or the password";
-    let advice = "check the credentials in the URL";
+    let advice = "check the credentials in the URL, or what the locker's `credentials` gives";
     fails(&wrong, happened, advice, "AuthenticationFailed").await;
     fails(&wrong, happened, advice, "AuthenticationFailed").await;
 
     let none = lazy(&server.url_without_password());
-    let advice = "put the credentials into the URL";
+    let advice = "put the credentials into the URL, or give the locker `credentials`";
     let happened = "Redis asks for a password (NOAUTH)";
     fails(&none, happened, advice, "NOAUTH").await;
     works(&lazy(&server.url())).await;

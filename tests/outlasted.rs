@@ -1,20 +1,31 @@
 //! What passes is outlasted: no answer that may be another one a moment later ends a renewal, a
 //! release in the background or a request that has time left.
 
-#[path = "common/trouble.rs"]
-mod trouble;
-
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use redis_locked::Locker;
+use redis_locked_test_support::trouble::{Scene, Trouble};
 use redis_locked_test_support::until;
 use tokio::time::sleep;
-use trouble::{LIMIT, Scene, Trouble};
+
+/// Longer than anything takes that is awaited, and shorter than a ttl that is not to end.
+const LIMIT: Duration = Duration::from_secs(20);
 
 const TTL: Duration = Duration::from_secs(60);
 /// A time of trouble.
 const LONG: Duration = Duration::from_millis(1500);
 const SOON: Duration = Duration::from_millis(100);
+
+async fn locker(scene: &Scene) -> Locker {
+    let builder = Locker::builder()
+        .connection_timeout(LIMIT / 2)
+        .response_timeout(LIMIT / 2);
+    builder
+        .connect(&scene.url())
+        .await
+        .expect("the server answers")
+}
 
 #[tokio::test]
 async fn a_renewed_lock_outlives_it() {
@@ -22,7 +33,7 @@ async fn a_renewed_lock_outlives_it() {
     let ttl = 2 * LONG;
     let each = Trouble::ALL.map(async |trouble| {
         let scene = Scene::start().await;
-        let locker = scene.locker().await;
+        let locker = locker(&scene).await;
         let held = locker.lock("k").ttl(ttl).renew();
         let running = tokio::spawn(held.run(async move { sleep(ttl * 3 / 2).await }));
         scene.lasts(trouble, LONG).await;
@@ -38,7 +49,7 @@ async fn a_renewed_lock_outlives_it() {
 async fn what_nobody_could_release_meanwhile_is_released_after_it() {
     let each = Trouble::ALL.map(async |trouble| {
         let scene = Scene::start().await;
-        let locker = scene.locker().await;
+        let locker = locker(&scene).await;
         let dropped = locker.lock("dropped").ttl(TTL).acquire().await;
         let dropped = dropped.expect("free");
         let by_hand = locker.lock("by hand").ttl(TTL).acquire().await;
@@ -73,7 +84,7 @@ async fn what_nobody_could_release_meanwhile_is_released_after_it() {
 async fn a_request_with_time_left_is_granted_after_it_and_one_without_fails_at_once() {
     let each = Trouble::ALL.map(async |trouble| {
         let scene = Scene::start().await;
-        let locker = scene.locker().await;
+        let locker = locker(&scene).await;
         scene.begin(trouble).await;
         let error = locker.lock("at once").acquire().await.expect_err("refused");
         let text = error.to_string();
@@ -99,7 +110,7 @@ async fn a_request_with_time_left_is_granted_after_it_and_one_without_fails_at_o
 #[tokio::test]
 async fn a_script_that_runs_when_tracking_begins_is_no_refusal_to_track() {
     let scene = Scene::start().await;
-    let locker = scene.locker().await;
+    let locker = locker(&scene).await;
     scene.server.set_px("k", "theirs", 60_000).await;
     scene.begin(Trouble::Script).await;
     let waiting = tokio::spawn(locker.lock("k").ttl(TTL).wait(LIMIT).acquire());

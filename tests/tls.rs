@@ -1,5 +1,7 @@
 //! Connections with TLS: with and without client certificates, and what is said when it fails.
 
+#[path = "tls/renewed.rs"]
+mod renewed;
 #[cfg(feature = "sentinel")]
 #[path = "tls/sentinels.rs"]
 mod sentinels;
@@ -233,15 +235,10 @@ async fn a_quorum_over_tls() -> Result<(), LockError> {
     guard.release().await
 }
 
-/// A cluster of one node, which is reached with TLS only after its slots were asked for with TLS.
+/// A cluster of one node, whose clients need a certificate.
 #[cfg(feature = "cluster")]
-#[tokio::test]
-async fn a_cluster_over_tls() -> Result<(), LockError> {
-    if !servers_have_tls() {
-        return Ok(());
-    }
-    let authority = Authority::new();
-    let builder = Server::builder().tls(&authority, &["localhost", "127.0.0.1"]);
+async fn cluster(authority: &Authority) -> Server {
+    let builder = Server::builder().tls(authority, &["localhost", "127.0.0.1"]);
     let builder = builder.cluster_node().arg("tls-cluster", "yes");
     let server = builder
         .arg("cluster-require-full-coverage", "no")
@@ -261,7 +258,18 @@ async fn a_cluster_over_tls() -> Result<(), LockError> {
         info.await.expect("answers").contains("cluster_state:ok")
     })
     .await;
+    server
+}
 
+/// A cluster of one node, which is reached with TLS only after its slots were asked for with TLS.
+#[cfg(feature = "cluster")]
+#[tokio::test]
+async fn a_cluster_over_tls() -> Result<(), LockError> {
+    if !servers_have_tls() {
+        return Ok(());
+    }
+    let authority = Authority::new();
+    let server = cluster(&authority).await;
     let own = authority.sign(&["client"]);
     let builder = trusting(&authority).client_certificate(own.certificate, own.key);
     let urls = [format!("rediss://127.0.0.1:{}", server.tls_port())];

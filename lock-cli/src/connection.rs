@@ -1,7 +1,6 @@
 //! Which servers are meant, for looking at locks and for taking them.
 
 use std::env::{self, VarError};
-use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -47,6 +46,10 @@ pub(crate) struct Connection {
     /// The key of the client's certificate, in PEM form
     #[arg(long, value_name = "FILE", requires = "client_cert")]
     client_key: Option<PathBuf>,
+    /// Where to reach a server that sentinels or a cluster announce at an address which leads nowhere
+    /// from here; once for each
+    #[arg(long, value_name = "ANNOUNCED=REACHABLE", value_parser = mapped)]
+    address_map: Vec<(String, String)>,
     /// What is put before each key in Redis, as the programs' lockers do
     #[arg(long, default_value = "", hide_default_value = true)]
     pub(crate) prefix: String,
@@ -119,6 +122,7 @@ impl Connection {
     fn builder(&self) -> Result<LockerBuilder, Failure> {
         let mut builder = Locker::builder()
             .prefix(self.prefix.as_str())
+            .address_map(self.address_map.iter().cloned())
             .connection_timeout(self.timeout)
             .response_timeout(self.timeout);
         if self.sentinel.is_some() {
@@ -135,13 +139,26 @@ impl Connection {
             }
         }
         if let Some(ca) = &self.ca {
-            builder = builder.root_certificate(read(ca)?);
+            builder = builder.root_certificate_file(ca);
         }
         if let (Some(certificate), Some(key)) = (&self.client_cert, &self.client_key) {
-            builder = builder.client_certificate(read(certificate)?, read(key)?);
+            builder = builder.client_certificate_files(certificate, key);
         }
         Ok(builder)
     }
+}
+
+/// Two addresses, as in `172.18.0.2:6379=redis.example.com:7001`.
+fn mapped(text: &str) -> Result<(String, String), String> {
+    let both = text.split_once('=').filter(|(announced, reachable)| {
+        let is_address = |text: &str| {
+            text.rsplit_once(':')
+                .is_some_and(|(_, port)| port.parse::<u16>().is_ok())
+        };
+        is_address(announced) && is_address(reachable)
+    });
+    let (announced, reachable) = both.ok_or("write host:port=host:port")?;
+    Ok((announced.to_owned(), reachable.to_owned()))
 }
 
 /// A variable of the environment. An empty one means nothing.
@@ -177,9 +194,4 @@ fn begins_url(text: &str) -> bool {
         let is_of_one = |letter: u8| letter.is_ascii_alphanumeric() || b"+-.".contains(&letter);
         !scheme.is_empty() && letters.all(is_of_one)
     })
-}
-
-fn read(path: &PathBuf) -> Result<Vec<u8>, Failure> {
-    fs::read(path)
-        .map_err(|error| Failure::usage(format_args!("{} cannot be read: {error}", path.display())))
 }

@@ -45,7 +45,9 @@ impl Failure {
     /// Why a server could not be asked.
     pub(crate) fn redis(server: &str, error: &RedisError) -> Self {
         let said = error.to_string().to_lowercase();
-        let advice = if said.contains("certificate") {
+        let advice = if said.contains("announce") {
+            "if this address does not lead there from here, say by --address-map which does"
+        } else if said.contains("certificate") {
             "check --ca, --client-cert and --client-key, and the names in the server's certificate"
         } else if error.is_timeout() || error.is_io_error() {
             "check the address, and that the server runs and can be reached from here"

@@ -254,3 +254,20 @@ async fn what_a_majority_of_a_quorum_keeps_is_not_freed() {
     }
     assert!(!servers[0].exists("k").await);
 }
+
+#[tokio::test]
+async fn no_more_of_a_huge_value_is_sent_than_is_shown_and_that_frees_it() {
+    let server = Server::start().await;
+    let huge = "x".repeat(1 << 20);
+    server.set_px("k", huge.as_str(), 60_000).await;
+    let ended = tool(&server.url(), &["break", "k", "--token", "y"]).await;
+    assert_eq!(ended.code, 1);
+    assert!(ended.err.len() < 2_000, "{} bytes", ended.err.len());
+    let shown = tool(&server.url(), &["show", "k", "--json"]).await;
+    let json: serde_json::Value = serde_json::from_str(&shown.out).expect("json");
+    let token = json["token"].as_str().expect("text");
+    assert_eq!(token.len(), 513);
+    let ended = tool(&server.url(), &["break", "k", "--token", token]).await;
+    assert_eq!((ended.code, ended.err.as_str()), (0, ""));
+    assert!(!server.exists("k").await);
+}

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{LIMIT, hold, start, tool};
+use common::{LIMIT, grant, hold, start, tool};
 use redis_locked_test_support::{AfterLoss, Server, bulk, until};
 
 fn script<'a>(options: &[&'a str]) -> Vec<&'a str> {
@@ -144,4 +144,19 @@ async fn a_request_that_arrives_when_nobody_waits_for_it_is_no_other_holder() {
     proxy.stall_requests(false);
     assert_eq!(run.wait(LIMIT).await.code(), Some(0));
     assert_eq!(run.lines(), ["ran"]);
+}
+
+/// It may be a mistake, so it is said at once; it may be a user who is made anew, so it is outlasted.
+#[tokio::test]
+async fn a_wrong_password_is_told_at_once_and_tried_again_where_there_is_patience() {
+    let server = Server::start().await;
+    let url = format!("redis://app:secret@127.0.0.1:{}", server.port());
+    let words = "refused the user name or the password";
+    let ended = tool(&url, &script(&[])).await;
+    assert_eq!((ended.code, ended.out.as_str()), (69, ""), "{ended:?}");
+    assert!(ended.err.contains(words), "{ended:?}");
+    let run = start(&url, &script(&["--wait", "20s"]));
+    run.wait_for_line(words, LIMIT).await;
+    grant(&server, "app", &["~* &* +@all"]).await;
+    assert_eq!(run.wait(LIMIT).await.code(), Some(0));
 }

@@ -5,7 +5,7 @@ mod common;
 use common::{TOKEN, tool};
 use redis_locked_runtime::Locker;
 use redis_locked_test_support::{
-    Authority, Cluster, Directory, Sentinels, Server, servers_have_tls,
+    Authority, Cluster, Directory, FakeAnswers, Sentinels, Server, servers_have_tls,
 };
 
 #[tokio::test]
@@ -143,4 +143,47 @@ async fn servers_with_tls_are_trusted_by_their_authority() {
     }
     let ended = tool(&server.url(), &[&["list"], &ca[..]].concat()).await;
     assert_eq!(ended.code, 64, "certificates without TLS: {ended:?}");
+    let run = ["run", "-k", "free", "--ttl", "5s", "--wait", "1h"];
+    let missing = ["--ca", "/nowhere/ca.pem", "--", "true"];
+    for command in [
+        &["list", "--ca", "/nowhere/ca.pem"][..],
+        &[&run[..], &missing].concat(),
+    ] {
+        let ended = tool(&url, command).await;
+        assert_eq!(ended.code, 64, "{ended:?}");
+        assert!(ended.err.contains("/nowhere/ca.pem"), "{ended:?}");
+    }
+}
+
+/// Behind NAT, say.
+#[tokio::test]
+async fn a_master_that_is_announced_elsewhere_is_reached_by_the_map() {
+    let server = Server::start().await;
+    common::hold(&server, "k", "web").await;
+    let port = server.port();
+    let nowhere = format!(
+        "*2\r\n$10\r\n127.0.0.77\r\n${}\r\n{port}",
+        port.to_string().len()
+    );
+    let sentinel = FakeAnswers::with(move |question| match question[1].as_str() {
+        "MASTER" => "*2\r\n$12\r\nconfig-epoch\r\n$1\r\n1".to_owned(),
+        _ => nowhere.clone(),
+    })
+    .await;
+    let url = sentinel.url();
+    let list = ["list", "--sentinel", "mymaster"];
+    let run = ["run", "-k", "free", "--ttl", "5s", "--sentinel", "mymaster"];
+    for command in [&list[..], &[&run[..], &["--", "true"]].concat()] {
+        let ended = tool(&url, command).await;
+        assert_eq!(ended.code, 69, "{ended:?}");
+        assert!(ended.err.contains("--address-map"), "{ended:?}");
+    }
+    let map = format!("127.0.0.77:{port}=127.0.0.1:{port}");
+    let map = ["--address-map", &map];
+    let ended = tool(&url, &[&list[..], &map].concat()).await;
+    assert!(ended.out.contains("web"), "{ended:?}");
+    let ended = tool(&url, &[&run[..], &map, &["--", "true"]].concat()).await;
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let ended = tool(&url, &["list", "--address-map", "127.0.0.77=127.0.0.1"]).await;
+    assert_eq!(ended.code, 64, "{ended:?}");
 }

@@ -1,6 +1,5 @@
 //! The arguments: parsed, checked, each with its span.
 
-mod distance;
 mod table;
 mod takes;
 
@@ -12,7 +11,6 @@ use syn::parse::{ParseStream, Parser};
 use syn::{Error, Expr, Ident, Lit, Result, Token};
 
 use crate::value::{Time, Written, skip_value};
-use distance::distance;
 use table::{ARGUMENTS, Argument, Rule};
 pub(crate) use takes::Value;
 
@@ -187,7 +185,9 @@ impl Args {
             .iter()
             .find(|row| row.elsewhere.split(' ').any(|name| name == lowercase));
         let nearest = || {
-            let rows = ARGUMENTS.iter().map(|row| (distance(&text, row.name), row));
+            let rows = ARGUMENTS
+                .iter()
+                .map(|row| (strsim::osa_distance(&text, row.name), row));
             let rows = rows.filter(|(distance, row)| {
                 *distance <= limit(row.name) && (has_value || row.takes.stands_alone())
             });

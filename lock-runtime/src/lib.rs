@@ -51,4 +51,5 @@ pub use error::{LockError, LostReason};
 pub use hold::{Lease, LockGuard};
 pub use locker::{Locker, LockerBuilder};
 pub use request::LockRequest;
+pub use store::redis::Credentials;
 pub use token::FencingToken;

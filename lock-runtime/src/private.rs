@@ -103,15 +103,15 @@ pub fn masters(
     urls: &[String],
 ) -> redis::RedisResult<Masters> {
     use crate::store::redis::Servers;
-    let (tls, timeouts) = (&builder.tls, builder.timeouts);
+    let (access, timeouts) = (&builder.access, builder.timeouts);
     let login = builder.sentinel_login.as_ref();
     let servers = match topology {
         Topology::One | Topology::Quorum => urls
             .iter()
-            .map(|url| Servers::one(url, tls, timeouts))
+            .map(|url| Servers::one(url, access, timeouts))
             .collect::<redis::RedisResult<_>>()?,
-        Topology::Cluster => vec![Servers::cluster(urls, tls)?],
-        Topology::Sentinel(name) => vec![Servers::sentinel(urls, login, name, tls, timeouts)?],
+        Topology::Cluster => vec![Servers::cluster(urls, access)?],
+        Topology::Sentinel(name) => vec![Servers::sentinel(urls, login, name, access, timeouts)?],
     };
     Ok(Masters { servers, timeouts })
 }

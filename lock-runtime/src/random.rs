@@ -1,14 +1,17 @@
 //! Random values from the operating system, for names and for pauses.
 
+#[cfg(simulation)]
+pub(crate) mod seeded;
+
+use rand::Rng as _;
 use rand::distr::{Distribution, StandardUniform};
 #[cfg(not(simulation))]
 use rand::rand_core::UnwrapErr;
 #[cfg(not(simulation))]
 use rand::rngs::SysRng;
-use rand::{Rng as _, RngExt as _};
 
 #[cfg(simulation)]
-use crate::simulation::chance::draw;
+use seeded::draw;
 
 #[cfg(not(simulation))]
 fn draw<T>(from: impl FnOnce(&mut UnwrapErr<SysRng>) -> T) -> T {
@@ -24,7 +27,7 @@ pub(crate) fn random<T>() -> T
 where
     StandardUniform: Distribution<T>,
 {
-    draw(|source| source.random())
+    draw(rand::RngExt::random)
 }
 
 /// Random bytes, by one call of the system. [`random`] makes a call for each byte: for a token, that

@@ -42,7 +42,7 @@ async fn sentinels_over_tls() -> Result<(), LockError> {
     let own = authority.sign(&["client"]);
     let builder = trusting(&authority).client_certificate(own.certificate, own.key);
     let ours = connect(builder.clone(), &sentinels).await?;
-    let theirs = connect(builder, &sentinels).await?;
+    let theirs = connect(builder.clone(), &sentinels).await?;
     let guard = ours.lock("k").ttl(LONG).fenced().acquire().await?;
     let error = theirs.lock("k").acquire().await.expect_err("held");
     assert!(error.is_busy(), "{error}");
@@ -55,7 +55,11 @@ async fn sentinels_over_tls() -> Result<(), LockError> {
     let guard = timeout(LIMIT, waiting).await.expect("woken");
     guard.expect("no panic")?.release().await?;
 
+    let ports = (0..3).map(|number| sentinels.server(number).tls_port());
+    let unnamed = ports.map(|port| (format!("127.0.0.1:{port}"), format!("localhost:{port}")));
     for (builder, reason) in [
+        // The certificate is looked at by the name where the map leads.
+        (builder.address_map(unnamed), "for another name"),
         (trusting(&authority), "or asks for one"),
         (
             trusting(&Authority::new()),

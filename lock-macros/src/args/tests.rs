@@ -176,6 +176,33 @@ fn the_nearest_name_is_offered_or_ours_for_that_of_another_library() {
         let ident = Ident::new(text, Span::call_site());
         refused(quote!(key = "k", #ident = 1), &[name]);
     }
+    // A name alone stands for one that needs no value.
+    for (text, name) in [
+        ("renw", "`renew`"),
+        ("wiat", "`wait`"),
+        ("tll", "value of the key"),
+    ] {
+        let ident = Ident::new(text, Span::call_site());
+        refused(quote!(key = "k", #ident), &[name]);
+    }
+}
+
+#[test]
+fn numbers_that_can_not_be_meant() {
+    for number in [quote!(-1), quote!(4294967296), quote!("3"), quote!(2.5)] {
+        refused(quote!(key = "k", retries = #number), &["from 0 up"]);
+    }
+    good(quote!(key = "k", retries = -offset));
+}
+
+#[test]
+fn what_is_surely_no_closure_of_one_argument_is_refused() {
+    for closure in [quote!("busy"), quote!(|| 1), quote!(|a, b| 1)] {
+        refused(
+            quote!(key = "k", or_else = #closure),
+            &["takes a closure with one argument"],
+        );
+    }
 }
 
 #[test]

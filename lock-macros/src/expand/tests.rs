@@ -233,7 +233,9 @@ fn a_mutable_self_has_another_name_in_the_body() {
     let body = "
         self.a = m!(self);
         self::f();
+        if c { self.c }
         impl A for B { fn g(&self) { self.x } }
+        trait C { fn g(&self) { self.x } }
         || self.b";
     let text = expanded(
         "key = \"{self.a}\"",
@@ -243,7 +245,9 @@ fn a_mutable_self_has_another_name_in_the_body() {
         => {
             __self.a = m!(__self);
             self::f();
+            if c { __self.c }
             impl A for B { fn g(&self) { self.x } }
+            trait C { fn g(&self) { self.x } }
             || __self.b
         }";
     has(&text, renamed);

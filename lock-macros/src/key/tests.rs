@@ -140,6 +140,9 @@ fn a_path_becomes_an_argument() {
     let text = expanded("{{{self.id():x}:{b}");
     let format = r#""{{{0:x}:{b}",fields.field("self.id()",&__self.id())"#;
     assert!(text.contains(format), "{text}");
+    // A plain name that no path begins with is wrapped as a variable.
+    let text = expanded("{b}:{self.id()}");
+    assert!(text.contains(r#"letb=fields.field("b",&b);"#), "{text}");
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Running a body under a lease.
 
 mod outcome;
+#[cfg(all(test, target_os = "linux"))]
+mod tests;
 
 use std::future::Future;
 use std::mem;
@@ -202,6 +204,10 @@ fn poll_held<F: Future>(
         match cutoff {
             None => *cutoff = Some(Box::pin(sleep_until(until))),
             Some(timer) => {
+                // The machine has slept.
+                if timer.deadline() > until {
+                    timer.as_mut().reset(until);
+                }
                 ready!(timer.as_mut().poll(cx));
                 timer.as_mut().reset(until);
             }

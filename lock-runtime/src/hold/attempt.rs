@@ -11,7 +11,7 @@ use super::guard::LockGuard;
 use crate::error::LostReason;
 use crate::keeper::UnheardAttempt;
 use crate::store::{Acquired, Asking, Attempted, Holder, Passed, StoreError};
-use crate::tenure::{Begun, Needs, Question};
+use crate::tenure::{Begun, Look, Needs, Question, before};
 
 /// What came of an attempt.
 pub(crate) enum AttemptOutcome {
@@ -40,8 +40,10 @@ impl LockGuard {
         if in_line {
             self.tenure.listen(|entry| store.listen(entry));
         }
+        let now = Instant::now();
+        self.tenure.wake(now, Look::Now);
         let (question, ttl) = self.tenure.tell(|tenure| {
-            let question = tenure.asking(Instant::now(), settles_within);
+            let question = tenure.asking(now, settles_within);
             (question, tenure.ttl())
         });
         let answer = store.acquire(Arc::clone(&self.tenure.entry), ttl, asking);
@@ -79,6 +81,8 @@ impl LockGuard {
         match outcome {
             Ok(Acquired::Granted { since, fence }) => {
                 let now = Instant::now();
+                let (asleep, _) = self.tenure.wake(now, Look::Now);
+                let since = before(since, asleep);
                 match self.tenure.tell(|tenure| tenure.granted(now, since, fence)) {
                     Begun::Late(reason) => AttemptOutcome::Lost(reason),
                     begun => {

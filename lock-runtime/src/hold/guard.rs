@@ -45,7 +45,10 @@ impl LockGuard {
     pub(crate) fn new(common: &Arc<Common>, entry: Entry, terms: Terms, runtime: &Handle) -> Self {
         let fenced = entry.counter.is_some();
         let prefix = common.settings.prefix.len();
-        let tenure = SharedTenure::new(entry, prefix, Tenure::new(terms, Instant::now()));
+        let now = Instant::now();
+        let on_servers = common.store.is_on_servers();
+        let tenure = Tenure::new(terms, now);
+        let tenure = SharedTenure::new(entry, prefix, tenure, now, on_servers);
         Self::of(common, Arc::new(tenure), fenced, runtime)
     }
 

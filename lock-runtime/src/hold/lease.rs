@@ -13,7 +13,7 @@ use crate::error::{LockError, LostReason};
 use crate::keeper::vacate;
 use crate::store::Extension;
 use crate::telemetry;
-use crate::tenure::{SharedTenure, Tenure};
+use crate::tenure::{Look, SharedTenure, Tenure};
 use crate::token::{FencingToken, TOKEN_LEN};
 
 /// A shorter ttl would be eaten by the drift and the way to Redis.
@@ -32,8 +32,8 @@ tokio::task_local! {
 ///
 /// A lease has the deadline that Redis has confirmed. It counts from just before the command was
 /// sent, less 1 % of the ttl and 2 ms for the drift between the two clocks, so that the key
-/// outlives the deadline. Monotonic clocks stand still while the machine sleeps, and so does the
-/// deadline: after a sleep, a lease may seem held although the key has expired.
+/// outlives the deadline. On Linux, the time counts for which the machine sleeps. Elsewhere, the
+/// deadline stands still meanwhile: after a sleep, a lease may seem held although the key has expired.
 ///
 /// ```
 /// # use redis_locked_runtime as redis_locked;
@@ -115,6 +115,7 @@ impl Lease {
     #[must_use]
     pub fn remaining(&self) -> Duration {
         let now = Instant::now();
+        self.tenure.wake(now, Look::Lately);
         let held = |tenure: &Tenure| tenure.is_held(now).then(|| tenure.cutoff() - now);
         self.look(held).flatten().unwrap_or_default()
     }
@@ -123,6 +124,7 @@ impl Lease {
     #[must_use]
     pub fn is_held(&self) -> bool {
         let now = Instant::now();
+        self.tenure.wake(now, Look::Lately);
         self.look(|tenure| tenure.is_held(now)).unwrap_or(false)
     }
 
@@ -137,6 +139,7 @@ impl Lease {
             let mut over = pin!(self.tenure.over.notified());
             over.as_mut().enable();
             let now = Instant::now();
+            self.tenure.wake(now, Look::Lately);
             let until = self.look(|tenure| match tenure.loss(now) {
                 Some(reason) => Err(reason),
                 None => Ok(tenure.is_granted().then(|| tenure.cutoff())),
@@ -171,6 +174,7 @@ impl Lease {
         let key = || self.key().to_owned();
         let lost = |reason| LockError::Lost { key: key(), reason };
         let asked = Instant::now();
+        let (_, slept) = self.tenure.wake(asked, Look::Now);
         let state = self.look(|tenure| (tenure.loss(asked), tenure.is_granted()));
         match state {
             Some((Some(reason), _)) => return Err(lost(reason)),
@@ -194,7 +198,7 @@ impl Lease {
             }
             None => unreachable!("a store answers each extension"),
         };
-        if let Err(reason) = tenure.hear_extension(ttl, answer) {
+        if let Err(reason) = tenure.hear_extension(ttl, slept, answer) {
             vacate(&self.common.lines, tenure);
             return Err(lost(reason));
         }

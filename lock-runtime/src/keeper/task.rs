@@ -19,7 +19,7 @@ use super::staff::{Job, Staff, Work};
 use super::timers::Timer;
 use crate::store::{Entry, Extension};
 use crate::telemetry;
-use crate::tenure::{NextExtension, SharedTenure, Tenure};
+use crate::tenure::{Look, NextExtension, SharedTenure, Tenure};
 
 /// No timer is set further ahead, for clocks and timers have their ends: it is looked at again then.
 const FURTHEST: Duration = Duration::from_secs(24 * 60 * 60);
@@ -44,8 +44,17 @@ pub(super) struct Task {
 
 /// A piece of work that came to its end.
 enum Done {
-    Extended(Vec<(Watched, Duration, Extension)>),
+    Extended(Vec<(Due, Extension)>),
     Released,
+}
+
+/// What is extended.
+struct Due {
+    watched: Watched,
+    /// By how much.
+    ttl: Duration,
+    /// How long the machine had slept before.
+    slept: Duration,
 }
 
 /// A tenure whose lease is extended, and the runtime in which it was taken.
@@ -139,7 +148,12 @@ impl Task {
                     watched.tenure.tell(|tenure| tenure.extending(again));
                     self.arm(&watched, again);
                     batch.push((Arc::clone(&watched.tenure.entry), ttl));
-                    due.push((watched, ttl));
+                    let (_, slept) = watched.tenure.wake(now, Look::Lately);
+                    due.push(Due {
+                        watched,
+                        ttl,
+                        slept,
+                    });
                 }
                 NextExtension::At(next) => self.arm(&watched, next),
                 NextExtension::Over => self.forget(),
@@ -154,7 +168,7 @@ impl Task {
         any || self.extending < UNDER_WAY && self.poll_timer(cx)
     }
 
-    fn extend(&mut self, due: Vec<(Watched, Duration)>, batch: Vec<(Arc<Entry>, Duration)>) {
+    fn extend(&mut self, due: Vec<Due>, batch: Vec<(Arc<Entry>, Duration)>) {
         if due.is_empty() {
             return;
         }
@@ -162,12 +176,7 @@ impl Task {
         let answers = self.staff.store.extend(batch);
         self.under_way.push(Box::pin(async move {
             let answers = answers.await;
-            let extended = due.into_iter().zip(answers);
-            Done::Extended(
-                extended
-                    .map(|((watched, ttl), answer)| (watched, ttl, answer))
-                    .collect(),
-            )
+            Done::Extended(due.into_iter().zip(answers).collect())
         }));
     }
 
@@ -191,22 +200,22 @@ impl Task {
             any = true;
             if let Done::Extended(extended) = done {
                 self.extending -= extended.len();
-                for (watched, ttl, answer) in extended {
-                    self.extended(&watched, ttl, answer);
+                for (due, answer) in extended {
+                    self.extended(&due, answer);
                 }
             }
         }
         any
     }
 
-    fn extended(&mut self, watched: &Watched, ttl: Duration, answer: Extension) {
-        let tenure = &watched.tenure;
+    fn extended(&mut self, due: &Due, answer: Extension) {
+        let tenure = &due.watched.tenure;
         match answer {
             Ok(answer) => {
-                if tenure.hear_extension(ttl, answer).is_err() {
+                if tenure.hear_extension(due.ttl, due.slept, answer).is_err() {
                     vacate(&self.staff.lines, tenure);
                 }
-                self.schedule(watched);
+                self.schedule(&due.watched);
             }
             // The next attempt has its timer already.
             Err(error) => {

@@ -16,7 +16,14 @@ use tokio::time::Instant;
 use super::sync::{Mutex, MutexGuard};
 
 pub(crate) struct Lines<H, N, E> {
-    lines: Mutex<HashMap<String, Line<H, N, E>>>,
+    all: Mutex<All<H, N, E>>,
+}
+
+struct All<H, N, E> {
+    lines: HashMap<String, Line<H, N, E>>,
+    /// Counts over all lines: a caller that the lock was passed on to in vain asks on with a number
+    /// of a line that may be gone, and must not have that of another in the next.
+    next_ticket: u64,
 }
 
 /// A line is kept while someone waits in it, or while someone holds the lock who came through it.
@@ -25,7 +32,6 @@ struct Line<H, N, E> {
     /// Tells what is held from what was before.
     grant: u64,
     waiting: BTreeMap<u64, Waiter<H, N>>,
-    next_ticket: u64,
     /// Why the first could not ask the last time it tried.
     trouble: Option<E>,
 }
@@ -92,7 +98,6 @@ impl<H, N, E> Default for Line<H, N, E> {
             held: None,
             grant: 0,
             waiting: BTreeMap::new(),
-            next_ticket: 0,
             trouble: None,
         }
     }
@@ -126,19 +131,22 @@ impl<H, N, E> Line<H, N, E> {
 impl<H, N, E> Default for Lines<H, N, E> {
     fn default() -> Self {
         Self {
-            lines: Mutex::new(HashMap::new()),
+            all: Mutex::new(All {
+                lines: HashMap::new(),
+                next_ticket: 0,
+            }),
         }
     }
 }
 
 impl<H, N, E> Lines<H, N, E> {
-    fn lines(&self) -> MutexGuard<'_, HashMap<String, Line<H, N, E>>> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    fn all(&self) -> MutexGuard<'_, All<H, N, E>> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
-        self.lines().is_empty()
+        self.all().lines.is_empty()
     }
 
     /// Takes a place at the end of the line for this key.
@@ -150,13 +158,13 @@ impl<H, N, E> Lines<H, N, E> {
                 watches: None,
             }),
         });
-        let mut lines = self.lines();
-        if !lines.contains_key(key) {
-            lines.insert(key.to_owned(), Line::default());
+        let mut all = self.all();
+        let number = all.next_ticket;
+        all.next_ticket += 1;
+        if !all.lines.contains_key(key) {
+            all.lines.insert(key.to_owned(), Line::default());
         }
-        let line = lines.get_mut(key).expect("just put there");
-        let number = line.next_ticket;
-        line.next_ticket += 1;
+        let line = all.lines.get_mut(key).expect("just put there");
         let waiter = Waiter {
             needs,
             inbox: Arc::clone(&inbox),
@@ -172,8 +180,8 @@ impl<H, N, E> Lines<H, N, E> {
     /// Passes the lock on to the first in line, if there is one and it may be.
     pub(crate) fn pass_on(&self, key: &str, holder: &Arc<H>, may: impl FnOnce(&N) -> bool) -> bool {
         let wakers = {
-            let mut lines = self.lines();
-            let Some(line) = lines.get_mut(key) else {
+            let mut all = self.all();
+            let Some(line) = all.lines.get_mut(key) else {
                 return false;
             };
             let Some(first) = line.waiting.first_entry() else {
@@ -203,14 +211,18 @@ impl<H, N, E> Lines<H, N, E> {
     /// `not_before` at the earliest.
     pub(crate) fn vacate(&self, key: &str, holder: &Arc<H>, not_before: Option<Instant>) {
         let wakers = {
-            let mut lines = self.lines();
-            let Some(line) = lines.get_mut(key).filter(|line| line.is_held_by(holder)) else {
+            let mut all = self.all();
+            let Some(line) = all
+                .lines
+                .get_mut(key)
+                .filter(|line| line.is_held_by(holder))
+            else {
                 return;
             };
             line.held = None;
             let first = line.call_first(not_before);
             if line.is_empty() {
-                lines.remove(key);
+                all.lines.remove(key);
             }
             Wakers([first, None])
         };
@@ -240,13 +252,13 @@ impl<H, N, E> Lines<H, N, E> {
         ticket: &Ticket<H>,
         times: impl FnOnce(&H) -> Option<T>,
     ) -> Option<(T, bool)> {
-        let mut lines = self.lines();
-        let line = lines.get_mut(key)?;
+        let mut all = self.all();
+        let line = all.lines.get_mut(key)?;
         let times = line.held.as_deref().and_then(times);
         ticket.inbox.state().watches = times.is_some().then_some(line.grant);
         if times.is_none() && line.held.take().is_some() {
             let wakers = Wakers([line.call_first(None), None]);
-            drop(lines);
+            drop(all);
             wakers.wake();
             return None;
         }
@@ -260,11 +272,11 @@ impl<H, N, E> Lines<H, N, E> {
     where
         E: Clone,
     {
-        self.lines().get(key)?.trouble.clone()
+        self.all().lines.get(key)?.trouble.clone()
     }
 
     pub(crate) fn set_trouble(&self, key: &str, trouble: Option<E>) {
-        if let Some(line) = self.lines().get_mut(key) {
+        if let Some(line) = self.all().lines.get_mut(key) {
             line.trouble = trouble;
         }
     }
@@ -272,8 +284,8 @@ impl<H, N, E> Lines<H, N, E> {
     /// The caller with this ticket leaves the line with a lock that the store granted.
     pub(crate) fn acquired(&self, key: &str, ticket: &Ticket<H>, holder: Arc<H>) {
         let wakers = {
-            let mut lines = self.lines();
-            let Some(line) = lines.get_mut(key) else {
+            let mut all = self.all();
+            let Some(line) = all.lines.get_mut(key) else {
                 return;
             };
             line.waiting.remove(&ticket.number);
@@ -290,9 +302,9 @@ impl<H, N, E> Lines<H, N, E> {
     #[must_use]
     pub(crate) fn leave(&self, key: &str, ticket: &Ticket<H>) -> Option<Arc<H>> {
         let (call, wakers) = {
-            let mut lines = self.lines();
+            let mut all = self.all();
             let mut wakers = Wakers([None, None]);
-            if let Some(line) = lines.get_mut(key) {
+            if let Some(line) = all.lines.get_mut(key) {
                 let first = line.waiting.first_key_value().map(|(number, _)| *number);
                 line.waiting.remove(&ticket.number);
                 if first == Some(ticket.number) {
@@ -303,7 +315,7 @@ impl<H, N, E> Lines<H, N, E> {
                     wakers = Wakers([line.call_first(None), None]);
                 }
                 if line.is_empty() {
-                    lines.remove(key);
+                    all.lines.remove(key);
                 }
             }
             (mem::take(&mut ticket.inbox.state().unread), wakers)

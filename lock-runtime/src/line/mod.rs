@@ -5,5 +5,7 @@
 
 mod lines;
 mod sync;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use lines::{Instruction, Lines, Ticket};

@@ -1,5 +1,7 @@
 //! The settings of a locker.
 
+#[cfg(feature = "tls")]
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,9 +11,9 @@ use crate::hold::{Common, LONGEST_TIME, Settings};
 use crate::store::Store;
 use crate::store::alerts::Alerts;
 use crate::store::memory::MemoryStore;
-#[cfg(feature = "sentinel")]
-use crate::store::redis::Login;
-use crate::store::redis::{RedisStore, Replicas, Servers, Timeouts, Tls};
+#[cfg(feature = "tls")]
+use crate::store::redis::Pem;
+use crate::store::redis::{Access, Credentials, Provider, RedisStore, Replicas, Servers, Timeouts};
 use crate::telemetry;
 
 /// Settings of a [`Locker`], from [`Locker::builder`].
@@ -34,9 +36,9 @@ pub struct LockerBuilder {
     pub(crate) timeouts: Timeouts,
     pub(super) server_timeout: Duration,
     replicas: Option<Replicas>,
-    pub(crate) tls: Tls,
+    pub(crate) access: Access,
     #[cfg(feature = "sentinel")]
-    pub(crate) sentinel_login: Option<Login>,
+    pub(crate) sentinel_login: Option<Credentials>,
 }
 
 impl Default for LockerBuilder {
@@ -52,7 +54,7 @@ impl Default for LockerBuilder {
             },
             server_timeout: Duration::from_millis(100),
             replicas: None,
-            tls: Tls::default(),
+            access: Access::default(),
             #[cfg(feature = "sentinel")]
             sentinel_login: None,
         }
@@ -155,10 +157,83 @@ impl LockerBuilder {
     /// Needs the cargo feature `sentinel`.
     #[cfg(feature = "sentinel")]
     pub fn sentinel_login(mut self, username: Option<&str>, password: &str) -> Self {
-        self.sentinel_login = Some(Login {
-            username: username.map(str::to_owned),
-            password: password.to_owned(),
+        self.sentinel_login = Some(match username {
+            Some(username) => Credentials::new(username, password),
+            None => Credentials::password(password),
         });
+        self
+    }
+
+    /// Asks for the credentials whenever a connection is opened, instead of taking them from the
+    /// URLs: for tokens that are over after some minutes, and passwords that are changed.
+    ///
+    /// They are those of the servers, for each connection of each kind: to a single server, to each
+    /// node of a cluster, to the master behind sentinels, to each server of a quorum. A connection that
+    /// is open stays, as Redis has it; where the server says `NOAUTH` on it, it is opened again.
+    ///
+    /// The function may be called from several connections at once, and for a cluster's node once more
+    /// after it was connected to; let it keep a token for as long as that is good. It shares the
+    /// connection timeout with the connecting. When it fails or is late, that is a `Backend` error
+    /// with its words, and it is called again with the next attempt. It is dropped where the opening
+    /// of the connection is given up.
+    ///
+    /// ```no_run
+    /// # use redis_locked_runtime as redis_locked;
+    /// use redis_locked::{Credentials, Locker};
+    ///
+    /// # async fn connect() -> Result<(), redis_locked::LockError> {
+    /// let locker = Locker::builder()
+    ///     .credentials(|| async {
+    ///         let password = std::fs::read_to_string("/run/secrets/redis")?;
+    ///         Ok::<_, std::io::Error>(Credentials::new("jobs", password.trim_end()))
+    ///     })
+    ///     .connect("redis://redis.internal:6379")
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn credentials<F, A, E>(mut self, provider: F) -> Self
+    where
+        F: Fn() -> A + Send + Sync + 'static,
+        A: Future<Output = Result<Credentials, E>> + Send + 'static,
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        self.access.credentials = Some(Provider::new(provider));
+        self
+    }
+
+    /// Says how to reach servers that are announced by addresses which lead nowhere from here, or
+    /// which no certificate names: pairs of the announced `host:port` and the reachable one.
+    ///
+    /// Sentinels and the nodes of a cluster announce addresses. In containers or behind NAT these are
+    /// often good only among themselves; an error then names them. Other addresses stay as they are.
+    ///
+    /// ```no_run
+    /// # use redis_locked_runtime as redis_locked;
+    /// # async fn connect() -> Result<(), redis_locked::LockError> {
+    /// let sentinels = ["redis://redis.example.com:26379"];
+    /// let locker = redis_locked::Locker::builder()
+    ///     .address_map([
+    ///         ("172.18.0.2:6379", "redis.example.com:7001"),
+    ///         ("172.18.0.3:6379", "redis.example.com:7002"),
+    ///     ])
+    ///     .connect_sentinel(sentinels, "mymaster")
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// What is no `host:port` is `InvalidRequest` when connecting. Several calls add up. Needs the
+    /// cargo feature `cluster` or `sentinel`.
+    #[cfg(any(feature = "cluster", feature = "sentinel"))]
+    pub fn address_map<A: Into<String>, R: Into<String>>(
+        mut self,
+        addresses: impl IntoIterator<Item = (A, R)>,
+    ) -> Self {
+        for (announced, reachable) in addresses {
+            let map = &mut self.access.addresses;
+            map.add(announced.into(), reachable.into());
+        }
         self
     }
 
@@ -169,7 +244,21 @@ impl LockerBuilder {
     /// Needs the cargo feature `tls`.
     #[cfg(feature = "tls")]
     pub fn root_certificate(mut self, pem: impl Into<Vec<u8>>) -> Self {
-        self.tls.root = Some(pem.into());
+        self.access.tls.root = Some(Pem::Text(pem.into()));
+        self
+    }
+
+    /// Like [`root_certificate`](Self::root_certificate), from a file that is read whenever a
+    /// connection is opened: a renewed one is used without a restart.
+    ///
+    /// Where it can't be read, no connection is opened: a `Backend` error that names the file. Those
+    /// that are open stay. (redis-rs opens a cluster's connections by itself: there, files that have
+    /// changed are read when a command fails.)
+    ///
+    /// Needs the cargo feature `tls`.
+    #[cfg(feature = "tls")]
+    pub fn root_certificate_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.access.tls.root = Some(Pem::File(path.into()));
         self
     }
 
@@ -195,7 +284,22 @@ impl LockerBuilder {
         chain: impl Into<Vec<u8>>,
         key: impl Into<Vec<u8>>,
     ) -> Self {
-        self.tls.client = Some((chain.into(), key.into()));
+        self.access.tls.client = Some((Pem::Text(chain.into()), Pem::Text(key.into())));
+        self
+    }
+
+    /// Like [`client_certificate`](Self::client_certificate), from two files that are read whenever
+    /// a connection is opened, as [`root_certificate_file`](Self::root_certificate_file)'s is.
+    ///
+    /// Needs the cargo feature `tls`.
+    #[cfg(feature = "tls")]
+    pub fn client_certificate_files(
+        mut self,
+        chain: impl Into<PathBuf>,
+        key: impl Into<PathBuf>,
+    ) -> Self {
+        let files = (Pem::File(chain.into()), Pem::File(key.into()));
+        self.access.tls.client = Some(files);
         self
     }
 
@@ -226,11 +330,15 @@ impl LockerBuilder {
 
     /// Refuses them before anything is sent.
     pub(super) fn check(&self) -> Result<(), LockError> {
-        let invalid = |flaw: &str| LockError::InvalidRequest {
-            key: None,
-            problem: flaw.into(),
-        };
-        self.flaw().map_or(Ok(()), |flaw| Err(invalid(flaw)))
+        let invalid = |problem: String| LockError::InvalidRequest { key: None, problem };
+        #[cfg(any(feature = "cluster", feature = "sentinel"))]
+        if let Some(malformed) = &self.access.addresses.malformed {
+            return Err(invalid(format!(
+                "{malformed:?} in its `address_map` is no address; write host:port"
+            )));
+        }
+        self.flaw()
+            .map_or(Ok(()), |flaw| Err(invalid(flaw.to_owned())))
     }
 
     /// How long replicas may take to confirm a command.
@@ -245,7 +353,7 @@ impl LockerBuilder {
         self.build(Arc::new(MemoryStore::default()))
     }
 
-    pub(super) fn build(self, store: Arc<dyn Store>) -> Locker {
+    pub(crate) fn build(self, store: Arc<dyn Store>) -> Locker {
         telemetry::describe();
         for name in &self.names {
             telemetry::show(name);

@@ -23,7 +23,7 @@ impl LockerBuilder {
     /// is a node of a cluster that has a part of the keys only; where the user may not ask for that
     /// (`CLUSTER SLOTS`), requests for the other keys fail, and say so.
     pub async fn connect(self, url: &str) -> Result<Locker, LockError> {
-        let servers = Servers::one(url, &self.tls, self.timeouts);
+        let servers = Servers::one(url, &self.access, self.timeouts);
         self.connect_to(servers).await
     }
 
@@ -68,7 +68,7 @@ impl LockerBuilder {
         if urls.peek().is_none() {
             return Err(unnamed("a cluster needs the URLs of some of its nodes"));
         }
-        let servers = Servers::cluster(urls, &self.tls);
+        let servers = Servers::cluster(urls, &self.access);
         self.connect_to(servers).await
     }
 
@@ -115,7 +115,7 @@ impl LockerBuilder {
             return Err(unnamed("it needs the URLs of the sentinels"));
         }
         let login = self.sentinel_login.as_ref();
-        let servers = Servers::sentinel(urls, login, master, &self.tls, self.timeouts);
+        let servers = Servers::sentinel(urls, login, master, &self.access, self.timeouts);
         self.connect_to(servers).await
     }
 
@@ -132,11 +132,14 @@ impl LockerBuilder {
         Ok(self.build(Arc::new(store)))
     }
 
-    /// A locker on a `redis` client, with the certificates that the client has. Connects with the
-    /// first request.
+    /// A locker on a `redis` client, with the address, credentials, certificates and TCP settings
+    /// that the client has, and none of the builder's. Connects with the first request, and checks
+    /// nothing before.
     #[must_use]
+    #[expect(clippy::needless_pass_by_value, reason = "it becomes the locker's")]
     pub fn from_client(self, client: redis::Client) -> Locker {
-        self.on(Servers::of_client(client))
+        let servers = Servers::of_client(&client, self.timeouts);
+        self.on(servers)
     }
 }
 

@@ -148,7 +148,7 @@ impl Locker {
         })?;
         let defaults = Self::builder();
         let server =
-            Servers::one(&url, &defaults.tls, defaults.timeouts).map_err(|error| NoLocker {
+            Servers::one(&url, &defaults.access, defaults.timeouts).map_err(|error| NoLocker {
                 problem: "none is in scope or installed, and REDIS_URL is not the URL of a Redis",
                 source: Some(Box::new(error)),
             })?;

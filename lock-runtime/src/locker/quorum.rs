@@ -69,7 +69,7 @@ impl LockerBuilder {
         let servers = urls
             .into_iter()
             .map(|url| {
-                let server = Servers::one(url.as_ref(), &self.tls, self.timeouts)?;
+                let server = Servers::one(url.as_ref(), &self.access, self.timeouts)?;
                 let store = self.store(server, Arc::clone(&alerts));
                 Ok(Arc::new(store.one_of_several()))
             })

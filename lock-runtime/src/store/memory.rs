@@ -176,5 +176,9 @@ impl Store for MemoryStore {
         Duration::ZERO
     }
 
+    fn is_on_servers(&self) -> bool {
+        false
+    }
+
     fn close(&self) {}
 }

@@ -85,6 +85,11 @@ pub(crate) trait Store: fmt::Debug + Send + Sync + 'static {
         None
     }
 
+    /// Whether keys go on to their ends while this machine sleeps.
+    fn is_on_servers(&self) -> bool {
+        true
+    }
+
     /// Closes the connections; the next call opens them again.
     fn close(&self);
 }

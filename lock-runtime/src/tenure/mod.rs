@@ -23,6 +23,7 @@
 //! A holder whose deadline has passed is still `Held` here: `loss` tells it by the clock. `asking`
 //! and `answered` change no phase, only `unsettled_until`, the one place where doubt is kept.
 
+mod asleep;
 mod shared;
 mod telling;
 #[cfg(test)]
@@ -35,6 +36,9 @@ use tokio::time::Instant;
 
 use crate::error::LostReason;
 use crate::token::FencingToken;
+pub(crate) use asleep::Look;
+#[cfg(all(test, target_os = "linux"))]
+pub(crate) use asleep::tests::fall_asleep;
 pub(crate) use shared::SharedTenure;
 use words::Grant;
 pub(crate) use words::{Begun, Cleanup, End, Needs, NextExtension, Question, Terms};
@@ -123,6 +127,11 @@ fn deadline(since: Instant, ttl: Duration) -> Instant {
 
 fn drift(ttl: Duration) -> Duration {
     ttl / 100 + Duration::from_millis(2)
+}
+
+/// An instant so much earlier. Clocks that count sleep reach back behind their beginning.
+pub(crate) fn before(instant: Instant, time: Duration) -> Instant {
+    instant.checked_sub(time).unwrap_or(instant)
 }
 
 /// The time from now until then, unless it has passed.
@@ -294,6 +303,17 @@ impl Tenure {
             return Begun::ToWatch;
         }
         Begun::Held
+    }
+
+    /// The machine has slept for so long, which no clock here shows: its key is nearer to its end by
+    /// that. What is under way is not: it slept along.
+    pub(crate) fn slept(&mut self, time: Duration) {
+        let earlier = |until: Option<Instant>| until.map(|until| before(until, time));
+        self.began = before(self.began, time);
+        self.confirmed = before(self.confirmed, time);
+        self.wanted = earlier(self.wanted);
+        self.limit = earlier(self.limit);
+        self.keep_until = earlier(self.keep_until);
     }
 
     /// The store has extended the key by `ttl`, by a command that was sent at `since`.

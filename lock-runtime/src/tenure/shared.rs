@@ -8,7 +8,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::{Needs, Tenure};
+use super::asleep::{Look, slept};
+use super::{Needs, Tenure, before};
 use crate::error::LostReason;
 use crate::store::{Ear, Entry, Extended};
 
@@ -23,6 +24,9 @@ pub(crate) struct SharedTenure {
 
 struct State {
     tenure: Tenure,
+    /// How long the machine has slept, as far as the tenure knows; `None` where the store's keys stay
+    /// for longer by that.
+    slept: Option<Duration>,
     /// Wakes the body of the holder whose turn it is, when the lock is lost before its deadline.
     body: Option<Waker>,
     /// Hears from the store that the lock was passed on; as long as the tenure lasts, or else a
@@ -30,13 +34,38 @@ struct State {
     ear: Option<Arc<Ear>>,
 }
 
+impl State {
+    /// Tells the tenure how long the machine has slept since it was told last, and answers that.
+    fn wake(&mut self, now: Instant, look: Look) -> Duration {
+        let Some(known) = self.slept else {
+            return Duration::ZERO;
+        };
+        let all = slept(now, look).max(known);
+        let asleep = all.saturating_sub(known);
+        if !asleep.is_zero() {
+            self.slept = Some(all);
+            self.tenure.slept(asleep);
+        }
+        asleep
+    }
+}
+
 impl SharedTenure {
-    pub(crate) fn new(entry: Entry, prefix: usize, tenure: Tenure) -> Self {
+    /// With `on_servers`, its key goes on to its end while this machine sleeps.
+    pub(crate) fn new(
+        entry: Entry,
+        prefix: usize,
+        tenure: Tenure,
+        now: Instant,
+        on_servers: bool,
+    ) -> Self {
+        let slept = on_servers.then(|| slept(now, Look::Lately));
         Self {
             entry: Arc::new(entry),
             prefix,
             state: Mutex::new(State {
                 tenure,
+                slept,
                 body: None,
                 ear: None,
             }),
@@ -60,6 +89,13 @@ impl SharedTenure {
 
     pub(crate) fn look<T>(&self, at: impl FnOnce(&Tenure) -> T) -> T {
         at(&self.state().tenure)
+    }
+
+    /// Has the tenure know how long the machine has slept: that much since it knew last, and that much
+    /// in all.
+    pub(crate) fn wake(&self, now: Instant, look: Look) -> (Duration, Duration) {
+        let mut state = self.state();
+        (state.wake(now, look), state.slept.unwrap_or_default())
     }
 
     /// Tells the tenure what happened, and those who watch it if it is over.
@@ -107,17 +143,28 @@ impl SharedTenure {
     /// Passes the lock on from the holder of this turn, if it may be. The waker of that holder's body
     /// comes along, to be dropped where no mutex is held: that runs foreign code.
     pub(crate) fn pass_on(&self, turn: u32, next: &Needs) -> (bool, Option<Waker>) {
+        let now = Instant::now();
         let mut state = self.state();
-        let is_passed_on = state.tenure.pass_on(Instant::now(), turn, next);
+        state.wake(now, Look::Lately);
+        let is_passed_on = state.tenure.pass_on(now, turn, next);
         let body = is_passed_on.then(|| state.body.take()).flatten();
         (is_passed_on, body)
     }
 
-    /// Takes in what the store said to an extension by `ttl`, and tells the log of a loss.
-    pub(crate) fn hear_extension(&self, ttl: Duration, answer: Extended) -> Result<(), LostReason> {
+    /// Takes in what the store said to an extension by `ttl`, and tells the log of a loss. Before the
+    /// store was asked, the machine had slept for `slept` in all.
+    pub(crate) fn hear_extension(
+        &self,
+        ttl: Duration,
+        slept: Duration,
+        answer: Extended,
+    ) -> Result<(), LostReason> {
         let now = Instant::now();
+        let (_, all) = self.wake(now, Look::Now);
         let heard = self.tell(|tenure| match answer {
-            Extended::Since(since) => tenure.extended(now, ttl, since),
+            Extended::Since(since) => {
+                tenure.extended(now, ttl, before(since, all.saturating_sub(slept)))
+            }
             Extended::Gone => tenure.missing(now, LostReason::Deleted),
             Extended::TakenOver => tenure.missing(now, LostReason::TakenOver),
         });
@@ -130,6 +177,7 @@ impl SharedTenure {
     /// Whether the lock is lost; if not, wakes this when it is, or tells when its cut-off is.
     pub(crate) fn watch(&self, now: Instant, body: &Waker) -> Result<Instant, LostReason> {
         let mut state = self.state();
+        state.wake(now, Look::Lately);
         if let Some(reason) = state.tenure.loss(now) {
             return Err(reason);
         }

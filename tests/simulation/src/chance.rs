@@ -1,24 +1,12 @@
-//! All chance of a run, from its seed. A run is on one thread, and so is its chance.
+//! All chance of a run, from its seed.
 
-use std::cell::RefCell;
 use std::ops::RangeInclusive;
 
+use rand::RngExt as _;
 use rand::distr::uniform::{SampleRange as _, SampleUniform};
-use rand::rngs::StdRng;
-use rand::{RngExt as _, SeedableRng as _};
 
-thread_local! {
-    static CHANCE: RefCell<StdRng> = RefCell::new(StdRng::seed_from_u64(0));
-}
-
-pub(crate) fn draw<T>(from: impl FnOnce(&mut StdRng) -> T) -> T {
-    CHANCE.with_borrow_mut(from)
-}
-
-/// From now on, this thread draws what follows from this seed.
-pub(super) fn begin(seed: u64) {
-    CHANCE.set(StdRng::seed_from_u64(seed));
-}
+pub(super) use crate::random::seeded::begin;
+use crate::random::seeded::draw;
 
 pub(super) fn between<T: SampleUniform + PartialOrd>(range: RangeInclusive<T>) -> T {
     draw(|source| range.sample_single(source)).expect("no empty range")

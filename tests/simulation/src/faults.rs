@@ -175,7 +175,7 @@ fn stop(world: &mut World) {
     if let Some(process) = world.processes.iter_mut().find(|it| it.place == place) {
         process.stopped_until = until.max(process.stopped_until);
         let process = process.id;
-        world.witness.tell(Event::Stopped { process, until });
+        world.witness.tell(&Event::Stopped { process, until });
     }
 }
 

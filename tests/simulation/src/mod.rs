@@ -7,10 +7,12 @@
 //! and each process runs until nothing moves in it. Callers ([`workload`]) testify to the [`checker`]
 //! what they do and what they get, and so does the world; the checker knows the promises.
 
-pub(crate) mod chance;
+pub mod alike;
+mod chance;
 mod checker;
 mod clock;
 mod faults;
+mod log;
 mod network;
 mod plan;
 mod process;
@@ -18,7 +20,8 @@ mod run;
 pub mod server;
 mod site;
 mod testimony;
+mod words;
 mod workload;
 mod world;
 
-pub use run::{Report, run, story};
+pub use run::{Line, Report, Violation, is_busy, run, story};

@@ -72,6 +72,16 @@ enum Sort {
     Troubled,
 }
 
+impl Sort {
+    fn draw() -> Self {
+        match between(0..=5) {
+            0 => Self::Busy,
+            1 | 2 => Self::Calm,
+            _ => Self::Troubled,
+        }
+    }
+}
+
 /// Beside each other, these take and give back the most.
 const BUSY_KINDS: &[&str] = &[
     "plain", "retries", "wait", "forever", "drop", "leave", "hand", "skip", "fenced", "renew",
@@ -79,11 +89,15 @@ const BUSY_KINDS: &[&str] = &[
 
 impl Plan {
     pub(super) fn draw() -> Self {
-        match between(0..=11) {
-            0 => Self::busy(),
-            1 | 2 => Self::any(Sort::Calm),
-            _ => Self::any(Sort::Troubled),
+        match Sort::draw() {
+            Sort::Busy => Self::busy(),
+            sort => Self::any(sort),
         }
+    }
+
+    /// Whether the next to be drawn is a busy one.
+    pub(super) fn is_busy() -> bool {
+        Sort::draw() == Sort::Busy
     }
 
     fn busy() -> Self {
@@ -94,9 +108,9 @@ impl Plan {
             servers: 1,
             kinds: kinds.collect(),
             callers: between(20..=40),
-            keys: *one_of(&[2, 20, 100]),
+            keys: *one_of(&[2, 8, 40, 100]),
             ttls: 1_000..=5_000,
-            longest_body: 2,
+            longest_body: *one_of(&[0, 1, 2]),
             long_body_one_in: 4_000,
             longest_pause: *one_of(&[0, 2]),
             longest_wait: 5_000,

@@ -53,7 +53,7 @@ impl Process {
                 network: network.clone(),
                 process: id,
                 place,
-                server,
+                id: server,
                 connection_timeout: plan.connection_timeout,
             }) as Arc<dyn Dial>
         });
@@ -146,7 +146,7 @@ impl Process {
         let settling = self.settling.get_or_insert_with(|| {
             runtime.spawn(async move {
                 locker.shutdown().await;
-                witness.tell(Event::Settled { process });
+                witness.tell(&Event::Settled { process });
             })
         });
         settling.is_finished()
@@ -173,7 +173,7 @@ impl Drop for Present {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
         if std::thread::panicking() {
-            self.1.accuse("a caller panicked".to_owned());
+            self.1.accuse("a caller panicked");
         }
     }
 }

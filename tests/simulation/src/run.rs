@@ -3,11 +3,13 @@
 use std::fmt;
 
 use super::chance;
+pub use super::checker::{Line, Violation};
+use super::log::Log;
 use super::plan::Plan;
 use super::world::World;
 
-/// So many of a story's last lines are shown.
-const LAST: usize = 300;
+/// So many of a story's last lines are shown, of those about the key and of all.
+const LAST: usize = 200;
 
 /// What came of a seed.
 #[derive(Debug)]
@@ -21,9 +23,9 @@ pub struct Report {
     /// Of all that happened: two runs of a seed have the same.
     pub hash: u64,
     /// The promise that was broken, if one was.
-    pub violation: Option<String>,
+    pub violation: Option<Violation>,
     /// What happened, if it was asked for.
-    pub story: Vec<String>,
+    pub story: Vec<Line>,
 }
 
 /// Runs a seed.
@@ -38,12 +40,24 @@ pub fn story(seed: u64) -> Report {
     begin(seed, true)
 }
 
+/// Whether a seed's world is a busy one: nothing goes wrong in it, and it takes the longest.
+#[must_use]
+pub fn is_busy(seed: u64) -> bool {
+    chance::begin(seed);
+    Plan::is_busy()
+}
+
 fn begin(seed: u64, with_story: bool) -> Report {
     chance::begin(seed);
     let plan = Plan::draw();
     let plan_text = plan.to_string();
     let mut world = World::new(plan, with_story);
-    world.run();
+    if with_story {
+        let log = Log(world.witness.clone());
+        tracing::subscriber::with_default(log, || world.run());
+    } else {
+        world.run();
+    }
     let verdict = world.witness.verdict();
     Report {
         seed,
@@ -56,20 +70,42 @@ fn begin(seed: u64, with_story: bool) -> Report {
     }
 }
 
-impl fmt::Display for Report {
-    /// The story's end, and what is to be known of it. With `{:#}`, all of the story.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = if f.alternate() { usize::MAX } else { LAST };
-        let skipped = self.story.len().saturating_sub(shown);
+impl Report {
+    /// The last lines of those that are wanted.
+    fn show(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        last: usize,
+        is_wanted: impl Fn(&Line) -> bool,
+    ) -> fmt::Result {
+        let lines: Vec<_> = self.story.iter().filter(|line| is_wanted(line)).collect();
+        let skipped = lines.len().saturating_sub(last);
         if skipped > 0 {
             writeln!(f, "… {skipped} lines before")?;
         }
-        for line in &self.story[skipped..] {
-            writeln!(f, "{line}")?;
+        let mut lines = lines[skipped..].iter();
+        lines.try_for_each(|line| writeln!(f, "{}", line.text))
+    }
+}
+
+impl fmt::Display for Report {
+    /// The story's end, and what is to be known of it. With `{:#}`, all of the story.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if f.alternate() {
+            self.show(f, usize::MAX, |_| true)?;
+        } else {
+            self.show(f, LAST, |_| true)?;
         }
-        writeln!(f, "seed {}: {}", self.seed, self.plan)?;
+        let key = self.violation.as_ref().and_then(|violation| violation.key);
+        if let Some(key) = key {
+            writeln!(f, "\nwhat is about key {key}:")?;
+            self.show(f, LAST, |line| {
+                line.key == Some(key) || line.key.is_none() && !line.text.contains(" log: ")
+            })?;
+        }
+        writeln!(f, "\nseed {}: {}", self.seed, self.plan)?;
         match &self.violation {
-            Some(violation) => write!(f, "BROKEN {violation}"),
+            Some(violation) => write!(f, "BROKEN {}", violation.text),
             None => write!(
                 f,
                 "kept, with {} sections in {} ms",

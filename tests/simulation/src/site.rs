@@ -135,7 +135,7 @@ impl Site {
                 Some(client) if client == self.foreigner => By::Foreigner,
                 Some(client) => By::Process(self.clients[&client].1),
             };
-            self.witness.tell(Event::Changed {
+            self.witness.tell(&Event::Changed {
                 server: self.id,
                 by,
                 key,
@@ -198,7 +198,7 @@ impl Site {
         self.publish(now);
         for (before, (key, which, after)) in before.into_iter().zip(self.all(keys, now)) {
             if before.2 != after {
-                self.witness.tell(Event::Changed {
+                self.witness.tell(&Event::Changed {
                     server: self.id,
                     by: By::Loss,
                     key,

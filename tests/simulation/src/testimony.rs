@@ -31,7 +31,7 @@ impl fmt::Debug for Token {
 }
 
 /// What a caller asks for. Times are in milliseconds.
-#[derive(Debug, Clone, Hash)]
+#[derive(Debug, Clone, Copy, Hash)]
 pub(super) struct Terms {
     pub(super) kind: &'static str,
     pub(super) ttl: u64,
@@ -179,7 +179,14 @@ pub(super) enum Event {
     Settled {
         process: ProcessId,
     },
-    /// What the product has logged.
+    /// What was under way for long has arrived.
+    Late {
+        place: usize,
+        server: ServerId,
+        is_to_server: bool,
+        sent: u64,
+    },
+    /// What the runtime has logged.
     Logged {
         what: String,
     },

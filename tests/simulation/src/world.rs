@@ -69,15 +69,13 @@ impl World {
         while self.processes.iter().any(Process::has_callers) && !self.is_over() {
             self.step();
             if self.now > limit {
-                self.witness
-                    .accuse("some callers do not come to their end".to_owned());
+                self.witness.accuse("some callers do not come to their end");
             }
         }
         while !self.is_over() && !self.settle() {
             self.step();
             if self.now > limit {
-                self.witness
-                    .accuse("a locker does not shut down".to_owned());
+                self.witness.accuse("a locker does not shut down");
             }
         }
     }
@@ -105,6 +103,14 @@ impl World {
         }
         while let Some(arrival) = self.network.arrival(now) {
             self.sites[arrival.server].arrive(arrival, now);
+        }
+        for late in self.network.wires().late() {
+            self.witness.tell(&Event::Late {
+                place: late.place,
+                server: late.server,
+                is_to_server: late.direction == Direction::Up,
+                sent: late.sent,
+            });
         }
         for site in &mut self.sites {
             site.tick(now);
@@ -147,7 +153,7 @@ impl World {
 
     pub(super) fn trouble(&self, what: String, time: u64) {
         let until = self.now + time;
-        self.witness.tell(Event::Trouble { what, until });
+        self.witness.tell(&Event::Trouble { what, until });
     }
 
     pub(super) fn still(&self, place: usize, server: usize, direction: Direction, time: u64) {
@@ -178,7 +184,7 @@ impl World {
             return false;
         };
         let process = self.processes.remove(found);
-        self.witness.tell(Event::Died {
+        self.witness.tell(&Event::Died {
             process: process.id,
         });
         self.network.wires().die(process.id, with_machine);

@@ -4,12 +4,13 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use redis_locked_simulation::simulation::{Report, run, story};
 
 /// So many seeds are the same each time.
-const FIXED: u64 = 150;
+const SECONDS_OF_A_DAY: u64 = 24 * 60 * 60;
+const FIXED: u64 = 60;
 /// Those of the day follow until so many bodies have run.
 const SECTIONS: u64 = 1_000_000;
 const THREADS: usize = 2;
@@ -22,7 +23,7 @@ fn seed_of_environment() -> Option<u64> {
 /// A day has its own seeds, which nobody chose.
 fn first_of_day() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let day = since.expect("after 1970").as_secs() / Duration::from_hours(24).as_secs();
+    let day = since.expect("after 1970").as_secs() / SECONDS_OF_A_DAY;
     day * 1_000_000
 }
 
@@ -71,9 +72,9 @@ fn the_promises_are_kept() {
     let took = began.elapsed();
     println!(
         "seeds 0 to {} and those of the day from {of_day}, {seeds} in all: {sections} sections in \
-         {took:.1?}, {:.0} in a second",
+         {took:.1?}, {} in a second",
         FIXED - 1,
-        sections as f64 / took.as_secs_f64()
+        u128::from(sections) * 1000 / took.as_millis().max(1)
     );
 }
 
@@ -82,7 +83,7 @@ fn a_seed_is_the_same_story_each_time() {
     if seed_of_environment().is_some() {
         return;
     }
-    for seed in 0..20 {
+    for seed in 0..6 {
         let (first, second) = (story(seed), story(seed));
         for (line, (first, second)) in first.story.iter().zip(&second.story).enumerate() {
             assert_eq!(first, second, "line {line} of seed {seed}");

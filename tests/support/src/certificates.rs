@@ -26,8 +26,8 @@ pub struct Certificate {
     pub key: String,
 }
 
-/// What a server has on its disk.
-pub(crate) struct Files {
+/// What a server or a client has on its disk.
+pub struct Files {
     directory: Directory,
 }
 
@@ -78,18 +78,29 @@ impl Authority {
         }
     }
 
-    /// A server's files: a certificate for these names, and this authority for its clients'.
-    pub(crate) fn files(&self, names: &[&str]) -> Files {
-        let directory = Directory::new();
+    /// Files as servers and clients have them: a certificate for these names, and this authority.
+    #[must_use]
+    pub fn files(&self, names: &[&str]) -> Files {
+        let files = Files {
+            directory: Directory::new(),
+        };
+        self.renew(&files, names);
+        files
+    }
+
+    /// Overwrites such files, maybe another authority's.
+    ///
+    /// # Panics
+    /// If they can't be written.
+    pub fn renew(&self, files: &Files, names: &[&str]) {
         let Certificate { certificate, key } = self.sign(names);
         for (name, text) in [
             ("ca", &self.certificate),
             ("cert", &certificate),
             ("key", &key),
         ] {
-            fs::write(directory.path().join(name), text).expect("write a certificate");
+            fs::write(files.path(name), text).expect("write a certificate");
         }
-        Files { directory }
     }
 }
 
@@ -101,7 +112,9 @@ fn name(params: &mut CertificateParams, role: &str) {
 }
 
 impl Files {
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
+    /// Where it is: `ca`, `cert` or `key`.
+    #[must_use]
+    pub fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 }

@@ -22,9 +22,10 @@ pub mod process;
 pub mod proxy;
 pub mod sentinel;
 pub mod server;
+pub mod trouble;
 pub mod until;
 
-pub use certificates::{Authority, Certificate, servers_have_tls};
+pub use certificates::{Authority, Certificate, Files, servers_have_tls};
 pub use cluster::Cluster;
 pub use directory::Directory;
 pub use fake::FakeAnswers;

@@ -46,10 +46,16 @@ pub struct Builder {
     bus: Option<Arc<Port>>,
 }
 
+const TLS_FILES: [(&str, &str); 3] = [
+    ("tls-ca-cert-file", "ca"),
+    ("tls-cert-file", "cert"),
+    ("tls-key-file", "key"),
+];
+
 /// A second port, with TLS.
 struct Tls {
     port: Port,
-    _files: Files,
+    files: Files,
 }
 
 impl Builder {
@@ -58,21 +64,11 @@ impl Builder {
     #[must_use]
     pub fn tls(mut self, authority: &Authority, names: &[&str]) -> Self {
         let (port, files) = (Port::claim(), authority.files(names));
-        let mut set = |name: &str, value: &str| {
-            self.arguments.push((name.to_owned(), value.to_owned()));
-        };
-        set("tls-port", &port.number().to_string());
-        for (name, file) in [
-            ("tls-ca-cert-file", "ca"),
-            ("tls-cert-file", "cert"),
-            ("tls-key-file", "key"),
-        ] {
-            set(name, &files.path(file).to_string_lossy());
+        self = self.arg("tls-port", &port.number().to_string());
+        for (name, file) in TLS_FILES {
+            self = self.arg(name, &files.path(file).to_string_lossy());
         }
-        self.tls = Some(Arc::new(Tls {
-            port,
-            _files: files,
-        }));
+        self.tls = Some(Arc::new(Tls { port, files }));
         self
     }
 
@@ -217,6 +213,24 @@ impl Server {
     #[must_use]
     pub fn tls_port(&self) -> u16 {
         self.port_with_tls().expect("a server with TLS")
+    }
+
+    /// Has it go on with a certificate by this authority, and let in its clients only. Connections that
+    /// are open stay.
+    ///
+    /// # Panics
+    /// If it has no TLS.
+    pub async fn renew_certificates(&self, authority: &Authority, names: &[&str]) {
+        let tls = self.settings.tls.as_ref().expect("a server with TLS");
+        authority.renew(&tls.files, names);
+        let mut config = redis::cmd("CONFIG");
+        config.arg("SET");
+        for (name, file) in TLS_FILES {
+            config
+                .arg(name)
+                .arg(&*tls.files.path(file).to_string_lossy());
+        }
+        self.ask::<()>(&config).await;
     }
 
     pub(crate) fn port_with_tls(&self) -> Option<u16> {

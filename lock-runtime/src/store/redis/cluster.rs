@@ -4,39 +4,34 @@
 //! has moved, and keeps a connection to each node. It is told not to send anything twice: a `SET NX`
 //! that it repeated by itself would find the key taken by its own first sending, and read as busy.
 
+mod announced;
+mod opening;
+
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
 use redis::cluster_routing::SingleNodeRoutingInfo;
 use redis::{
-    Client, ConnectionInfo, ErrorKind, Pipeline, ProtocolVersion, PushInfo, PushKind, RedisError,
-    RedisResult, ServerErrorKind, Value,
+    ErrorKind, Pipeline, PushInfo, PushKind, RedisError, RedisResult, ServerErrorKind, Value,
 };
 
 use super::reconnecting::Reconnecting;
+use super::refusal::{error_of, has_forgotten_us};
 use super::route::{home, redirected};
 use super::settings::{Timeouts, track};
-use super::tls::Tls;
-
-/// Some nodes, by which the others are found, and the certificates for all of them.
-#[derive(Clone)]
-pub(crate) struct Seeds {
-    pub(super) nodes: Vec<ConnectionInfo>,
-    #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "it is empty"))]
-    pub(super) tls: Tls,
-}
+pub(crate) use announced::Seeds;
+#[cfg(feature = "sentinel")]
+pub(super) use announced::slots;
+use opening::{Heard, Opener};
 
 pub(super) struct Cluster {
+    opener: Arc<Opener>,
     connection: Reconnecting<ClusterConnection>,
     tracking: Option<Tracking>,
 }
-
-/// Called with what nodes push.
-pub(super) type Heard = Arc<dyn Fn(PushInfo) -> Result<(), ()> + Send + Sync>;
 
 /// Has the nodes tell when a key that a command reads is changed.
 struct Tracking {
@@ -64,14 +59,13 @@ impl Cluster {
     /// redis-rs opens the connections to nodes when it likes, so tracking is turned on together
     /// with each command, in one pipeline: whichever node answers, by whichever connection, tracks.
     pub(super) fn new(seeds: Seeds, timeouts: Timeouts, heard: Option<Heard>) -> Self {
-        // In the new form of the protocol a broken connection is noticed before the next command.
-        let new = client(&seeds, timeouts, ProtocolVersion::RESP3, heard.clone());
-        let old = client(&seeds, timeouts, ProtocolVersion::RESP2, None);
-        let tracks = heard.is_some();
+        let opener = Arc::new(Opener::new(seeds, timeouts, heard.clone()));
+        let opening = Arc::clone(&opener);
         Self {
+            opener,
             connection: Reconnecting::new(timeouts.total(), move |_| {
-                let clients = [new.clone(), old.clone()];
-                Box::pin(open(clients, seeds.clone(), timeouts, tracks))
+                let opening = Arc::clone(&opening);
+                Box::pin(async move { opening.open().await })
             }),
             tracking: heard.map(|heard| Tracking {
                 heard,
@@ -80,9 +74,14 @@ impl Cluster {
         }
     }
 
-    /// Connects, unless it is connected.
-    pub(super) async fn open(&self) -> RedisResult<ClusterConnection> {
-        Ok(self.connection.get().await?.1)
+    /// Connects, unless it is connected. The connection and its number.
+    pub(super) async fn open(&self) -> RedisResult<(u64, ClusterConnection)> {
+        self.connection.get().await
+    }
+
+    /// Whether no node has answered for a while.
+    pub(super) fn was_idle(&self) -> bool {
+        self.connection.was_idle()
     }
 
     pub(super) fn number(&self) -> u64 {
@@ -97,7 +96,7 @@ impl Cluster {
     /// which refused them before.
     pub(super) async fn send(
         &self,
-        connection: &mut ClusterConnection,
+        (number, connection): &mut (u64, ClusterConnection),
         commands: &Pipeline,
         refused: Option<&RedisError>,
     ) -> RedisResult<Vec<Value>> {
@@ -118,6 +117,17 @@ impl Cluster {
         let answers = connection.route_pipeline(pipeline, 0, count, node).await;
         let answers = answers.map_err(doubt);
         self.watch_out(&answers);
+        match &answers {
+            // All connections: which of them have been forgotten as well, nobody knows.
+            Err(error) if error.is_timeout() && self.was_idle() => {
+                self.connection.broken(*number);
+            }
+            Err(_) => {}
+            Ok(_) => self.connection.answered(),
+        }
+        if self.is_outdated(&answers) {
+            self.connection.broken(*number);
+        }
         if let (Err(error), Some(node)) = (&answers, redirected)
             && error.kind() == ErrorKind::Server(ServerErrorKind::Moved)
         {
@@ -128,6 +138,18 @@ impl Cluster {
             answer.extract_error()?;
         }
         Ok(answers)
+    }
+
+    /// Whether redis-rs goes on with what we have better by now: nodes don't let it in any more, or
+    /// there are new certificates.
+    fn is_outdated(&self, answers: &RedisResult<Vec<Value>>) -> bool {
+        match answers {
+            Ok(answers) => answers
+                .iter()
+                .filter_map(error_of)
+                .any(|error| has_forgotten_us(&error)),
+            Err(error) => has_forgotten_us(error) || self.opener.has_new_certificates(),
+        }
     }
 
     /// Has all who wait ask again once nodes are found again, so that their keys are tracked again.
@@ -168,69 +190,6 @@ async fn may_ask(
         }
         _ => Ok(()),
     }
-}
-
-fn client(
-    seeds: &Seeds,
-    timeouts: Timeouts,
-    protocol: ProtocolVersion,
-    heard: Option<Heard>,
-) -> RedisResult<ClusterClient> {
-    let mut builder = ClusterClient::builder(seeds.nodes.clone());
-    #[cfg(feature = "tls")]
-    if let Some(certificates) = seeds.tls.certificates()? {
-        builder = builder.certs(certificates);
-    }
-    if let Some(heard) = heard {
-        builder = builder.push_sender(move |push| heard(push));
-    }
-    builder
-        .retries(0)
-        .use_protocol(protocol)
-        .connection_timeout(timeouts.connection)
-        .response_timeout(timeouts.response)
-        .overall_response_timeout(Some(timeouts.total()))
-        .tcp_settings(timeouts.tcp())
-        .build()
-}
-
-async fn open(
-    [client, old]: [RedisResult<ClusterClient>; 2],
-    seeds: Seeds,
-    timeouts: Timeouts,
-    tracks: bool,
-) -> RedisResult<ClusterConnection> {
-    let mut connection = match client?.get_async_connection().await {
-        Ok(connection) => connection,
-        Err(error) => match reason(seeds, timeouts).await {
-            Some(reason) => return Err(reason),
-            // A node lets us in that speaks the old form of the protocol.
-            None if tracks => {
-                let problem = "in the old form of the protocol, nobody is told of changed keys";
-                let words = error.to_string();
-                return Err((ErrorKind::RESP3NotSupported, problem, words).into());
-            }
-            None => return old?.get_async_connection().await,
-        },
-    };
-    if tracks {
-        // Where tracking is refused, it is refused here.
-        let mut first = redis::pipe();
-        first.add_command(track());
-        let answers = connection.route_pipeline(first, 0, 1, SingleNodeRoutingInfo::Random);
-        for answer in answers.await? {
-            answer.extract_error()?;
-        }
-    }
-    Ok(connection)
-}
-
-/// Why no node lets us in: redis-rs only says that none does.
-async fn reason(seeds: Seeds, timeouts: Timeouts) -> Option<RedisError> {
-    let config = timeouts.config();
-    let client = Client::open(seeds.nodes.into_iter().next()?).ok()?;
-    let opening = client.get_multiplexed_async_connection_with_config(&config);
-    opening.await.err()
 }
 
 /// Makes an error of the client that of a broken connection.

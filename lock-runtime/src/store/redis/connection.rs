@@ -10,6 +10,7 @@ use redis::{Pipeline, RedisError, RedisResult, Value};
 #[cfg(feature = "cluster")]
 use super::cluster::Cluster;
 use super::reconnecting::Reconnecting;
+use super::refusal::error_of;
 
 /// A connection that is shared by all who clone it, and opens itself again.
 #[derive(Clone)]
@@ -95,12 +96,12 @@ impl Connection {
         }
     }
 
-    /// Whether it has not proved for a while that it lives. A cluster's connections are redis-rs'.
+    /// Whether it has not proved for a while that it lives.
     pub(super) fn was_idle(&self) -> bool {
         match self {
             Self::Single(home) => home.was_idle(),
             #[cfg(feature = "cluster")]
-            Self::Cluster(_) => false,
+            Self::Cluster(home) => home.was_idle(),
         }
     }
 
@@ -138,13 +139,5 @@ impl Connection {
             #[cfg(feature = "cluster")]
             Self::Cluster(home) => home.close(),
         }
-    }
-}
-
-/// The error that stands for an answer.
-pub(super) fn error_of(answer: &Value) -> Option<RedisError> {
-    match answer {
-        Value::ServerError(error) => Some(error.clone().into()),
-        _ => None,
     }
 }

@@ -4,8 +4,12 @@ use std::sync::Arc;
 
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
+#[cfg(any(feature = "cluster", feature = "sentinel"))]
+use super::address_map::{self, NobodyThere};
+use super::cause::causes;
 #[cfg(feature = "tls")]
 use super::certificates;
+use super::credentials::NoCredentials;
 use super::refusal::{has_too_many_clients, is_final, refused_in_script};
 use super::script::Script;
 use super::settings::Replicas;
@@ -37,8 +41,7 @@ impl From<RedisError> for StoreError {
 
 fn describe(error: &RedisError) -> (String, &'static str) {
     let said = |what: &str| what.to_owned();
-    #[cfg(feature = "tls")]
-    if let Some(described) = certificates::describe(error) {
+    if let Some(described) = describe_cause(error) {
         return described;
     }
     if error.is_connection_refusal() {
@@ -79,7 +82,7 @@ fn describe(error: &RedisError) -> (String, &'static str) {
         ),
         ErrorKind::AuthenticationFailed => (
             said("Redis refused the user name or the password"),
-            "check the credentials in the URL",
+            "check the credentials in the URL, or what the locker's `credentials` gives",
         ),
         #[cfg(not(feature = "tls"))]
         ErrorKind::InvalidClientConfig if error.to_string().contains("TLS") => (
@@ -128,6 +131,30 @@ fn describe(error: &RedisError) -> (String, &'static str) {
     }
 }
 
+/// For errors that are about getting there, and in.
+fn describe_cause(error: &RedisError) -> Option<(String, &'static str)> {
+    #[cfg(any(feature = "cluster", feature = "sentinel"))]
+    if let Some(nobody) = causes(error).find_map(|cause| cause.downcast_ref::<NobodyThere>()) {
+        let (happened, _) = describe(&nobody.source);
+        let happened = format!("{}, and there {happened}", nobody.announced);
+        return Some((happened, address_map::ADVICE));
+    }
+    if let Some(none) = causes(error).find_map(|cause| cause.downcast_ref::<NoCredentials>()) {
+        return Some((none.to_string(), NoCredentials::ADVICE));
+    }
+    #[cfg(feature = "tls")]
+    if let Some(described) = certificates::describe(error) {
+        return Some(described);
+    }
+    #[cfg(any(feature = "cluster", feature = "sentinel"))]
+    if let Some((address, _)) = error.redirect_node() {
+        let happened = "which can't be reached";
+        let happened = format!("the cluster announces the key's node at {address}, {happened}");
+        return Some((happened, address_map::ADVICE));
+    }
+    None
+}
+
 /// For errors that redis-rs has no kind for.
 fn by_code(error: &RedisError) -> (String, &'static str) {
     let said = |what: &str| what.to_owned();
@@ -151,7 +178,11 @@ fn by_code(error: &RedisError) -> (String, &'static str) {
         ),
         Some("NOAUTH") => (
             said("Redis asks for a password (NOAUTH)"),
-            "put the credentials into the URL",
+            "put the credentials into the URL, or give the locker `credentials`",
+        ),
+        Some("WRONGPASS") => (
+            format!("Redis does not let us in any more ({})", words_of(error)),
+            "check the user, and the locker's `credentials` if they change",
         ),
         Some(_) => (
             format!("Redis answered with the error {}", words_of(error)),

@@ -1,15 +1,15 @@
 //! The masters behind a store's servers, one by one, for the tool that looks at all their keys.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use futures_util::future::{join_all, try_join_all};
 use redis::aio::MultiplexedConnection;
-use redis::{Client, ConnectionAddr, ConnectionInfo, ErrorKind, RedisError, RedisResult, Value};
+use redis::{ErrorKind, RedisError};
 
-use super::profile::{Profile, read_range};
+use super::cluster::{Seeds, slots};
+use super::profile::Profile;
 use super::servers::{Servers, Single};
 use super::settings::Timeouts;
-use super::tls::elsewhere;
 
 /// The servers that a locker would ask.
 pub struct Masters {
@@ -67,7 +67,7 @@ async fn masters(servers: &Servers, timeouts: Timeouts) -> Result<Vec<Master>, U
             }
             Ok(vec![master])
         }
-        Servers::Cluster(seeds) => of_cluster(&seeds.nodes, timeouts).await,
+        Servers::Cluster(seeds) => of_cluster(seeds, timeouts).await,
     }
 }
 
@@ -85,24 +85,16 @@ async fn master(
     })
 }
 
-type Slots = BTreeMap<(String, u16), Vec<(u16, u16)>>;
-
 /// Asks the first node that answers who the masters are, and connects to all of them.
-async fn of_cluster(
-    seeds: &[ConnectionInfo],
-    timeouts: Timeouts,
-) -> Result<Vec<Master>, Unreachable> {
+async fn of_cluster(seeds: &Seeds, timeouts: Timeouts) -> Result<Vec<Master>, Unreachable> {
     let none = "a cluster needs the URLs of some of its nodes";
     let mut failed = (ErrorKind::InvalidClientConfig, none).into();
     let mut asked = "the cluster".to_owned();
-    for seed in seeds {
-        match slots(seed, timeouts).await {
+    for seed in &seeds.nodes {
+        match slots(seed, &seeds.access, timeouts).await {
             Ok(found) => {
-                let masters = found.into_iter().map(|((host, port), slots)| async move {
-                    let address = elsewhere(seed.addr(), host, port);
-                    let info = seed.clone().set_addr(address);
-                    let client = Client::open(info).map_err(Unreachable::at("the cluster"))?;
-                    master(&Single::At(client), slots, timeouts).await
+                let masters = found.into_iter().map(|(server, slots)| async move {
+                    master(&Single::At(Arc::new(server)), slots, timeouts).await
                 });
                 return try_join_all(masters).await;
             }
@@ -110,35 +102,4 @@ async fn of_cluster(
         }
     }
     Err(Unreachable::at(&asked)(failed))
-}
-
-async fn slots(seed: &ConnectionInfo, timeouts: Timeouts) -> RedisResult<Slots> {
-    let server = Single::At(Client::open(seed.clone())?);
-    let mut connection = server.open(timeouts.config(), false).await?;
-    let mut question = redis::cmd("CLUSTER");
-    let question = question.arg("SLOTS");
-    let answer: Vec<Vec<Value>> = question.query_async(&mut connection).await?;
-    let mut masters = Slots::new();
-    for range in answer {
-        let Some(((host, port), slots)) = read_range(&range) else {
-            let problem = "it names the cluster's masters in an unknown way";
-            let kind = ErrorKind::UnexpectedReturnType;
-            return Err((kind, problem, format!("{range:?}")).into());
-        };
-        // A node that was not told its own address leaves it out: it is the one we asked at.
-        let host = match seed.addr() {
-            ConnectionAddr::Tcp(own, _) | ConnectionAddr::TcpTls { host: own, .. }
-                if host.is_empty() =>
-            {
-                own.clone()
-            }
-            _ => host,
-        };
-        masters.entry((host, port)).or_default().push(slots);
-    }
-    if masters.is_empty() {
-        let problem = "the cluster has no slots yet";
-        return Err((ErrorKind::ClusterConnectionNotFound, problem).into());
-    }
-    Ok(masters)
 }

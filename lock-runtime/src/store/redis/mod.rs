@@ -1,5 +1,9 @@
 //! Locks on Redis: one server, or several that act as one.
 
+mod access;
+#[cfg(any(feature = "cluster", feature = "sentinel"))]
+mod address_map;
+mod cause;
 #[cfg(feature = "tls")]
 mod certificates;
 #[cfg(feature = "cluster")]
@@ -7,6 +11,7 @@ mod cluster;
 mod commands;
 mod connect;
 mod connection;
+mod credentials;
 mod failure;
 mod line;
 #[cfg(all(feature = "cluster", feature = "sentinel"))]
@@ -37,19 +42,21 @@ use super::{
 };
 use crate::key::line_keys;
 use crate::random::random;
+pub(crate) use access::Access;
+#[cfg(feature = "tls")]
+pub(crate) use certificates::Pem;
 use commands::{Found, LineKeys, Looked};
 use connection::Connection;
+pub use credentials::Credentials;
+pub(crate) use credentials::Provider;
 use line::{Line, Stray};
 use operation::Operation;
 pub(crate) use profile::Profile;
 use profile::refuses_scripts;
-#[cfg(feature = "sentinel")]
-pub(crate) use sentinel::Login;
 pub(crate) use servers::Servers;
 #[cfg(simulation)]
 pub(crate) use servers::{Dial, Single};
 pub(crate) use settings::{Replicas, Timeouts};
-pub(crate) use tls::Tls;
 use tracking::Tracking;
 
 pub(crate) struct RedisStore {

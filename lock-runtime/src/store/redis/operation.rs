@@ -9,10 +9,10 @@ use std::time::Duration;
 use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind, Value};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::connection::{Connection, error_of};
+use super::connection::Connection;
 use super::failure::too_few_replicas;
 use super::profile::of_single;
-use super::refusal::is_untouched;
+use super::refusal::{error_of, has_forgotten_us, is_untouched};
 use super::script::{Script, by_source};
 use super::settings::{Replicas, Timeouts};
 use crate::store::StoreError;
@@ -189,6 +189,7 @@ impl Operation {
                     .map(|remedy| (remedy, error.clone())),
             };
             let Some((remedy, error)) = found.filter(|_| Instant::now() < self.limit) else {
+                let answers = answers.map_err(|error| worth_telling(error, refused));
                 return answers.map(|answers| (since, answers));
             };
             if answers.is_ok() {
@@ -224,11 +225,20 @@ impl Operation {
     }
 }
 
+/// Of a cluster whose node can't be reached, a question gets no answer in time, and the one before it
+/// got one that names the node.
+fn worth_telling(error: RedisError, before: Option<RedisError>) -> RedisError {
+    match before {
+        Some(before) if error.is_timeout() && before.redirect_node().is_some() => before,
+        _ => error,
+    }
+}
+
 /// Whether a cluster's node took none of the commands, and redis-rs hands out only this.
 fn are_refused(error: &RedisError) -> bool {
     use ServerErrorKind::{Ask, BusyLoading, ClusterDown, MasterDown, Moved, ReadOnly, TryAgain};
     let ErrorKind::Server(kind) = error.kind() else {
-        return false;
+        return has_forgotten_us(error);
     };
     matches!(
         kind,
@@ -250,6 +260,8 @@ struct Remedies {
     forgotten: Option<Remedy>,
     /// After a failover, whoever is the master is found anew.
     no_master: Option<Remedy>,
+    /// Where credentials are over, there are new ones.
+    forgotten_us: Option<Remedy>,
     unknown_script: Option<Remedy>,
     pauses: slice::Iter<'static, Duration>,
 }
@@ -260,6 +272,7 @@ impl Remedies {
             broken: Some(Remedy::NewConnection),
             forgotten: connection.was_idle().then_some(Remedy::NewConnection),
             no_master: Some(Remedy::NewConnection),
+            forgotten_us: Some(Remedy::NewConnection),
             unknown_script: Some(Remedy::Sources),
             pauses: connection.pauses(),
         }
@@ -272,6 +285,9 @@ impl Remedies {
         }
         if error.is_timeout() {
             return self.forgotten.take();
+        }
+        if has_forgotten_us(error) {
+            return self.forgotten_us.take();
         }
         match error.kind() {
             ErrorKind::Server(ReadOnly) => self.no_master.take(),

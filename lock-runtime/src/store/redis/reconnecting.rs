@@ -12,6 +12,8 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 
+use super::refusal::has_forgotten_us;
+
 /// Load balancers and firewalls forget connections that carry nothing, the quickest after half a
 /// minute.
 const IDLE: Duration = Duration::from_secs(5);
@@ -253,7 +255,7 @@ impl<C: Clone + Send + Sync + 'static> Reconnecting<C> {
     /// server is no master any more, or has forgotten who we are.
     pub(super) fn check(&self, number: u64, error: &RedisError) {
         let is_replica = error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly);
-        if error.is_io_error() || is_replica || error.code() == Some("NOAUTH") {
+        if error.is_io_error() || is_replica || has_forgotten_us(error) {
             self.broken(number);
         }
     }

@@ -1,6 +1,6 @@
 //! What an error lets us conclude, beside what it means to a reader.
 
-use redis::{ErrorKind, RedisError, ServerErrorKind};
+use redis::{ErrorKind, RedisError, ServerErrorKind, Value};
 
 /// The words of an `ERR` that Redis gives to a request which it can't serve as it is. Other words
 /// may be anything: Redis has many, and what stands between has its own.
@@ -16,6 +16,14 @@ const MALFORMED: &[&str] = &[
     // Before Redis 7, a script that fails has only this code.
     "wrongtype",
 ];
+
+/// The error that stands for an answer.
+pub(super) fn error_of(answer: &Value) -> Option<RedisError> {
+    match answer {
+        Value::ServerError(error) => Some(error.clone().into()),
+        _ => None,
+    }
+}
 
 /// Whether no later answer to the same can be another one. All else may pass: there is no end to
 /// what a server, or something before it, says for a second.
@@ -41,7 +49,7 @@ pub(super) fn is_untouched(error: &RedisError) -> bool {
     let by_code = match error.kind() {
         ErrorKind::Server(ServerErrorKind::ResponseError) => is_final(error),
         ErrorKind::Server(_) => true,
-        _ => matches!(error.code(), Some("WRONGTYPE" | "NOAUTH" | "BUSY")),
+        _ => matches!(error.code(), Some("WRONGTYPE" | "BUSY")) || has_forgotten_us(error),
     };
     let before_writing = matches!(
         error.code(),
@@ -76,6 +84,12 @@ pub(super) fn refused_in_script(error: &RedisError) -> Option<&str> {
     let is_refusal =
         words.contains("ACL failure in script") || words.contains("The user executing the script");
     is_refusal.then_some(words)
+}
+
+/// Whether it is the connection that is not let in any more, and a new one may be: a token is over, or
+/// a user was made anew.
+pub(super) fn has_forgotten_us(error: &RedisError) -> bool {
+    matches!(error.code(), Some("NOAUTH" | "WRONGPASS"))
 }
 
 /// Whether the server refuses connections because it has as many as it takes.

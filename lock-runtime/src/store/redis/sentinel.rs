@@ -20,9 +20,11 @@ use redis::{
 };
 use tokio::time::timeout;
 
-use super::connect::connect;
+use super::access::Access;
+use super::connect::Server;
+use super::credentials::Credentials;
 use super::settings::Timeouts;
-use super::tls::{Tls, elsewhere};
+use super::tls::elsewhere;
 
 /// The sentinels, and what is needed to connect to the servers that they watch.
 #[derive(Clone)]
@@ -30,46 +32,30 @@ pub(crate) struct Sentinels {
     addresses: Vec<ConnectionInfo>,
     /// Credentials and database of the servers.
     settings: RedisConnectionInfo,
+    access: Access,
     master: String,
     timeouts: Timeouts,
-}
-
-/// Who we are to the sentinels.
-#[derive(Clone)]
-pub(crate) struct Login {
-    pub(crate) username: Option<String>,
-    pub(crate) password: String,
-}
-
-impl fmt::Debug for Login {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Login")
-            .field("username", &self.username)
-            .finish_non_exhaustive()
-    }
 }
 
 impl Sentinels {
     /// At least one URL.
     pub(crate) fn new<U: AsRef<str>>(
         urls: impl IntoIterator<Item = U>,
-        login: Option<&Login>,
+        login: Option<&Credentials>,
         master: &str,
-        tls: &Tls,
+        access: &Access,
         timeouts: Timeouts,
     ) -> RedisResult<Self> {
-        let mut to_sentinel = RedisConnectionInfo::default();
-        if let Some(Login { username, password }) = login {
-            to_sentinel = to_sentinel.set_password(password);
-            if let Some(username) = username {
-                to_sentinel = to_sentinel.set_username(username);
-            }
-        }
+        let nobody = RedisConnectionInfo::default();
+        let to_sentinel = match login {
+            Some(login) => login.applied_to(&nobody),
+            None => nobody,
+        };
         let mut settings = None;
         let addresses = urls
             .into_iter()
             .map(|url| {
-                let info = tls.parse(url.as_ref())?;
+                let info = access.parse(url.as_ref())?;
                 settings.get_or_insert_with(|| info.redis_settings().clone());
                 Ok(info
                     .set_redis_settings(to_sentinel.clone())
@@ -80,16 +66,17 @@ impl Sentinels {
         Ok(Self {
             addresses,
             settings,
+            access: access.clone(),
             master: master.to_owned(),
             timeouts,
         })
     }
 
     /// The same, for connections on which the master tells of changed keys.
-    pub(super) fn with_pushes(self) -> Self {
+    pub(super) fn with_pushes(&self) -> Self {
         Self {
-            settings: self.settings.set_protocol(ProtocolVersion::RESP3),
-            ..self
+            settings: self.settings.clone().set_protocol(ProtocolVersion::RESP3),
+            ..self.clone()
         }
     }
 
@@ -100,8 +87,7 @@ impl Sentinels {
     ) -> RedisResult<MultiplexedConnection> {
         let limit = self.timeouts.connection;
         let connecting = async {
-            let master = Client::open(self.find_master().await?)?;
-            let mut connection = connect(&master, config).await?;
+            let mut connection = self.find_master().await?.master.connect(config).await?;
             match redis::cmd("ROLE").query_async(&mut connection).await? {
                 Role::Primary { .. } => Ok(connection),
                 // The sentinels do not know of a failover yet, or the server does not.
@@ -116,7 +102,7 @@ impl Sentinels {
             .unwrap_or_else(|_| Err(late("no master was found in time")))
     }
 
-    async fn find_master(&self) -> RedisResult<ConnectionInfo> {
+    async fn find_master(&self) -> RedisResult<Announced> {
         let mut asked: FuturesUnordered<_> = self
             .addresses
             .iter()
@@ -124,7 +110,7 @@ impl Sentinels {
             .map(|sentinel| self.ask(sentinel, self.timeouts.connection / 2))
             .collect();
         let mut answers = 0;
-        let mut newest: Option<NamedMaster> = None;
+        let mut newest: Option<Announced> = None;
         let mut failed = None;
         while let Some(answer) = asked.next().await {
             match answer {
@@ -144,13 +130,13 @@ impl Sentinels {
             }
         }
         match (newest, failed) {
-            (Some(named), _) => Ok(named.master),
+            (Some(named), _) => Ok(named),
             (None, Some(error)) => Err(error),
             (None, None) => Err((ErrorKind::EmptySentinelList, "no sentinel is given").into()),
         }
     }
 
-    async fn ask(&self, sentinel: &ConnectionInfo, limit: Duration) -> RedisResult<NamedMaster> {
+    async fn ask(&self, sentinel: &ConnectionInfo, limit: Duration) -> RedisResult<Announced> {
         let (connection, response) = (limit, limit);
         let config = Timeouts {
             connection,
@@ -158,7 +144,8 @@ impl Sentinels {
         }
         .config();
         let asking = async {
-            let client = Client::open(sentinel.clone())?;
+            let access = self.access.clone().without_credentials();
+            let client = Client::open(access.complete(sentinel).await?)?;
             let mut connection = client
                 .get_multiplexed_async_connection_with_config(&config)
                 .await?;
@@ -200,20 +187,26 @@ impl Sentinels {
         host: String,
         port: u16,
         sentinel: &ConnectionAddr,
-    ) -> RedisResult<NamedMaster> {
+    ) -> RedisResult<Announced> {
+        let announced = format!("the sentinels announce the master at {host}:{port}");
+        let (host, port) = self.access.addresses.reach(host, port);
         let master = elsewhere(sentinel, host, port)
             .into_connection_info()?
             .set_redis_settings(self.settings.clone())
             .set_tcp_settings(self.timeouts.tcp());
-        Ok(NamedMaster { epoch, master })
+        let master = Server::new(master, self.access.clone(), self.timeouts.connection);
+        Ok(Announced {
+            epoch,
+            master: master.announced(announced),
+        })
     }
 }
 
 /// The master, as a sentinel knows it.
-struct NamedMaster {
+struct Announced {
     /// Grows with each failover.
     epoch: u64,
-    master: ConnectionInfo,
+    master: Server,
 }
 
 impl fmt::Debug for Sentinels {

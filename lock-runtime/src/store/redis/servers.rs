@@ -6,18 +6,20 @@ use std::sync::Arc;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, ProtocolVersion, PushInfo, RedisResult};
+use redis::{AsyncConnectionConfig, Client, PushInfo, RedisResult};
 
+use super::access::Access;
 #[cfg(feature = "cluster")]
 use super::cluster::{Cluster, Seeds};
-use super::connect::connect;
+use super::connect::Server;
 use super::connection::Connection;
+#[cfg(feature = "sentinel")]
+use super::credentials::Credentials;
 use super::line::Line;
 use super::reconnecting::Reconnecting;
 #[cfg(feature = "sentinel")]
-use super::sentinel::{Login, Sentinels};
+use super::sentinel::Sentinels;
 use super::settings::{Timeouts, track};
-use super::tls::Tls;
 
 /// The servers behind one store.
 #[derive(Clone)]
@@ -31,9 +33,9 @@ pub(crate) enum Servers {
 /// Where one server has all locks.
 #[derive(Clone)]
 pub(crate) enum Single {
-    At(Client),
+    At(Arc<Server>),
     #[cfg(feature = "sentinel")]
-    Sentinel(Sentinels),
+    Sentinel(Arc<Sentinels>),
     #[cfg(simulation)]
     Simulated(Arc<dyn Dial>),
 }
@@ -50,28 +52,31 @@ pub(crate) trait Dial: fmt::Debug + Send + Sync {
 
 impl Servers {
     /// One server, by its URL.
-    pub(crate) fn one(url: &str, tls: &Tls, timeouts: Timeouts) -> RedisResult<Self> {
-        let info = tls.parse(url)?.set_tcp_settings(timeouts.tcp());
-        Ok(Self::Single(Single::At(Client::open(info)?)))
+    pub(crate) fn one(url: &str, access: &Access, timeouts: Timeouts) -> RedisResult<Self> {
+        let info = access.parse(url)?.set_tcp_settings(timeouts.tcp());
+        let server = Server::new(info, access.clone(), timeouts.connection);
+        Ok(Self::Single(Single::At(Arc::new(server))))
     }
 
     /// The server of a client, with the client's own settings.
-    pub(crate) fn of_client(client: Client) -> Self {
+    pub(crate) fn of_client(client: &Client, timeouts: Timeouts) -> Self {
+        let info = client.get_connection_info().clone();
         #[cfg(feature = "tls")]
-        super::certificates::choose_crypto(client.get_connection_info());
-        Self::Single(Single::At(client))
+        super::certificates::choose_crypto(&info);
+        let server = Server::new(info, Access::default(), timeouts.connection);
+        Self::Single(Single::At(Arc::new(server)))
     }
 
     /// A cluster, by the URLs of some of its nodes.
     #[cfg(feature = "cluster")]
     pub(crate) fn cluster<U: AsRef<str>>(
         urls: impl IntoIterator<Item = U>,
-        tls: &Tls,
+        access: &Access,
     ) -> RedisResult<Self> {
-        let nodes = urls.into_iter().map(|url| tls.parse(url.as_ref()));
+        let nodes = urls.into_iter().map(|url| access.parse(url.as_ref()));
         Ok(Self::Cluster(Seeds {
             nodes: nodes.collect::<RedisResult<_>>()?,
-            tls: tls.clone(),
+            access: access.clone(),
         }))
     }
 
@@ -79,13 +84,13 @@ impl Servers {
     #[cfg(feature = "sentinel")]
     pub(crate) fn sentinel<U: AsRef<str>>(
         urls: impl IntoIterator<Item = U>,
-        login: Option<&Login>,
+        login: Option<&Credentials>,
         master: &str,
-        tls: &Tls,
+        access: &Access,
         timeouts: Timeouts,
     ) -> RedisResult<Self> {
-        let sentinels = Sentinels::new(urls, login, master, tls, timeouts)?;
-        Ok(Self::Single(Single::Sentinel(sentinels)))
+        let sentinels = Sentinels::new(urls, login, master, access, timeouts)?;
+        Ok(Self::Single(Single::Sentinel(Arc::new(sentinels))))
     }
 
     /// A connection for commands, which opens itself when it is needed, and again when it breaks.
@@ -151,20 +156,17 @@ impl Single {
         pushes: bool,
     ) -> BoxFuture<'static, RedisResult<MultiplexedConnection>> {
         match self.clone() {
-            Self::At(mut client) => async move {
+            Self::At(mut server) => async move {
                 if pushes {
-                    let info = client.get_connection_info();
-                    let settings = info.redis_settings().clone();
-                    let settings = settings.set_protocol(ProtocolVersion::RESP3);
-                    client = Client::open(info.clone().set_redis_settings(settings))?;
+                    server = Arc::new(server.with_pushes());
                 }
-                connect(&client, &config).await
+                server.connect(&config).await
             }
             .boxed(),
             #[cfg(feature = "sentinel")]
             Self::Sentinel(mut sentinels) => async move {
                 if pushes {
-                    sentinels = sentinels.with_pushes();
+                    sentinels = Arc::new(sentinels.with_pushes());
                 }
                 sentinels.connect(&config).await
             }
@@ -194,7 +196,7 @@ impl fmt::Debug for Servers {
 impl fmt::Display for Single {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::At(client) => client.get_connection_info().addr().fmt(f),
+            Self::At(server) => server.fmt(f),
             #[cfg(feature = "sentinel")]
             Self::Sentinel(sentinels) => fmt::Debug::fmt(sentinels, f),
             #[cfg(simulation)]

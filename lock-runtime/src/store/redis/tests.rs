@@ -93,7 +93,7 @@ fn until(what: &str, condition: impl Fn() -> bool) {
 }
 
 fn store_at(url: &str, timeouts: Timeouts, replicas: Option<Replicas>) -> RedisStore {
-    let servers = Servers::one(url, &Tls::default(), timeouts).expect("a URL");
+    let servers = Servers::one(url, &Access::default(), timeouts).expect("a URL");
     RedisStore::new(servers, timeouts, replicas, Arc::default(), None)
 }
 

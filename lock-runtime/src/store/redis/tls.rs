@@ -1,57 +1,68 @@
 //! TLS: the certificates of a locker, and the addresses that ask for them.
 
-#[cfg(feature = "sentinel")]
+#[cfg(any(feature = "cluster", feature = "sentinel"))]
 use redis::ConnectionAddr;
-#[cfg(feature = "tls")]
-use redis::TlsCertificates;
-use redis::{ConnectionInfo, IntoConnectionInfo as _, RedisResult};
+use redis::{ConnectionInfo, RedisResult};
 
 #[cfg(feature = "tls")]
-use super::certificates::{secure, usable};
+use super::certificates::{self, Pem};
 
-/// The certificates of a locker, in PEM form.
+/// The certificates of a locker.
 #[derive(Clone, Default)]
 pub(crate) struct Tls {
     /// Who may have signed the servers' certificates; without it, whom the system trusts.
     #[cfg(feature = "tls")]
-    pub(crate) root: Option<Vec<u8>>,
+    pub(crate) root: Option<Pem>,
     /// The client's certificate and its key.
     #[cfg(feature = "tls")]
-    pub(crate) client: Option<(Vec<u8>, Vec<u8>)>,
+    pub(crate) client: Option<(Pem, Pem)>,
 }
 
+#[cfg(feature = "tls")]
 impl Tls {
-    /// What a URL says, with the certificates where it asks for TLS.
-    #[cfg_attr(
-        not(feature = "tls"),
-        expect(clippy::unused_self, reason = "the same with and without the feature")
-    )]
-    pub(crate) fn parse(&self, url: &str) -> RedisResult<ConnectionInfo> {
-        let info = url.into_connection_info()?;
-        #[cfg(feature = "tls")]
-        let info = secure(info, self.certificates()?)?;
-        Ok(info)
+    /// Refuses certificates where nobody asks for them, and such as can't be used.
+    pub(super) fn check(&self, info: &ConnectionInfo) -> RedisResult<()> {
+        certificates::choose_crypto(info);
+        let given = self.certificates()?.is_some();
+        certificates::check_address(info, given)
     }
 
-    #[cfg(feature = "tls")]
-    pub(super) fn certificates(&self) -> RedisResult<Option<TlsCertificates>> {
-        usable(self.root.as_deref(), self.client.as_ref())
+    /// The same settings, with the certificates.
+    pub(super) fn secure(&self, info: ConnectionInfo) -> RedisResult<ConnectionInfo> {
+        certificates::secure(info, self.certificates()?)
+    }
+
+    /// What the certificates are at this moment.
+    pub(super) fn certificates(&self) -> RedisResult<Option<redis::TlsCertificates>> {
+        certificates::usable(self.root.as_ref(), self.client.as_ref())
+    }
+}
+
+#[cfg(not(feature = "tls"))]
+#[expect(
+    clippy::unused_self,
+    clippy::unnecessary_wraps,
+    reason = "as with the feature"
+)]
+impl Tls {
+    pub(super) fn check(&self, _: &ConnectionInfo) -> RedisResult<()> {
+        Ok(())
+    }
+
+    pub(super) fn secure(&self, info: ConnectionInfo) -> RedisResult<ConnectionInfo> {
+        Ok(info)
     }
 }
 
 /// The same way in, with TLS or without, to another host and port.
-#[cfg(feature = "sentinel")]
+#[cfg(any(feature = "cluster", feature = "sentinel"))]
 pub(super) fn elsewhere(address: &ConnectionAddr, host: String, port: u16) -> ConnectionAddr {
     match address {
-        ConnectionAddr::TcpTls {
-            insecure,
-            tls_params,
-            ..
-        } => ConnectionAddr::TcpTls {
+        ConnectionAddr::TcpTls { insecure, .. } => ConnectionAddr::TcpTls {
             host,
             port,
             insecure: *insecure,
-            tls_params: tls_params.clone(),
+            tls_params: None,
         },
         _ => ConnectionAddr::Tcp(host, port),
     }

@@ -44,6 +44,14 @@ struct Missing {
     is_told: bool,
 }
 
+impl Missing {
+    /// Whether a refusal on the connection of this number still counts.
+    fn is_refused(&self, number: u64) -> bool {
+        self.refused
+            .is_some_and(|(since, at)| at == number && since.elapsed() < REFUSED_FOR)
+    }
+}
+
 impl Tracking {
     pub(super) fn new(
         servers: &Servers,
@@ -81,9 +89,7 @@ impl Tracking {
         operation: &mut Operation,
     ) -> Result<(), Option<RedisError>> {
         let number = operation.connection_number();
-        let is_refused =
-            |(since, at): (Instant, u64)| at == number && since.elapsed() < REFUSED_FOR;
-        if self.missing().refused.is_some_and(is_refused) {
+        if self.missing().is_refused(number) {
             return Err(None);
         }
         let limit = Instant::now() + self.patience;
@@ -171,5 +177,22 @@ fn all_look(alerts: &Alerts, line: Option<&Line>) {
     alerts.ring_all();
     if let Some(line) = line {
         line.ears.tell_all_to_look();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::time::advance;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refusal_counts_for_a_minute_on_its_own_connection() {
+        let mut missing = Missing::default();
+        assert!(!missing.is_refused(1));
+        missing.refused = Some((Instant::now(), 1));
+        advance(REFUSED_FOR / 60 * 59).await;
+        assert!(missing.is_refused(1) && !missing.is_refused(2));
+        advance(REFUSED_FOR / 60).await;
+        assert!(!missing.is_refused(1));
     }
 }

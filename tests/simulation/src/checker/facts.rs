@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::super::clock::Clock;
 use super::super::testimony::{
-    By, Content, ErrandId, Event, Kept, KeyId, ProcessId, ServerId, Terms, Token, Watch, Which,
+    By, Content, ErrandId, Event, How, Kept, KeyId, ProcessId, ServerId, Terms, Token, Watch, Which,
 };
 
 /// Of each key, so many releases are remembered.
@@ -24,6 +24,8 @@ pub(in super::super) struct Facts {
     pub(super) now: u64,
     pub(super) limits: Limits,
     pub(super) server_clocks: Vec<Clock>,
+    /// Whether a server's clock was.
+    pub(super) was_set_back: bool,
     pub(super) watches: Vec<Watch>,
     pub(super) processes: Vec<Process>,
     /// Those that are not done.
@@ -79,6 +81,7 @@ impl Facts {
             locks: vec![vec![None; keys]; servers.len()],
             released: vec![vec![VecDeque::new(); keys]; servers.len()],
             server_clocks: servers,
+            was_set_back: false,
             watches: Vec::new(),
             processes: Vec::new(),
             errands: BTreeMap::new(),
@@ -118,7 +121,7 @@ impl Facts {
                 let new = Errand {
                     process: *process,
                     key: *key,
-                    terms: terms.clone(),
+                    terms: *terms,
                     asked: self.now,
                     asked_local: *local,
                     entered: None,
@@ -156,7 +159,7 @@ impl Facts {
             Event::Left { errand, how } => {
                 if let Some(entered) = &mut self.errand(*errand).entered {
                     entered.is_inside = false;
-                    entered.has_ended = *how == super::super::testimony::How::Ended;
+                    entered.has_ended = *how == How::Ended;
                 }
             }
             Event::Changed {
@@ -183,7 +186,20 @@ impl Facts {
             Event::Changed { .. }
             | Event::Got { .. }
             | Event::Settled { .. }
+            | Event::Late { .. }
             | Event::Logged { .. } => {}
+        }
+    }
+
+    /// The key that something is about.
+    pub(super) fn key_of(&self, event: &Event) -> Option<KeyId> {
+        match event {
+            Event::Asked { key, .. } | Event::Changed { key, .. } => Some(*key),
+            Event::Entered { errand, .. }
+            | Event::Inside { errand, .. }
+            | Event::Left { errand, .. }
+            | Event::Got { errand, .. } => self.errands.get(errand).map(|errand| errand.key),
+            _ => None,
         }
     }
 

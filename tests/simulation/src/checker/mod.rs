@@ -6,6 +6,7 @@
 mod deadlines;
 mod exclusion;
 mod facts;
+mod min_hold;
 mod numbers;
 mod order;
 mod orphans;
@@ -20,7 +21,7 @@ use std::hash::{Hash as _, Hasher as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::clock::Clock;
-use super::testimony::{ErrandId, Event, ProcessId, Watch};
+use super::testimony::{ErrandId, Event, KeyId, ProcessId, Watch};
 pub(super) use facts::{Facts, Limits};
 
 /// How often the rules that watch what does not happen are asked.
@@ -32,7 +33,7 @@ trait Rule: Send {
     fn hear(&mut self, facts: &Facts, event: &Event) -> Result<(), String>;
 
     /// Is asked from time to time whether something should have happened.
-    fn look(&mut self, _facts: &Facts) -> Result<(), String> {
+    fn look(&mut self, _facts: &Facts) -> Result<(), (KeyId, String)> {
         Ok(())
     }
 }
@@ -43,8 +44,22 @@ pub(super) struct Checker {
     errands: ErrandId,
     /// Of all that was heard.
     hash: DefaultHasher,
-    story: Option<Vec<String>>,
-    violation: Option<String>,
+    story: Option<Vec<Line>>,
+    violation: Option<Violation>,
+}
+
+/// A line of the story, and the key that it is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    pub key: Option<usize>,
+    pub text: String,
+}
+
+/// A promise that was broken.
+#[derive(Debug, Clone)]
+pub struct Violation {
+    pub key: Option<usize>,
+    pub text: String,
 }
 
 /// A witness's way to the checker.
@@ -55,8 +70,8 @@ pub(super) struct Witness(Arc<Mutex<Checker>>);
 pub(super) struct Verdict {
     pub(super) entered: u64,
     pub(super) hash: u64,
-    pub(super) story: Vec<String>,
-    pub(super) violation: Option<String>,
+    pub(super) story: Vec<Line>,
+    pub(super) violation: Option<Violation>,
 }
 
 impl Witness {
@@ -66,6 +81,7 @@ impl Witness {
             Box::new(deadlines::Deadlines),
             Box::new(exclusion::Exclusion),
             Box::new(writes::Writes),
+            Box::new(min_hold::MinHold::default()),
             Box::new(orphans::Orphans::default()),
             Box::new(results::Results),
             Box::new(patience::PatienceKept),
@@ -93,13 +109,8 @@ impl Witness {
         checker.errands
     }
 
-    pub(super) fn tell(&self, event: Event) {
+    pub(super) fn tell(&self, event: &Event) {
         self.checker().hear(event);
-    }
-
-    /// Whether anybody reads a story: else there is no need to tell one.
-    pub(super) fn has_story(&self) -> bool {
-        self.checker().story.is_some()
     }
 
     /// Time has come to this millisecond.
@@ -114,23 +125,21 @@ impl Witness {
     pub(super) fn started(&self, process: ProcessId, place: usize, watch: Watch) {
         let mut checker = self.checker();
         checker.facts.watches.push(watch);
-        checker.hear(Event::Started { process, place });
+        checker.hear(&Event::Started { process, place });
     }
 
     pub(super) fn set_server_clock(&self, server: usize, clock: Clock) {
-        self.checker().facts.server_clocks[server] = clock;
+        let mut checker = self.checker();
+        checker.facts.server_clocks[server] = clock;
+        checker.facts.was_set_back = true;
     }
 
-    pub(super) fn accuse(&self, of: String) {
-        self.checker().accuse(of);
+    pub(super) fn accuse(&self, of: &str) {
+        self.checker().accuse(None, of);
     }
 
     pub(super) fn is_violated(&self) -> bool {
         self.checker().violation.is_some()
-    }
-
-    pub(super) fn facts<T>(&self, look: impl FnOnce(&Facts) -> T) -> T {
-        look(&self.checker().facts)
     }
 
     pub(super) fn verdict(&self) -> Verdict {
@@ -145,47 +154,49 @@ impl Witness {
 }
 
 impl Checker {
-    fn hear(&mut self, event: Event) {
-        if self.violation.is_some() || self.facts.is_from_the_dead(&event) {
+    fn hear(&mut self, event: &Event) {
+        if self.violation.is_some() || self.facts.is_from_the_dead(event) {
             return;
         }
-        (self.facts.now, &event).hash(&mut self.hash);
-        if let Some(story) = &mut self.story {
-            story.push(format!("{:>7} {event:?}", self.facts.now));
+        // What is logged is there only where somebody listens.
+        if !matches!(event, Event::Logged { .. }) {
+            (self.facts.now, event).hash(&mut self.hash);
         }
-        self.facts.hear(&event);
-        for rule in &mut self.rules {
-            if let Err(wrong) = rule.hear(&self.facts, &event) {
-                self.violation = Some(format!("{wrong}\n    by {event:?}"));
-                break;
-            }
+        self.facts.hear(event);
+        let key = self.facts.key_of(event);
+        self.tell(key, || event.to_string());
+        let mut rules = self.rules.iter_mut();
+        let wrong = rules.find_map(|rule| rule.hear(&self.facts, event).err());
+        if let Some(wrong) = wrong {
+            self.accuse(key, &wrong);
         }
-        self.facts.settle(&event);
-        if let Some(wrong) = &self.violation {
-            let wrong = wrong.clone();
-            self.accuse(wrong);
-        }
+        self.facts.settle(event);
     }
 
     fn look(&mut self) {
         if self.violation.is_some() {
             return;
         }
-        let facts = &self.facts;
-        let wrong = self
-            .rules
-            .iter_mut()
-            .find_map(|rule| rule.look(facts).err());
-        if let Some(wrong) = wrong {
-            self.accuse(wrong);
+        let mut rules = self.rules.iter_mut();
+        let wrong = rules.find_map(|rule| rule.look(&self.facts).err());
+        if let Some((key, wrong)) = wrong {
+            self.accuse(Some(key), &wrong);
         }
     }
 
-    fn accuse(&mut self, of: String) {
+    fn tell(&mut self, key: Option<KeyId>, what: impl FnOnce() -> String) {
         let now = self.facts.now;
         if let Some(story) = &mut self.story {
-            story.push(format!("{now:>7} BROKEN: {of}"));
+            let text = format!("{now:>7} {}", what());
+            story.push(Line { key, text });
         }
-        self.violation = Some(format!("after {now} ms: {of}"));
+    }
+
+    fn accuse(&mut self, key: Option<KeyId>, of: &str) {
+        self.tell(key, || format!("BROKEN: {of}"));
+        if self.violation.is_none() {
+            let text = format!("after {} ms: {of}", self.facts.now);
+            self.violation = Some(Violation { key, text });
+        }
     }
 }

@@ -29,7 +29,7 @@ impl Rule for Orphans {
         }
     }
 
-    fn look(&mut self, facts: &Facts) -> Result<(), String> {
+    fn look(&mut self, facts: &Facts) -> Result<(), (KeyId, String)> {
         if is_out_of_reach(facts) {
             self.since.clear();
             return Ok(());
@@ -53,10 +53,11 @@ impl Rule for Orphans {
                 (trouble_ended, facts.aftermath())
             };
             if facts.now > from + limit {
-                return Err(format!(
+                let wrong = format!(
                     "nobody answers for key {key} with {token:?} of process {owner} on server \
                      {server}, since {begun}"
-                ));
+                );
+                return Err((key, wrong));
             }
         }
         self.since = since;

@@ -22,7 +22,7 @@ impl Rule for Progress {
         Ok(())
     }
 
-    fn look(&mut self, facts: &Facts) -> Result<(), String> {
+    fn look(&mut self, facts: &Facts) -> Result<(), (KeyId, String)> {
         let mut since = BTreeMap::new();
         for errand in facts.errands.values() {
             let waits = matches!(errand.terms.patience, Patience::Wait(_) | Patience::Forever);
@@ -49,9 +49,10 @@ impl Rule for Progress {
                 facts.troubled_until.max(*since)
             };
             if facts.now > from + limit {
-                return Err(format!(
+                let wrong = format!(
                     "key {key} is free since {since}, and those who wait for it don't get it"
-                ));
+                );
+                return Err((*key, wrong));
             }
         }
         Ok(())

@@ -23,13 +23,13 @@ pub(in super::super) struct Server {
     /// The incarnation of the process, and its place.
     pub(in super::super) process: usize,
     pub(in super::super) place: usize,
-    pub(in super::super) server: usize,
+    pub(in super::super) id: usize,
     pub(in super::super) connection_timeout: Duration,
 }
 
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "server {}", self.server)
+        write!(f, "server {}", self.id)
     }
 }
 
@@ -69,7 +69,7 @@ impl Server {
     async fn dial(&self) -> io::Result<Stream> {
         let link = {
             let mut wires = self.network.wires();
-            wires.dial(self.process, self.place, self.server)
+            wires.dial(self.process, self.place, self.id)
         };
         let network = self.network.clone();
         let stream = Stream { network, link };

@@ -11,6 +11,9 @@ use super::super::chance::{between, one_in};
 /// Idle connections show after this time whether the other end is there (`settings.rs`).
 const KEEPALIVE: u64 = 15_000;
 
+/// What takes longer is a part of the story.
+const LATE: u64 = 30;
+
 pub(in super::super) type LinkId = usize;
 
 /// How long things take.
@@ -62,6 +65,7 @@ pub(in super::super) struct Arrival {
 }
 
 struct Parcel {
+    sent: u64,
     due: u64,
     number: u64,
     link: LinkId,
@@ -137,6 +141,15 @@ pub(in super::super) struct Wires {
     /// By the process's place and the server.
     paths: Vec<Vec<Path>>,
     doomed: BinaryHeap<Reverse<(u64, LinkId)>>,
+    /// What has arrived late since somebody looked.
+    late: Vec<Late>,
+}
+
+pub(in super::super) struct Late {
+    pub(in super::super) place: usize,
+    pub(in super::super) server: usize,
+    pub(in super::super) direction: Direction,
+    pub(in super::super) sent: u64,
 }
 
 /// A handle to the network. A run is on one thread; the mutex is for the compiler.
@@ -160,6 +173,7 @@ impl Network {
             sent: 0,
             paths: vec![vec![Path::default(); servers]; places],
             doomed: BinaryHeap::new(),
+            late: Vec::new(),
         })))
     }
 
@@ -177,6 +191,15 @@ impl Network {
                 return None;
             }
             let Reverse(parcel) = wires.parcels.pop()?;
+            if now > parcel.sent + LATE {
+                let (place, server) = wires.ends(parcel.link);
+                wires.late.push(Late {
+                    place,
+                    server,
+                    direction: parcel.direction,
+                    sent: parcel.sent,
+                });
+            }
             match parcel.direction {
                 Direction::Up => {
                     let link = &wires.links[parcel.link];
@@ -221,9 +244,8 @@ impl Link {
 }
 
 impl Wires {
-    /// How many connections there were so far.
-    pub(in super::super) fn links(&self) -> usize {
-        self.links.len()
+    pub(in super::super) fn late(&mut self) -> Vec<Late> {
+        std::mem::take(&mut self.late)
     }
 
     /// Those that a living client has not given up.
@@ -282,7 +304,10 @@ impl Wires {
     ) -> Poll<io::Result<()>> {
         let link = &mut self.links[link];
         if !link.inbox.is_empty() {
-            let count = most.min(link.inbox.len());
+            let mut count = most.min(link.inbox.len());
+            if one_in(50) {
+                count = between(1..=count);
+            }
             let (front, back) = link.inbox.as_slices();
             let first = count.min(front.len());
             take(&front[..first]);
@@ -307,7 +332,17 @@ impl Wires {
             State::Open | State::Opening => {}
         }
         if !self.links[link].left {
-            self.send(link, Direction::Up, What::Bytes(bytes.to_vec()));
+            // TCP knows no commands: one may come in two parts.
+            let cut = if bytes.len() > 1 && one_in(50) {
+                between(1..=bytes.len() - 1)
+            } else {
+                bytes.len()
+            };
+            for part in [&bytes[..cut], &bytes[cut..]] {
+                if !part.is_empty() {
+                    self.send(link, Direction::Up, What::Bytes(part.to_vec()));
+                }
+            }
         }
         Ok(())
     }
@@ -361,6 +396,7 @@ impl Wires {
         link.last[which] = due;
         self.sent += 1;
         self.parcels.push(Reverse(Parcel {
+            sent: now,
             due,
             number: self.sent,
             link: id,

@@ -1,6 +1,7 @@
 //! The table of commands, and what is checked before one is carried out.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::sync::LazyLock;
 
 use super::commands;
@@ -173,7 +174,7 @@ fn unknown(arguments: &Arguments) -> Refusal {
         }
         let room = 128 - shown.len();
         let argument = String::from_utf8_lossy(argument);
-        shown += &format!("'{argument:.room$}' ");
+        write!(shown, "'{argument:.room$}' ").expect("a string takes all");
     }
     let name = String::from_utf8_lossy(&arguments[0]);
     format!("ERR unknown command '{name:.128}', with args beginning with: {shown}").into()

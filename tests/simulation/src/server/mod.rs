@@ -1,6 +1,6 @@
 //! A Redis server without a socket: it is given bytes and a time, and answers bytes.
 //!
-//! It answers as Redis 7.0 does; tests/equal_to_redis.rs compares them. What it does not know, it
+//! It answers as Redis 7.0 does; `tests/equal_to_redis` compares them. What it does not know, it
 //! refuses as an unknown command. All that it does follows from what it is told: it has no clock and
 //! no chance of its own.
 
@@ -203,7 +203,9 @@ impl Server {
     pub fn restore(&mut self, data: Data) {
         let mut core = self.core.borrow_mut();
         let clients: Vec<_> = core.clients.keys().copied().collect();
-        clients.into_iter().for_each(|id| core.hang_up(id));
+        for id in clients {
+            core.hang_up(id);
+        }
         core.tracking.forget_all();
         core.keyspace.restore(data);
         self.scripts.forget();
@@ -247,7 +249,9 @@ impl Server {
             core.say(*id, &Reply::Integer(replicas.into()));
         }
         drop(core);
-        answered.into_iter().for_each(|id| self.go_on(id));
+        for id in answered {
+            self.go_on(id);
+        }
     }
 
     /// What a string key holds, and how many milliseconds it still lives, if it expires.

@@ -19,6 +19,10 @@ pub enum Mood {
 }
 
 /// What a command is, as far as it matters to the refusals: `COMMAND INFO` tells it of Redis'.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each may be there without the others"
+)]
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Traits {
     pub(super) reads: bool,

@@ -64,7 +64,7 @@ impl Protocol {
             Reply::Status(words) => line(out, b'+', words.as_bytes()),
             Reply::Error(words) => {
                 // A line's end would end the error.
-                let words: Vec<_> = words.iter().map(in_one_line).collect();
+                let words: Vec<_> = words.iter().copied().map(in_one_line).collect();
                 line(out, b'-', &words);
             }
             Reply::Integer(number) => head(out, ':', *number),
@@ -102,11 +102,11 @@ impl Protocol {
     }
 }
 
-fn in_one_line(byte: &u8) -> u8 {
+fn in_one_line(byte: u8) -> u8 {
     if matches!(byte, b'\r' | b'\n') {
         b' '
     } else {
-        *byte
+        byte
     }
 }
 

@@ -36,7 +36,7 @@ impl Body {
 
     fn leave(&mut self, how: How) {
         self.is_inside = false;
-        self.caller.witness.tell(Event::Left {
+        self.caller.witness.tell(&Event::Left {
             errand: self.errand,
             how,
         });

@@ -85,18 +85,18 @@ impl Caller {
 
     pub(super) fn asks(&self, key: KeyId, terms: &Terms) -> ErrandId {
         let errand = self.witness.new_errand();
-        self.witness.tell(Event::Asked {
+        self.witness.tell(&Event::Asked {
             errand,
             process: self.process,
             key,
-            terms: terms.clone(),
+            terms: *terms,
             local: self.local(),
         });
         errand
     }
 
     pub(super) fn enters(&self, errand: ErrandId, lease: &Lease) {
-        self.witness.tell(Event::Entered {
+        self.witness.tell(&Event::Entered {
             errand,
             token: Token::of(lease.token().as_bytes()).expect("a token is long enough"),
             local: self.local(),
@@ -106,7 +106,7 @@ impl Caller {
     }
 
     pub(super) fn goes_on(&self, errand: ErrandId, lease: &Lease) {
-        self.witness.tell(Event::Inside {
+        self.witness.tell(&Event::Inside {
             errand,
             local: self.local(),
             left: left(lease),
@@ -114,7 +114,7 @@ impl Caller {
     }
 
     pub(super) fn gets(&self, errand: ErrandId, outcome: Outcome) {
-        self.witness.tell(Event::Got {
+        self.witness.tell(&Event::Got {
             errand,
             outcome,
             local: self.local(),

@@ -62,7 +62,7 @@ pub(super) async fn by_hand(caller: Caller, key: KeyId, terms: Terms) {
         Ok(guard) => guard,
         Err(error) => return caller.gets(errand, outcome_of(&error)),
     };
-    let leaves = |how| caller.witness.tell(Event::Left { errand, how });
+    let leaves = |how| caller.witness.tell(&Event::Left { errand, how });
     if guard.is_held() {
         caller.enters(errand, &guard);
         hold(&caller, errand, &guard, length(&caller, &terms)).await;

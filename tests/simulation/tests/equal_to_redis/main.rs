@@ -1,5 +1,7 @@
 //! The simulated server answers what a real one does, byte for byte.
 
+mod expiry;
+mod moods;
 mod pair;
 mod random;
 mod words;

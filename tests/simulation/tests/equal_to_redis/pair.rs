@@ -32,18 +32,34 @@ pub(crate) fn now() -> u64 {
     u64::try_from(since.expect("it is after 1970").as_micros()).expect("it is not yet so late")
 }
 
-/// A real server that expires keys only when they are asked for, so that both do it at once.
-pub(crate) async fn real_server() -> support::Server {
-    let server = support::Server::builder().arg("enable-debug-command", "yes");
-    let server = server.start().await;
+/// Whose answers the simulated server gives. Other versions word some errors otherwise.
+const VERSION: &str = "7.0.";
+
+/// A real server that expires keys only when they are asked for, so that both do it at once; none if
+/// it is of another version.
+pub(crate) async fn real_server() -> Option<support::Server> {
+    let server = support::Server::builder()
+        .arg("enable-debug-command", "yes")
+        .arg("enable-protected-configs", "yes")
+        .start()
+        .await;
     let mut connection = server.connection().await;
+    let about: String = redis::cmd("INFO")
+        .arg("server")
+        .query_async(&mut connection)
+        .await
+        .expect("it tells about itself");
+    if !about.contains(&format!("\nredis_version:{VERSION}")) {
+        println!("the simulated server is a Redis {VERSION}, so this was left out");
+        return None;
+    }
     redis::cmd("DEBUG")
         .arg("SET-ACTIVE-EXPIRE")
         .arg(0)
         .exec_async(&mut connection)
         .await
         .expect("it may be told so");
-    server
+    Some(server)
 }
 
 /// What every client of both has heard.
@@ -64,7 +80,11 @@ pub(crate) struct Pair {
 impl Pair {
     /// So many clients of each, which find no key and no script.
     pub(crate) fn new(real: &support::Server, clients: usize) -> Self {
-        let mut simulated = Server::new(Options::default());
+        Self::with(real, clients, Options::default())
+    }
+
+    pub(crate) fn with(real: &support::Server, clients: usize, options: Options) -> Self {
+        let mut simulated = Server::new(options);
         let connect = |_| {
             let stream = TcpStream::connect(("127.0.0.1", real.port())).expect("it listens");
             stream.set_nodelay(true).expect("it is possible");
@@ -88,40 +108,41 @@ impl Pair {
 
     /// Has one client send a command, and listens until every client has heard all that followed
     /// from it.
-    pub(crate) fn ask(&mut self, client: usize, command: &Command) -> Heard {
-        let bytes = packed(command);
+    pub(crate) fn ask(&mut self, client: usize, asked: &Command) -> Heard {
+        let bytes = packed(asked);
         self.real[client].write_all(&bytes).expect("it reads");
         self.asked += 1;
-        let mark = format!("mark-{}", self.asked).into_bytes();
-        let echo = packed(&vec![b"ECHO".to_vec(), mark.clone()]);
-        let end = [mark.as_slice(), b"\r\n"].concat();
+        // A server repeats it in an error, whatever its mood is.
+        let mark = format!("HELLO 2 mark-{}", self.asked);
+        let end = format!("mark-{}'\r\n", self.asked).into_bytes();
+        let mark = packed(&command(&mark));
         // In this order: what the others are told is said when the first is answered.
         let mut order: Vec<_> = (0..self.real.len()).collect();
         order.swap(0, client);
         let mut heard = vec![Vec::new(); self.real.len()];
         for one in &order {
-            self.real[*one].write_all(&echo).expect("it reads");
+            self.real[*one].write_all(&mark).expect("it reads");
             let heard = &mut heard[*one];
             let mut some = [0; 4096];
             while !heard.ends_with(&end) {
                 let length = self.real[*one].read(&mut some).expect("it answers in time");
                 assert!(
                     length > 0,
-                    "the real server hung up on {command:?}: {heard:?}"
+                    "the real server hung up on {asked:?}: {heard:?}"
                 );
                 heard.extend_from_slice(&some[..length]);
             }
         }
         // A command may come in pieces.
-        let (head, tail) = bytes.split_at(self.asked % bytes.len());
-        for piece in [head, tail] {
+        let (first, rest) = bytes.split_at(self.asked % bytes.len());
+        for piece in [first, rest] {
             self.simulated.hear(self.clients[client], piece, now());
         }
         if let Some(then) = self.simulated.wakes_at() {
             self.simulated.tick(then);
         }
         for one in order {
-            self.simulated.hear(self.clients[one], &echo, now());
+            self.simulated.hear(self.clients[one], &mark, now());
         }
         Heard {
             real: heard,
@@ -144,24 +165,16 @@ impl Pair {
 }
 
 impl Heard {
-    /// Whether all were told the same, but for the time that passed between the two.
+    /// Whether all were told the same, but for the time that passed between the two, and the
+    /// numbers that they have as clients.
     pub(crate) fn is_same(&self) -> bool {
+        let mut both = self.real.iter().zip(&self.simulated);
         self.real.len() == self.simulated.len()
-            && self
-                .real
-                .iter()
-                .zip(&self.simulated)
-                .all(|(real, simulated)| {
-                    let lines = |bytes: &[u8]| -> Vec<Vec<u8>> {
-                        bytes.split(|it| *it == b'\n').map(<[u8]>::to_vec).collect()
-                    };
-                    let (real, simulated) = (lines(real), lines(simulated));
-                    let both = real.iter().zip(&simulated);
-                    real.len() == simulated.len()
-                        && both
-                            .into_iter()
-                            .all(|(real, simulated)| are_near(real, simulated))
-                })
+            && both.all(|(real, simulated)| {
+                let (real, simulated) = (lines(real), lines(simulated));
+                let mut both = real.iter().zip(&simulated);
+                real.len() == simulated.len() && both.all(|(one, other)| are_near(one, other))
+            })
     }
 
     pub(crate) fn story(&self) -> String {
@@ -175,6 +188,17 @@ impl Heard {
             show(&self.simulated)
         )
     }
+}
+
+fn lines(bytes: &[u8]) -> Vec<Vec<u8>> {
+    let lines = bytes.split(|it| *it == b'\n').map(<[u8]>::to_vec);
+    let mut lines: Vec<_> = lines.collect();
+    for number in 1..lines.len() {
+        if lines[number - 1] == b"id\r" {
+            lines[number] = b"(a client's number)".to_vec();
+        }
+    }
+    lines
 }
 
 /// Equal, or two numbers that tell what is left of a long time, or the time itself.

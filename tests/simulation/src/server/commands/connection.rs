@@ -111,7 +111,7 @@ fn hello(core: &mut Core, arguments: &Arguments) -> Answer {
     }
     if !core.client().is_authenticated {
         let words = "NOAUTH HELLO must be called with the client already authenticated, otherwise \
-                     the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the \
+                     the HELLO AUTH <user> <pass> option can be used to authenticate the \
                      client and select the RESP protocol version at the same time";
         return Err(words.into());
     }

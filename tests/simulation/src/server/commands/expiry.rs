@@ -37,6 +37,10 @@ fn left(core: &mut Core, arguments: &Arguments, unit: u64) -> Answer {
     }))
 }
 
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each may be there without the others"
+)]
 #[derive(Default)]
 struct Conditions {
     none_yet: bool,

@@ -16,6 +16,10 @@ fn get(core: &mut Core, arguments: &Arguments) -> Answer {
     Ok(value.map_or(Reply::Null, Reply::Bulk))
 }
 
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each may be there without the others"
+)]
 #[derive(Default)]
 struct SetOptions {
     only_new: bool,
@@ -28,9 +32,10 @@ struct SetOptions {
 fn set(core: &mut Core, arguments: &Arguments) -> Answer {
     let options = set_options(arguments, core.now / 1000)?;
     let key = &arguments[1];
-    let old = match options.answers_old {
-        true => Some(core.string(key)?.map_or(Reply::Null, Reply::Bulk)),
-        false => None,
+    let old = if options.answers_old {
+        Some(core.string(key)?.map_or(Reply::Null, Reply::Bulk))
+    } else {
+        None
     };
     let found = core.look_up(key);
     if options.only_new && found.is_some() || options.only_old && found.is_none() {

@@ -35,7 +35,7 @@ pub(super) fn of_scripts(lua: &Lua) -> mlua::Result<Table> {
         .get::<Table>("math")?
         .set("random", Value::Nil)?;
     // An error of Redis comes through `pcall` as the table that it is for scripts.
-    let plain = lua.create_function(|lua, values| errors::plain(lua, values))?;
+    let plain = lua.create_function(errors::plain)?;
     let pcall: Value = lua
         .load("local pcall, plain = ... return function(...) return plain(pcall(...)) end")
         .call((lua.globals().get::<Value>("pcall")?, plain))?;

@@ -131,13 +131,12 @@ impl Scripts {
     }
 
     fn compile(&mut self, source: &[u8]) -> Result<(String, Function), Refusal> {
-        let hash = match self.hashes.get(source) {
-            Some(hash) => hash.clone(),
-            None => {
-                let hash = sha1_hex(source);
-                self.hashes.insert(source.to_vec(), hash.clone());
-                hash
-            }
+        let hash = if let Some(hash) = self.hashes.get(source) {
+            hash.clone()
+        } else {
+            let hash = sha1_hex(source);
+            self.hashes.insert(source.to_vec(), hash.clone());
+            hash
         };
         if let Some(script) = self.by_hash.get(&hash) {
             return Ok((hash, script.clone()));

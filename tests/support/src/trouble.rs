@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use redis::{Cmd, FromRedisValue};
-use redis_locked::Locker;
-use redis_locked_test_support::{Server, until};
 
-/// Longer than anything takes that is awaited, and shorter than a ttl that is not to end.
-pub(crate) const LIMIT: Duration = Duration::from_secs(20);
+use crate::server::Server;
+use crate::until::until;
 
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// A trouble.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Trouble {
+pub enum Trouble {
     /// Right after a failover.
     NoReplicas,
     /// Somebody's script runs on and on.
@@ -22,10 +23,12 @@ pub(crate) enum Trouble {
 }
 
 impl Trouble {
-    pub(crate) const ALL: [Self; 4] = [Self::NoReplicas, Self::Script, Self::Disk, Self::User];
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::NoReplicas, Self::Script, Self::Disk, Self::User];
 
     /// What Redis answers meanwhile, and what the reader is told.
-    pub(crate) fn words(self) -> [&'static str; 2] {
+    #[must_use]
+    pub fn words(self) -> [&'static str; 2] {
         match self {
             Self::NoReplicas => ["NOREPLICAS", "Redis has too few replicas to take writes"],
             Self::Script => ["BUSY", "Redis is busy with somebody's script"],
@@ -39,21 +42,23 @@ impl Trouble {
 }
 
 /// A server with a user `app` on whom all of these can come.
-pub(crate) struct Scene {
-    pub(crate) server: Server,
+pub struct Scene {
+    /// The server.
+    pub server: Server,
 }
 
 fn words(line: &str) -> Cmd {
     let mut all = line.split(' ');
     let mut command = redis::cmd(all.next().expect("a word"));
-    all.for_each(|word| {
+    for word in all {
         command.arg(word);
-    });
+    }
     command
 }
 
 impl Scene {
-    pub(crate) async fn start() -> Self {
+    /// Starts the server.
+    pub async fn start() -> Self {
         let server = Server::builder()
             .arg("lua-time-limit", "5")
             .arg("save", "3600 1")
@@ -64,15 +69,13 @@ impl Scene {
         scene
     }
 
-    pub(crate) async fn locker(&self) -> Locker {
-        let url = format!("redis://app:secret@127.0.0.1:{}", self.server.port());
-        let builder = Locker::builder()
-            .connection_timeout(LIMIT / 2)
-            .response_timeout(LIMIT / 2);
-        builder.connect(&url).await.expect("the server answers")
+    /// The server's address, with the user on whom they come.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("redis://app:secret@127.0.0.1:{}", self.server.port())
     }
 
-    pub(crate) async fn say(&self, line: &str) {
+    async fn say(&self, line: &str) {
         self.ask::<redis::Value>(line).await;
     }
 
@@ -82,7 +85,11 @@ impl Scene {
         command.query_async(&mut connection).await.expect(line)
     }
 
-    pub(crate) async fn begin(&self, trouble: Trouble) {
+    /// Returns when it has begun.
+    ///
+    /// # Panics
+    /// If it does not begin.
+    pub async fn begin(&self, trouble: Trouble) {
         match trouble {
             Trouble::NoReplicas => self.say("CONFIG SET min-replicas-to-write 1").await,
             Trouble::User => self.say("ACL DELUSER app").await,
@@ -119,7 +126,7 @@ impl Scene {
     }
 
     /// Whether a client of the server is told of changed keys.
-    pub(crate) async fn tells_somebody(&self) -> bool {
+    pub async fn tells_somebody(&self) -> bool {
         let list: String = self.ask("CLIENT LIST").await;
         let mut fields = list.split([' ', '\n']);
         fields.any(|field| {
@@ -129,24 +136,34 @@ impl Scene {
         })
     }
 
-    pub(crate) async fn end(&self, trouble: Trouble) {
+    /// Returns when it is over.
+    pub async fn end(&self, trouble: Trouble) {
         match trouble {
             Trouble::NoReplicas => self.say("CONFIG SET min-replicas-to-write 0").await,
             Trouble::User => self.say("ACL SETUSER app on >secret ~* &* +@all").await,
-            Trouble::Script => self.say("SCRIPT KILL").await,
+            Trouble::Script => {
+                self.say("SCRIPT KILL").await;
+                // Its end comes a moment behind the answer.
+                let mut connection = self.server.connection().await;
+                until(LIMIT, "the script has ended", async || {
+                    let ping = words("PING");
+                    ping.query_async::<()>(&mut connection).await.is_ok()
+                })
+                .await;
+            }
             Trouble::Disk => self.say("CONFIG SET stop-writes-on-bgsave-error no").await,
         }
     }
 
-    /// Returns when it is over.
-    pub(crate) async fn lasts(&self, trouble: Trouble, time: Duration) {
+    /// Begins and ends it: returns when it is over.
+    pub async fn lasts(&self, trouble: Trouble, time: Duration) {
         self.begin(trouble).await;
         tokio::time::sleep(time).await;
         self.end(trouble).await;
     }
 
     /// Whether a client was answered so.
-    pub(crate) async fn answered(&self, trouble: Trouble) -> bool {
+    pub async fn answered(&self, trouble: Trouble) -> bool {
         let info: String = self.ask("INFO errorstats").await;
         info.contains(&format!("errorstat_{}:", trouble.words()[0]))
     }

@@ -1,0 +1,139 @@
+//! Testimony in words, for whoever reads a story.
+
+use std::fmt;
+
+use super::site::name_of;
+use super::testimony::{By, Content, Event, Kept, Terms, Which};
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Asked {
+                errand,
+                process,
+                key,
+                terms,
+                ..
+            } => {
+                let name = name_of(*key);
+                write!(
+                    f,
+                    "errand {errand}: process {process} asks for {name}, {terms}"
+                )
+            }
+            Self::Entered {
+                errand,
+                token,
+                left,
+                number,
+                ..
+            } => {
+                write!(f, "errand {errand}: enters with {token:?}, has {left} ms")?;
+                number.map_or(Ok(()), |number| write!(f, " and the number {number}"))
+            }
+            Self::Inside { errand, left, .. } => {
+                write!(f, "errand {errand}: goes on, has {left} ms")
+            }
+            Self::Left { errand, how } => write!(f, "errand {errand}: leaves ({how:?})"),
+            Self::Got {
+                errand, outcome, ..
+            } => write!(f, "errand {errand}: its caller gets {outcome:?}"),
+            Self::Changed {
+                server,
+                by,
+                key,
+                which,
+                before,
+                after,
+            } => {
+                let who = match by {
+                    By::Process(process) => format!("process {process}"),
+                    By::Foreigner => "a stranger".to_owned(),
+                    By::Time => "time".to_owned(),
+                    By::Loss => "what it has lost".to_owned(),
+                };
+                let name = match which {
+                    Which::Lock => name_of(*key),
+                    Which::Counter => format!("the counter of {}", name_of(*key)),
+                };
+                let (before, after) = (Holds(*before), Holds(*after));
+                write!(
+                    f,
+                    "server {server}: {who} changes {name} from {before} to {after}"
+                )
+            }
+            Self::Started { process, place } => {
+                write!(f, "process {process} starts in place {place}")
+            }
+            Self::Died { process } => write!(f, "process {process} dies"),
+            Self::Stopped { process, until } => {
+                write!(f, "process {process} is stopped until {until}")
+            }
+            Self::Trouble { what, until } => write!(f, "TROUBLE until {until}: {what}"),
+            Self::Settled { process } => write!(f, "process {process} has shut down"),
+            Self::Late {
+                place,
+                server,
+                is_to_server,
+                sent,
+            } => {
+                if *is_to_server {
+                    write!(
+                        f,
+                        "server {server}: hears what place {place} sent at {sent}"
+                    )
+                } else {
+                    write!(
+                        f,
+                        "place {place}: hears what server {server} sent at {sent}"
+                    )
+                }
+            }
+            Self::Logged { what } => write!(f, "log: {what}"),
+        }
+    }
+}
+
+impl fmt::Display for Terms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (ttl {} ms, {:?}", self.kind, self.ttl, self.patience)?;
+        if self.renew {
+            f.write_str(", renew")?;
+        }
+        for (name, time) in [("max_hold", self.max_hold), ("min_hold", self.min_hold)] {
+            if let Some(time) = time {
+                write!(f, ", {name} {time} ms")?;
+            }
+        }
+        if self.fenced {
+            f.write_str(", fenced")?;
+        }
+        if self.finish {
+            f.write_str(", finish")?;
+        }
+        f.write_str(")")
+    }
+}
+
+/// What a key holds. Of the server's clock, the last digits tell enough.
+struct Holds(Option<Kept>);
+
+impl fmt::Display for Holds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(kept) = self.0 else {
+            return f.write_str("nothing");
+        };
+        match kept.content {
+            Content::Lock { token, owner, kept } => {
+                let mark = if kept { "~" } else { "" };
+                write!(f, "{mark}{token:?} of process {owner}")?;
+            }
+            Content::Number(number) => write!(f, "{number}")?,
+            Content::Foreign => f.write_str("what is not ours")?,
+        }
+        match kept.expires {
+            Some(expires) => write!(f, " until …{:06}", expires % 1_000_000),
+            None => f.write_str(" for ever"),
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! The memory store answers what the scripts answer, whatever it is asked.
+
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+use redis_locked_simulation::simulation::alike::{
+    Ask, Ground, KEYS, Owned, Step, Time, VALUES, compare,
+};
+use redis_locked_test_support as support;
+
+fn owned() -> impl Strategy<Value = Owned> {
+    // Mostly one of two, who meet at one key.
+    let key = prop_oneof![3 => Just(0), 1 => 0..KEYS];
+    let value = prop_oneof![3 => 0..2_usize, 1 => 0..VALUES];
+    (key, value).prop_map(|(key, value)| Owned { key, value })
+}
+
+fn time() -> impl Strategy<Value = Time> {
+    (0..6_u32, any::<bool>()).prop_map(|(units, odd)| Time { units, odd })
+}
+
+fn asking() -> impl Strategy<Value = Ask> {
+    prop::sample::select(vec![Ask::Plain, Ask::WhoHolds, Ask::Again, Ask::Watching])
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (owned(), asking(), any::<bool>(), time()).prop_map(
+            |(owned, asking, numbered, time)| Step::Acquire {
+                owned,
+                asking,
+                numbered,
+                time,
+            }
+        ),
+        3 => (owned(), prop::option::of(time()))
+            .prop_map(|(owned, keep)| Step::Release { owned, keep }),
+        2 => prop::collection::vec((owned(), time()), 1..4).prop_map(Step::Extend),
+        1 => (1..4_u32).prop_map(Step::Pass),
+    ]
+}
+
+/// How many cases there are: `ALIKE_CASES` says so for a long run.
+fn run(cases: u32, ground: &Ground) {
+    let wanted = std::env::var("ALIKE_CASES").ok();
+    let wanted = wanted.map(|wanted| wanted.parse().expect("ALIKE_CASES is a number"));
+    let config = Config {
+        cases: wanted.unwrap_or(cases),
+        failure_persistence: None,
+        ..Config::default()
+    };
+    let steps = prop::collection::vec(step(), 1..40);
+    let outcome = TestRunner::new(config).run(&steps, |steps| {
+        compare(&steps, ground).map_err(TestCaseError::fail)
+    });
+    if let Err(error) = outcome {
+        panic!("{error}");
+    }
+}
+
+#[test]
+fn memory_answers_what_the_scripts_answer_on_the_simulated_server() {
+    run(1000, &Ground::Simulated);
+}
+
+#[tokio::test]
+async fn memory_answers_what_the_scripts_answer_on_a_real_server() {
+    let server = support::Server::start().await;
+    let ground = Ground::Real(server.url());
+    let running = tokio::task::spawn_blocking(move || run(20, &ground));
+    running.await.expect("they are alike");
+}
