@@ -12,10 +12,10 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::runtime::Handle;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 
 use super::release::{Release, vacate};
-use super::staff::{Job, Staff, Work};
+use super::staff::{Check, Job, Staff, Work};
 use super::timers::Timer;
 use crate::store::{Entry, Extension};
 use crate::telemetry;
@@ -44,8 +44,18 @@ pub(super) struct Task {
 
 /// A piece of work that came to its end.
 enum Done {
-    Extended(Vec<(Due, Extension)>),
+    /// So many extensions; those that took too long have no answer.
+    Extended(usize, Vec<(Due, Extension)>),
     Released,
+}
+
+/// What is extended together.
+#[derive(Default)]
+struct Batch {
+    due: Vec<Due>,
+    entries: Vec<(Arc<Entry>, Duration)>,
+    /// Until when it is waited for, where another attempt follows that goes another way.
+    until: Option<Instant>,
 }
 
 /// What is extended.
@@ -129,9 +139,9 @@ impl Task {
     /// Sends pipelines for the leases whose time has come.
     fn extend_due(&mut self, cx: &mut Context<'_>) -> bool {
         let now = Instant::now();
-        let (mut due, mut batch) = (Vec::new(), Vec::new());
+        let (mut plain, mut listening) = (Batch::default(), Batch::default());
         let mut any = false;
-        while self.extending + due.len() < UNDER_WAY
+        while self.extending + plain.due.len() + listening.due.len() < UNDER_WAY
             && let Some(timer) = self.work().timers.pop(now)
         {
             any = true;
@@ -143,41 +153,77 @@ impl Task {
             match watched.tenure.tell(|tenure| tenure.next_extension(now)) {
                 NextExtension::At(next) if next <= now => {
                     let ttl = watched.tenure.look(Tenure::ttl);
+                    self.listen(&watched);
                     // An answer that does not come must not cost the lease: try again beside it.
-                    let again = now + retry_pause(ttl);
-                    watched.tenure.tell(|tenure| tenure.extending(again));
-                    self.arm(&watched, again);
-                    batch.push((Arc::clone(&watched.tenure.entry), ttl));
+                    let pause = retry_pause(ttl);
+                    let sending = watched.tenure.tell(|tenure| tenure.extending(now, pause));
+                    self.arm(&watched, sending.again);
                     let (_, slept) = watched.tenure.wake(now, Look::Lately);
-                    due.push(Due {
+                    let batch = if sending.listening {
+                        &mut listening
+                    } else {
+                        &mut plain
+                    };
+                    if sending.listening {
+                        let until = now + pause;
+                        batch.until = Some(batch.until.map_or(until, |known| known.min(until)));
+                    }
+                    batch.entries.push((Arc::clone(&watched.tenure.entry), ttl));
+                    batch.due.push(Due {
                         watched,
                         ttl,
                         slept,
                     });
+                    if batch.due.len() == PIECE {
+                        self.extend(take(batch));
+                    }
                 }
                 NextExtension::At(next) => self.arm(&watched, next),
                 NextExtension::Over => self.forget(),
                 NextExtension::Unwatched => {}
             }
-            if due.len() == PIECE {
-                self.extend(take(&mut due), take(&mut batch));
-            }
         }
-        self.extend(due, batch);
+        self.extend(plain);
+        self.extend(listening);
         // Answers make room; until then, no timer can help.
         any || self.extending < UNDER_WAY && self.poll_timer(cx)
     }
 
-    fn extend(&mut self, due: Vec<Due>, batch: Vec<(Arc<Entry>, Duration)>) {
-        if due.is_empty() {
+    fn extend(&mut self, batch: Batch) {
+        let Batch {
+            due,
+            entries,
+            until,
+        } = batch;
+        let count = due.len();
+        if count == 0 {
             return;
         }
-        self.extending += due.len();
-        let answers = self.staff.store.extend(batch);
+        self.extending += count;
+        let store = &self.staff.store;
+        let answers = match until {
+            None => store.extend(entries),
+            Some(until) => {
+                let answers = timeout_at(until, store.extend_listening(entries));
+                answers.map(Result::unwrap_or_default).boxed()
+            }
+        };
         self.under_way.push(Box::pin(async move {
             let answers = answers.await;
-            Done::Extended(due.into_iter().zip(answers).collect())
+            Done::Extended(count, due.into_iter().zip(answers).collect())
         }));
+    }
+
+    /// Has a lease extended at once when others change its key: the answer says whose it is.
+    fn listen(&self, Watched { tenure, runtime }: &Watched) {
+        tenure.listen_to_key(|entry| {
+            let check = Check {
+                staff: Arc::downgrade(&self.staff),
+                tenure: Arc::downgrade(tenure),
+                runtime: runtime.clone(),
+            };
+            self.staff.store.listen_to_key(&entry.key, Arc::new(check))
+        });
     }
 
     /// True if the next timer's time has come.
@@ -198,8 +244,8 @@ impl Task {
         let mut any = false;
         while let Poll::Ready(Some(done)) = self.under_way.poll_next_unpin(cx) {
             any = true;
-            if let Done::Extended(extended) = done {
-                self.extending -= extended.len();
+            if let Done::Extended(count, extended) = done {
+                self.extending -= count;
                 for (due, answer) in extended {
                     self.extended(&due, answer);
                 }

@@ -13,6 +13,7 @@ mod connect;
 mod connection;
 mod credentials;
 mod failure;
+mod hearing;
 mod line;
 #[cfg(all(feature = "cluster", feature = "sentinel"))]
 pub(crate) mod masters;
@@ -38,7 +39,8 @@ use futures_util::future::BoxFuture;
 
 use super::alerts::{Alert, Alerts};
 use super::{
-    Acquired, Answer, Asking, Attempted, Ear, Entry, Extension, Holder, Released, Store, StoreError,
+    Acquired, Answer, Asking, Attempted, Ear, Entry, Extension, Holder, Listening, Released, Ring,
+    Store, StoreError,
 };
 use crate::key::line_keys;
 use crate::random::random;
@@ -49,6 +51,7 @@ use commands::{Found, LineKeys, Looked};
 use connection::Connection;
 pub use credentials::Credentials;
 pub(crate) use credentials::Provider;
+use hearing::Hearing;
 use line::{Line, Stray};
 use operation::Operation;
 pub(crate) use profile::Profile;
@@ -67,6 +70,7 @@ pub(crate) struct RedisStore {
     one_of_several: bool,
     connection: Connection,
     tracking: Arc<Tracking>,
+    hearing: Arc<Hearing>,
     /// Where those who wait line up on the server.
     line: Option<Arc<Line>>,
 }
@@ -92,6 +96,7 @@ impl RedisStore {
         Self {
             connection,
             tracking: Tracking::new(&servers, timeouts, alerts, line.clone(), on_stray),
+            hearing: Arc::default(),
             line,
             servers,
             timeouts,
@@ -312,6 +317,19 @@ impl Store for RedisStore {
     fn extend(&self, batch: Vec<(Arc<Entry>, Duration)>) -> BoxFuture<'static, Vec<Extension>> {
         let operation = self.lasting().with_replicas(self.replicas);
         Box::pin(commands::extend(operation, batch))
+    }
+
+    fn extend_listening(
+        &self,
+        batch: Vec<(Arc<Entry>, Duration)>,
+    ) -> BoxFuture<'static, Vec<Extension>> {
+        let first = self.lasting().with_replicas(self.replicas);
+        let (tracking, hearing) = (Arc::clone(&self.tracking), Arc::clone(&self.hearing));
+        Box::pin(async move { hearing.extend(&tracking, first, batch).await })
+    }
+
+    fn listen_to_key(&self, key: &str, ring: Arc<dyn Ring>) -> Option<Listening> {
+        Some(self.tracking.alerts.listen(key, ring))
     }
 
     /// As long as an attempt may take, and then as long as the kernel goes on delivering what a
