@@ -130,8 +130,11 @@ impl Lease {
 
     /// Waits until the lock is lost, and tells how.
     ///
-    /// With `renew`, a deleted or overwritten key is noticed at the next extension, so within two
-    /// thirds of the ttl; without, at the deadline. Never returns once the lock was released.
+    /// With `renew`, the holder is told at once that its key was deleted or overwritten, from the
+    /// first extension on, which comes after a quarter of the ttl. Before that, on several
+    /// independent servers, and where Redis does not tell (`CLIENT TRACKING`, on a second
+    /// connection), the next extension finds out, so within two thirds of the ttl. Without `renew`,
+    /// the loss is told at the deadline. Never returns once the lock was released.
     ///
     /// Dropping the future does nothing.
     pub async fn lost(&self) -> LostReason {

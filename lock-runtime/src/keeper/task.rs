@@ -11,22 +11,18 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
-use tokio::runtime::Handle;
-use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
+use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::batch::{Batch, Due, Extended, PIECE, Watched};
 use super::release::{Release, vacate};
 use super::staff::{Check, Job, Staff, Work};
 use super::timers::Timer;
-use crate::store::{Entry, Extension};
+use crate::store::Extension;
 use crate::telemetry;
-use crate::tenure::{Look, NextExtension, SharedTenure, Tenure};
+use crate::tenure::NextExtension;
 
 /// No timer is set further ahead, for clocks and timers have their ends: it is looked at again then.
 const FURTHEST: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// So many extensions go out as one pipeline, with a time limit of its own: all in one, those at its
-/// end would have what the others leave of it.
-const PIECE: usize = 250;
 
 /// So many may be under way: then what is due waits for answers before it goes out. Enough for two
 /// pieces a round trip, and not so many that a slow server takes longer for all than it may for one.
@@ -44,33 +40,9 @@ pub(super) struct Task {
 
 /// A piece of work that came to its end.
 enum Done {
-    /// So many extensions; those that took too long have no answer.
-    Extended(usize, Vec<(Due, Extension)>),
+    /// So many extensions.
+    Extended(usize, Extended),
     Released,
-}
-
-/// What is extended together.
-#[derive(Default)]
-struct Batch {
-    due: Vec<Due>,
-    entries: Vec<(Arc<Entry>, Duration)>,
-    /// Until when it is waited for, where another attempt follows that goes another way.
-    until: Option<Instant>,
-}
-
-/// What is extended.
-struct Due {
-    watched: Watched,
-    /// By how much.
-    ttl: Duration,
-    /// How long the machine had slept before.
-    slept: Duration,
-}
-
-/// A tenure whose lease is extended, and the runtime in which it was taken.
-struct Watched {
-    tenure: Arc<SharedTenure>,
-    runtime: Handle,
 }
 
 impl Task {
@@ -141,7 +113,7 @@ impl Task {
         let now = Instant::now();
         let (mut plain, mut listening) = (Batch::default(), Batch::default());
         let mut any = false;
-        while self.extending + plain.due.len() + listening.due.len() < UNDER_WAY
+        while self.extending + plain.len() + listening.len() < UNDER_WAY
             && let Some(timer) = self.work().timers.pop(now)
         {
             any = true;
@@ -152,29 +124,16 @@ impl Task {
             let watched = Watched { tenure, runtime };
             match watched.tenure.tell(|tenure| tenure.next_extension(now)) {
                 NextExtension::At(next) if next <= now => {
-                    let ttl = watched.tenure.look(Tenure::ttl);
                     self.listen(&watched);
-                    // An answer that does not come must not cost the lease: try again beside it.
-                    let pause = retry_pause(ttl);
-                    let sending = watched.tenure.tell(|tenure| tenure.extending(now, pause));
+                    let sending = watched.extending(now);
                     self.arm(&watched, sending.again);
-                    let (_, slept) = watched.tenure.wake(now, Look::Lately);
                     let batch = if sending.listening {
                         &mut listening
                     } else {
                         &mut plain
                     };
-                    if sending.listening {
-                        let until = now + pause;
-                        batch.until = Some(batch.until.map_or(until, |known| known.min(until)));
-                    }
-                    batch.entries.push((Arc::clone(&watched.tenure.entry), ttl));
-                    batch.due.push(Due {
-                        watched,
-                        ttl,
-                        slept,
-                    });
-                    if batch.due.len() == PIECE {
+                    batch.add(now, watched, &sending);
+                    if batch.len() == PIECE {
                         self.extend(take(batch));
                     }
                 }
@@ -190,28 +149,14 @@ impl Task {
     }
 
     fn extend(&mut self, batch: Batch) {
-        let Batch {
-            due,
-            entries,
-            until,
-        } = batch;
-        let count = due.len();
+        let count = batch.len();
         if count == 0 {
             return;
         }
         self.extending += count;
-        let store = &self.staff.store;
-        let answers = match until {
-            None => store.extend(entries),
-            Some(until) => {
-                let answers = timeout_at(until, store.extend_listening(entries));
-                answers.map(Result::unwrap_or_default).boxed()
-            }
-        };
-        self.under_way.push(Box::pin(async move {
-            let answers = answers.await;
-            Done::Extended(count, due.into_iter().zip(answers).collect())
-        }));
+        let sending = batch.send(&*self.staff.store);
+        let done = sending.map(move |extended| Done::Extended(count, extended));
+        self.under_way.push(done.boxed());
     }
 
     /// Has a lease extended at once when others change its key: the answer says whose it is.
@@ -352,10 +297,4 @@ impl Drop for UnderWay {
             self.staff.submit_release(release);
         }
     }
-}
-
-/// The pause before an extension is tried beside one whose answer is still out: a twelfth of the
-/// ttl, which is what [`Tenure::next_extension`] leaves after a break of two thirds.
-fn retry_pause(ttl: Duration) -> Duration {
-    (ttl / 12).clamp(Duration::from_millis(2), Duration::from_secs(1))
 }

@@ -6,7 +6,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::commands;
 use super::operation::Operation;
@@ -17,8 +17,12 @@ use crate::store::{Entry, Extended, Extension};
 /// otherwise than the first.
 const WITHOUT: Duration = Duration::from_secs(60);
 
-/// The same for one that did not answer in time.
+/// The same for one that did not answer in time; twice as long each time, up to the former.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// How long an extension waits for it to be opened. Others wait behind that, and the next may find it
+/// open.
+const OPENING: Duration = Duration::from_millis(200);
 
 #[derive(Default)]
 pub(super) struct Hearing {
@@ -32,6 +36,8 @@ struct Trouble {
     without: Option<(Instant, u64)>,
     /// Since when the second has answered nothing, and its number.
     silent: Option<(Instant, u64)>,
+    /// For how long it was left alone last for that.
+    pause: Duration,
 }
 
 impl Hearing {
@@ -51,10 +57,17 @@ impl Hearing {
         }
         let mut attempt = Attempt::new(self, tracking, number);
         let mut second = first.clone();
-        if let Err(error) = tracking.take_over(&mut second).await {
-            tracing::debug!(?error, "changes of held keys are not heard");
-            attempt.end(Some(WITHOUT));
-            return commands::extend(first, batch).await;
+        match timeout(OPENING, tracking.take_over(&mut second)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::debug!(?error, "changes of held keys are not heard");
+                attempt.end(Some(WITHOUT));
+                return commands::extend(first, batch).await;
+            }
+            Err(_) => {
+                drop(attempt);
+                return commands::extend(first, batch).await;
+            }
         }
         let mut answers = commands::extend(second, batch.clone()).await;
         let is_ours = |answer: &Extension| matches!(answer, Ok(Extended::Since(_)));
@@ -107,7 +120,7 @@ impl<'a> Attempt<'a> {
         let without = without.map(|time| (Instant::now() + time, self.number));
         *self.hearing.trouble() = Trouble {
             without,
-            silent: None,
+            ..Trouble::default()
         };
     }
 }
@@ -119,7 +132,8 @@ impl Drop for Attempt<'_> {
         }
         let now = Instant::now();
         let mut trouble = self.hearing.trouble();
-        trouble.without = Some((now + PAUSE, self.number));
+        trouble.pause = (trouble.pause * 2).clamp(PAUSE, WITHOUT);
+        trouble.without = Some((now + trouble.pause, self.number));
         let number = self.tracking.number();
         let silent = trouble.silent.filter(|(_, at)| *at == number);
         let (since, _) = *trouble.silent.insert(silent.unwrap_or((now, number)));
