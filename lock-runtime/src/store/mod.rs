@@ -8,6 +8,7 @@ pub(crate) mod failure;
 pub(crate) mod memory;
 pub(crate) mod quorum;
 pub(crate) mod redis;
+mod seats;
 mod value;
 
 use std::fmt;
