@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use common::{LIMIT, locker_at, redis};
 use redis_locked::{LockGuard, Locker, LostReason};
-use redis_locked_test_support::{Event, Monitor, Server, until};
+use redis_locked_test_support::{Cluster, Event, Monitor, Server, until};
 use tokio::time::{sleep, timeout};
 
 /// The first extension comes after a quarter of it, and so would the next.
@@ -78,6 +78,19 @@ async fn it_is_heard_when_nothing_is_extended_any_more() {
     let guard = guard.expect("free");
     server.wait_until_tracking(LIMIT).await;
     assert!(server.del("key").await);
+    lost_at_once(&guard, LostReason::Deleted).await;
+}
+
+/// By the connection that redis-rs has to the key's node.
+#[tokio::test]
+async fn it_is_heard_on_a_cluster() {
+    let cluster = Cluster::start().await;
+    let connecting = Locker::builder().connect_cluster(cluster.urls());
+    let locker = connecting.await.expect("the cluster answers");
+    let guard = renewed(&locker, "key").await;
+    let node = cluster.node(cluster.master_of("key").await);
+    node.wait_until_tracking(LIMIT).await;
+    assert!(node.del("key").await);
     lost_at_once(&guard, LostReason::Deleted).await;
 }
 

@@ -49,7 +49,7 @@ fn sort(locks: &mut [Lock], by: Column, reverse: bool) {
 
 fn in_columns(locks: &[Lock]) -> String {
     let shared = locks.iter().any(|lock| lock.servers.is_some());
-    let mut header = vec!["KEY", "OWNER", "LEFT", "FENCE"];
+    let mut header = vec!["KEY", "OWNER", "LEFT", "FENCE", "WAIT"];
     if shared {
         header.push("SERVERS");
     }
@@ -59,6 +59,7 @@ fn in_columns(locks: &[Lock]) -> String {
             text::owner(lock),
             text::left(lock.left),
             text::fence(lock.fence),
+            text::waiting(lock.waiting),
         ];
         if shared {
             row.push(lock.servers.map_or_else(|| "-".into(), text::share));
@@ -66,5 +67,5 @@ fn in_columns(locks: &[Lock]) -> String {
         row
     };
     let rows: Vec<_> = locks.iter().map(row).collect();
-    table(&header, &[2, 3, 4], &rows)
+    table(&header, &[2, 3, 4, 5], &rows)
 }

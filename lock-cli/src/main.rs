@@ -21,6 +21,7 @@ mod share;
 mod show;
 mod table;
 mod text;
+mod waiting;
 mod watch;
 
 use std::process::ExitCode;
