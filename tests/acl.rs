@@ -20,6 +20,9 @@ const LIMIT: Duration = Duration::from_secs(20);
 /// The rules of `docs/acl.md`, by their headings.
 const LOCKS: &str = "~jobs:* +ping +set +get +pttl +pexpire +del +evalsha +eval";
 const FENCED: &str = "~{jobs:*}:fence +time";
+const LINE: &str = "~{jobs:*}:line ~{jobs:*}:seats ~{jobs:*}:fence &jobs:bell:* +time +type \
+                    +hget +hset +hdel +zadd +zcard +zrange +zrank +zrem +zscore +publish +subscribe \
+                    +pubsub|numsub";
 const TRACKING: &str = "+client|tracking";
 const REPLICAS: &str = "+wait";
 /// What is found with these when connecting; `tests/servers.rs` does without them.
@@ -48,6 +51,7 @@ fn the_docs_have_these_rules() {
     let tested = [
         LOCKS,
         FENCED,
+        LINE,
         TRACKING,
         REPLICAS,
         ONE_OF_A_CLUSTER,
@@ -153,6 +157,43 @@ async fn waiting_with_tracking() {
     let (server, locker) = with_rights(&[LOCKS, TRACKING]).await;
     waits(&server, &locker).await;
     assert!(tracks(&server).await);
+}
+
+#[tokio::test]
+async fn waiting_in_line() {
+    let (server, locker) = with_rights(&[LOCKS, LINE, TRACKING]).await;
+    waits(&server, &locker).await;
+    hands_over(&server, &locker).await;
+    let calls = server.command_calls().await;
+    assert!(calls.contains_key("publish"), "{calls:?}");
+}
+
+#[tokio::test]
+async fn without_any_right_of_the_line_waiting_goes_on_without_it() {
+    for missing in LINE.split(' ') {
+        let others = LINE.split(' ').filter(|rule| *rule != missing);
+        let others = others.collect::<Vec<_>>().join(" ");
+        let (server, locker) = with_rights(&[LOCKS, &others, TRACKING]).await;
+        waits(&server, &locker).await;
+        hands_over(&server, &locker).await;
+        assert!(!server.exists("jobs:k").await, "without {missing}");
+    }
+}
+
+/// From one process to another.
+async fn hands_over(server: &Server, locker: &Locker) {
+    let held = locker.lock("k").ttl(TTL).acquire().await.expect("free");
+    let other = connect(server).await.expect("connected");
+    let before = server.command_calls().await["pttl"];
+    let waiting = tokio::spawn(other.lock("k").ttl(TTL).wait(TTL).acquire());
+    until(LIMIT, "it has asked twice", async || {
+        server.command_calls().await["pttl"] >= before + 2
+    })
+    .await;
+    held.release().await.expect("ours");
+    let guard = timeout(LIMIT, waiting).await.expect("its turn comes");
+    let guard = guard.expect("no panic").expect("free");
+    guard.release().await.expect("ours");
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::time::Duration;
 
-use common::{LIMIT, redis};
+use common::{LIMIT, redis, until_watched};
 use redis_locked::{LockError, Locker, redis_locked};
 use redis_locked_test_support::{Monitor, Server};
 use tokio::runtime::Handle;
@@ -47,7 +47,7 @@ async fn warm() -> (Server, Locker) {
 
 /// What the calls cost, with what the release's script calls on the server itself.
 fn calls(count: u64) -> BTreeMap<String, u64> {
-    ["set", "evalsha", "get", "del"]
+    ["set", "evalsha", "get", "type", "del"]
         .map(|name| (name.to_owned(), count))
         .into()
 }
@@ -183,12 +183,7 @@ async fn who_waits_sends_nothing_meanwhile() {
     server.set_px("k", "theirs", 60_000).await;
     let monitor = server.monitor();
     let waiting = tokio::spawn(locker.lock("k").ttl(TTL).wait_forever().acquire());
-    monitor
-        .wait_for(
-            |event| event.is("pttl", "k") && event.is_from_script(),
-            LIMIT,
-        )
-        .await;
+    until_watched(&monitor, "k").await;
     server.reset_stats().await;
     tokio::time::sleep(Duration::from_millis(500)).await;
     assert_eq!(server.command_calls().await, BTreeMap::new());

@@ -18,13 +18,22 @@ impl Stuck {
         })
         .await;
     }
+
+    /// The server learns the script of those who wait: the next is the first command of a wait.
+    async fn knows_waits(&self) {
+        let warm = self.locker.lock("warm").wait(LIMIT).run(async {});
+        warm.await.expect("free");
+    }
 }
 
 #[tokio::test]
 async fn wait_forgets_a_grant_whose_answer_was_lost_when_it_is_refused_the_connection() {
     let stuck = Stuck::start().await;
+    stuck.knows_waits().await;
     stuck.proxy.refuse(true).await;
-    stuck.proxy.drop_next_answer(bulk("SET"), AfterLoss::Cut);
+    stuck
+        .proxy
+        .drop_next_answer(bulk("EVALSHA"), AfterLoss::Cut);
     let request = stuck.locker.lock("k").ttl(TTL).wait(PAUSE);
     let error = request.acquire().await.expect_err("refused");
     assert!(error.is_backend(), "{error}");
@@ -37,10 +46,11 @@ async fn wait_forgets_a_grant_whose_answer_was_lost_when_it_is_refused_the_conne
 #[tokio::test]
 async fn wait_forgets_a_stuck_set_when_a_later_attempt_is_granted_and_released() {
     let stuck = Stuck::start().await;
+    stuck.knows_waits().await;
     stuck.begin();
     let request = stuck.locker.lock("k").ttl(TTL).wait(LIMIT);
     let acquiring = tokio::spawn(request.acquire());
-    stuck.wait_until_stuck("SET").await;
+    stuck.wait_until_stuck("EVALSHA").await;
     let guard = acquiring.await.expect("no panic").expect("granted later");
     guard.release().await.expect("ours");
     stuck.arrives().await;

@@ -203,7 +203,9 @@ async fn tracks(server: &Server) -> bool {
         .await
         .expect("answers");
     let port = format!(":{} ", server.tls_port());
-    let tracks = |line: &str| line.contains(&port) && line.contains("flags=t");
+    let tracks = |line: &str| {
+        line.contains(&port) && (line.contains("flags=t") || line.contains("flags=Pt"))
+    };
     list.lines().any(tracks)
 }
 

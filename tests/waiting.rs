@@ -5,7 +5,7 @@ mod common;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use common::{LIMIT, locker_at, redis};
+use common::{LIMIT, locker_at, redis, until_watched};
 use redis_locked::{LockError, LockGuard, Locker};
 use redis_locked_test_support::Server;
 use tokio::task::JoinHandle;
@@ -17,16 +17,12 @@ const COMPARE_AND_DELETE: &str =
 
 type Waiter = JoinHandle<Result<LockGuard, LockError>>;
 
-/// A caller that has found `k` busy, and has asked Redis to tell when it is not.
+/// A caller that has found `k` busy, has a seat in the line, and has asked Redis to tell when `k` is
+/// changed.
 async fn waiter(server: &Server, locker: &Locker) -> Waiter {
     let monitor = server.monitor();
     let waiter = tokio::spawn(locker.lock("k").ttl(TTL).wait(LIMIT).acquire());
-    monitor
-        .wait_for(
-            |event| event.is_from_script() && event.is("get", "k"),
-            LIMIT,
-        )
-        .await;
+    until_watched(&monitor, "k").await;
     waiter
 }
 
@@ -148,10 +144,14 @@ async fn a_key_without_an_expiry() {
 #[tokio::test]
 async fn a_free_lock_takes_no_waiting() {
     let (server, locker) = redis().await;
+    // The server learns the script.
+    let warm = locker.lock("warm").wait(LIMIT).run(async {});
+    warm.await.expect("free");
     server.reset_stats().await;
     let guard = locker.lock("k").wait(LIMIT).acquire().await.expect("free");
-    let one = BTreeMap::from([("set".to_owned(), 1)]);
-    assert_eq!(server.command_calls().await, one);
+    let one = ["evalsha", "get", "type", "set"].map(|name| (name.to_owned(), 1));
+    assert_eq!(server.command_calls().await, BTreeMap::from(one));
+    assert_eq!(server.connections().await, 1);
     guard.release().await.expect("ours");
 }
 
@@ -209,7 +209,8 @@ async fn the_wait_is_over() {
 
 #[tokio::test]
 async fn the_wait_is_over_behind_a_holder_of_the_same_process() {
-    const WAIT: Duration = Duration::from_millis(100);
+    // Not so long that the lock goes to other processes next.
+    const WAIT: Duration = Duration::from_millis(20);
     let (server, locker) = redis().await;
     let held = locker
         .lock("k")

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use redis_locked::Locker;
-use redis_locked_test_support::Server;
+use redis_locked_test_support::{Monitor, Server, until};
 
 /// Longer than anything takes that is awaited, also on a machine that runs too many tests at once;
 /// shorter than the ttl of a lock that is not to go by itself.
@@ -23,4 +23,16 @@ pub(crate) async fn locker_at(url: &str) -> Locker {
         .connection_timeout(LIMIT / 2)
         .response_timeout(LIMIT / 2);
     builder.connect(url).await.expect("the server answers")
+}
+
+/// Until a caller that waits for this key has a seat in the line, is the first in it, and has asked
+/// to be told when the key is changed: it has looked twice then, and watched.
+#[allow(dead_code, reason = "not all tests need it")]
+pub(crate) async fn until_watched(monitor: &Monitor, key: &str) {
+    until(LIMIT, format_args!("{key} is watched"), async || {
+        let events = monitor.events().await;
+        let of_scripts = events.iter().filter(|event| event.is_from_script());
+        of_scripts.filter(|event| event.is("pttl", key)).count() >= 3
+    })
+    .await;
 }

@@ -7,11 +7,11 @@ use std::task::{Context, Poll, ready};
 
 use tokio::time::Instant;
 
-use super::guard::LockGuard;
+use super::guard::{Heirs, LockGuard};
 use crate::error::LostReason;
 use crate::keeper::UnheardAttempt;
-use crate::store::{Acquired, Asking, Attempted, Holder, StoreError};
-use crate::tenure::{Begun, Look, Question, before};
+use crate::store::{Acquired, Asking, Attempted, Holder, Passed, StoreError};
+use crate::tenure::{Begun, Look, Needs, Question, before};
 
 /// What came of an attempt.
 pub(crate) enum AttemptOutcome {
@@ -26,7 +26,10 @@ pub(crate) enum AttemptOutcome {
 
 /// Owns the guard meanwhile. Should the caller leave, the answer is heard all the same, by the
 /// release that follows.
-struct Attempt(Option<(LockGuard, UnheardAttempt)>);
+struct Attempt {
+    asked: Instant,
+    under_way: Option<(LockGuard, UnheardAttempt)>,
+}
 
 impl LockGuard {
     /// Asks the store for the lock.
@@ -36,6 +39,10 @@ impl LockGuard {
     ) -> impl Future<Output = (Self, AttemptOutcome)> + Send {
         let store = &self.common.store;
         let settles_within = store.settles_within();
+        let in_line = matches!(asking, Asking::Looking { .. } | Asking::InLine { .. });
+        if in_line {
+            self.tenure.listen(|entry| store.listen(entry));
+        }
         let now = Instant::now();
         self.tenure.wake(now, Look::Now);
         let (question, ttl) = self.tenure.tell(|tenure| {
@@ -43,11 +50,36 @@ impl LockGuard {
             (question, tenure.ttl())
         });
         let answer = store.acquire(Arc::clone(&self.tenure.entry), ttl, asking);
-        Attempt(Some((self, UnheardAttempt { answer, question })))
+        let unheard = UnheardAttempt {
+            answer,
+            question,
+            in_line,
+        };
+        Attempt {
+            asked: now,
+            under_way: Some((self, unheard)),
+        }
+    }
+
+    /// Begins what another holder passed on to us, if that may be begun without asking.
+    pub(crate) fn passed_by_store(&self, passed: Passed, needs: &Needs) -> bool {
+        let Passed { since, term, fence } = passed;
+        let begun = since.and_then(|since| {
+            let now = Instant::now();
+            // When in this time it slept is not known: that may cost a look.
+            let since = before(since, self.tenure.slept_since_made(now));
+            self.tenure
+                .tell(|tenure| tenure.passed(now, since, term, fence, needs))
+        });
+        if let Some(begun) = &begun {
+            self.watch_if(begun);
+        }
+        begun.is_some()
     }
 
     fn heard(
         &self,
+        asked: Instant,
         question: Question,
         settled: bool,
         outcome: Result<Acquired, StoreError>,
@@ -68,7 +100,14 @@ impl LockGuard {
                     }
                 }
             }
-            Ok(Acquired::Busy(holder)) => AttemptOutcome::Busy(holder),
+            Ok(Acquired::Busy(holder)) => {
+                self.tenure.tell(|tenure| tenure.found_busy(asked));
+                if let Some(seat) = holder.as_ref().and_then(|holder| holder.seat) {
+                    let until = Instant::now() + seat.lasts;
+                    self.tenure.tell(|tenure| tenure.seated(until));
+                }
+                AttemptOutcome::Busy(holder)
+            }
             Ok(Acquired::Split(holder)) => AttemptOutcome::Split(holder),
             Err(error) => AttemptOutcome::Failed(error),
         }
@@ -79,18 +118,19 @@ impl Future for Attempt {
     type Output = (LockGuard, AttemptOutcome);
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let (_, unheard) = self.0.as_mut().expect("polled again after it was ready");
+        let under_way = self.under_way.as_mut();
+        let (_, unheard) = under_way.expect("polled again after it was ready");
         let Attempted { outcome, settled } = ready!(unheard.answer.as_mut().poll(cx));
-        let (guard, unheard) = self.0.take().expect("it was there just now");
-        let granting = guard.heard(unheard.question, settled, outcome);
+        let (guard, unheard) = self.under_way.take().expect("it was there just now");
+        let granting = guard.heard(self.asked, unheard.question, settled, outcome);
         Poll::Ready((guard, granting))
     }
 }
 
 impl Drop for Attempt {
     fn drop(&mut self) {
-        if let Some((guard, unheard)) = self.0.take() {
-            guard.leave(Some(unheard));
+        if let Some((mut guard, unheard)) = self.under_way.take() {
+            guard.leave(Some(unheard), Heirs::Any);
         }
     }
 }

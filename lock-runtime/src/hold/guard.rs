@@ -36,6 +36,8 @@ pub struct LockGuard {
     runtime: Handle,
     /// From when the lock was had.
     had: Option<Had>,
+    /// Its place in the store's line is another's.
+    is_bequeathed: bool,
 }
 
 /// How the lock was got, while it is had.
@@ -43,6 +45,14 @@ struct Had {
     attempts: u32,
     waited: Duration,
     _holding: Holding,
+}
+
+/// Who may have a place in the store's line that one gives up.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Heirs {
+    /// The next in this process's line.
+    Any,
+    None,
 }
 
 impl LockGuard {
@@ -71,6 +81,7 @@ impl LockGuard {
             lease: Lease::new(Arc::clone(common), tenure, fenced),
             runtime: runtime.clone(),
             had: None,
+            is_bequeathed: false,
         }
     }
 
@@ -163,8 +174,10 @@ impl LockGuard {
     pub(crate) fn ask_release(&self) -> Answer<Released> {
         let keep_until = self.tenure.tell(Tenure::release);
         let entry = Arc::clone(&self.tenure.entry);
-        let keep = rest(keep_until, Instant::now());
-        self.common.store.release(entry, keep)
+        let now = Instant::now();
+        let unsettled = self.tenure.look(|tenure| tenure.unsettled(now));
+        let (keep, unsettled) = (rest(keep_until, now), rest(unsettled, now));
+        self.common.store.release_in_doubt(entry, keep, unsettled)
     }
 
     pub(crate) fn conclude(
@@ -206,10 +219,30 @@ impl LockGuard {
         })
     }
 
+    /// Leaves its place in the store's line to the next of this process's line, if there is one to
+    /// whom it is of use.
+    fn bequeath(&mut self) -> bool {
+        let fenced = self.tenure.entry.counter.is_some();
+        let is_seated = self.tenure.look(Tenure::is_seated);
+        self.is_bequeathed = is_seated
+            && (self.common.lines).bequeath(&self.tenure.entry.key, &self.tenure, |needs| {
+                needs.fenced == fenced
+            });
+        self.is_bequeathed
+    }
+
+    /// Gives its place in the store's line back: who has it has had its turn.
+    pub(crate) fn give_up_seat(mut self) {
+        self.leave(None, Heirs::None);
+    }
+
     /// Gives back what there may be to give back; nothing where the tenure is over, or was passed
     /// on.
-    pub(super) fn leave(&self, unheard: Option<UnheardAttempt>) {
-        if !self.owes_release() || self.pass_on() {
+    pub(super) fn leave(&mut self, unheard: Option<UnheardAttempt>, heirs: Heirs) {
+        if self.is_bequeathed || !self.owes_release() {
+            return;
+        }
+        if heirs == Heirs::Any && self.bequeath() || self.pass_on() {
             return;
         }
         let tenure = Arc::clone(&self.tenure);
@@ -269,6 +302,6 @@ impl fmt::Debug for LockGuard {
 
 impl Drop for LockGuard {
     fn drop(&mut self) {
-        self.leave(None);
+        self.leave(None, Heirs::Any);
     }
 }

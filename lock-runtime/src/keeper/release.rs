@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::line::Lines;
 use crate::random::random;
-use crate::store::{Acquired, Attempted, Released, Store, StoreError};
+use crate::store::{Acquired, Attempted, Holder, Released, Store, StoreError};
 use crate::telemetry;
 use crate::tenure::{Cleanup, Needs, Question, SharedTenure, rest};
 
@@ -47,6 +47,8 @@ pub(crate) struct Release {
 pub(crate) struct UnheardAttempt {
     pub(crate) answer: BoxFuture<'static, Attempted>,
     pub(crate) question: Question,
+    /// Whether it asks for a place in the store's line.
+    pub(crate) in_line: bool,
 }
 
 /// Has the first in line ask, if this tenure was the line's. One that was passed on has had its
@@ -55,6 +57,14 @@ pub(crate) fn vacate(lines: &TenureLines, tenure: &Arc<SharedTenure>) {
     let was_passed_on = tenure.look(|tenure| tenure.turn() > 0);
     let not_before = was_passed_on.then(|| Instant::now() + STEP_BACK);
     lines.vacate(&tenure.entry.key, tenure, not_before);
+}
+
+/// What an attempt got for a caller who has left.
+enum Unheard {
+    Nothing,
+    Granted,
+    /// A place in the store's line.
+    Seated,
 }
 
 impl Release {
@@ -80,21 +90,25 @@ impl Release {
             let mut pause = pauses
                 .next()
                 .map_or(longest, |pause| pause.mul_f64(0.5 + random::<f64>() / 2.0));
-            match store.release(entry, rest(keep_until, asked)).await {
+            let unsettled = rest(self.cleanup.unsettled_until, asked);
+            let answer = store.release_in_doubt(entry, rest(keep_until, asked), unsettled);
+            match answer.await {
                 Ok(answer) => {
                     vacate(lines, &tenure);
                     // After an answer that was lost, the key may be gone by this very release.
                     if held && is_first && answer != Released::Done {
                         tenure.was_not_there(answer);
                     }
-                    // It may have been granted behind the release: also where that found it, if only
-                    // most of several servers had it by then.
-                    let is_whole = answer == Released::Done && !store.spends_tokens();
-                    if let Some(unheard) = self.unheard.take()
-                        && self.hear(unheard).await
-                        && !is_whole
-                    {
-                        continue;
+                    if let Some(unheard) = self.unheard.take() {
+                        // It may have been granted behind the release: also where that found it, if
+                        // only most of several servers had it by then, or if it had been passed on.
+                        let is_whole =
+                            answer == Released::Done && !store.spends_tokens() && !unheard.in_line;
+                        match self.hear(unheard).await {
+                            Unheard::Granted if !is_whole => continue,
+                            Unheard::Seated => continue,
+                            Unheard::Granted | Unheard::Nothing => {}
+                        }
                     }
                     match self.cleanup.unsettled_until {
                         Some(until) if asked < until => {
@@ -118,8 +132,8 @@ impl Release {
         }
     }
 
-    /// Hears what came of the attempt whose caller has left. True if it was granted.
-    async fn hear(&mut self, unheard: UnheardAttempt) -> bool {
+    /// Hears what came of the attempt whose caller has left.
+    async fn hear(&mut self, unheard: UnheardAttempt) -> Unheard {
         let Attempted { outcome, settled } = unheard.answer.await;
         if settled {
             self.cleanup.unsettled_until = self.tenure.tell(|tenure| {
@@ -127,7 +141,11 @@ impl Release {
                 tenure.unsettled(Instant::now())
             });
         }
-        matches!(outcome, Ok(Acquired::Granted { .. }))
+        match outcome {
+            Ok(Acquired::Granted { .. }) => Unheard::Granted,
+            Ok(Acquired::Busy(Some(Holder { seat: Some(_), .. }))) => Unheard::Seated,
+            _ => Unheard::Nothing,
+        }
     }
 
     fn tell(&self, error: &StoreError, is_trouble: bool) {

@@ -6,12 +6,27 @@ const ENDINGS: [&str; 4] = [":fence", ":line", ":seats", ":last"];
 /// The fencing counter's key: in the slot of the lock's, so that one script may use both.
 #[must_use]
 pub fn counter_key(key: &str) -> Option<String> {
+    side_key(key, ":fence")
+}
+
+/// The keys of a lock's line: the line, its seats, and the counter from which numbers are drawn for
+/// those whom the lock is passed on to.
+#[must_use]
+pub fn line_keys(key: &str) -> Option<[String; 3]> {
+    Some([
+        side_key(key, ":line")?,
+        side_key(key, ":seats")?,
+        counter_key(key)?,
+    ])
+}
+
+fn side_key(key: &str, ending: &str) -> Option<String> {
     if has_tag(key) {
-        Some(format!("{key}:fence"))
+        Some([key, ending].concat())
     } else if key.contains('}') {
         None
     } else {
-        Some(format!("{{{key}}}:fence"))
+        Some(["{", key, "}", ending].concat())
     }
 }
 

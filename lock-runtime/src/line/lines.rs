@@ -29,6 +29,8 @@ struct All<H, N, E> {
 /// A line is kept while someone waits in it, or while someone holds the lock who came through it.
 struct Line<H, N, E> {
     held: Option<Arc<H>>,
+    /// Tells what is held from what was before.
+    grant: u64,
     waiting: BTreeMap<u64, Waiter<H, N>>,
     /// Why the first could not ask the last time it tried.
     trouble: Option<E>,
@@ -36,6 +38,8 @@ struct Line<H, N, E> {
 
 struct Waiter<H, N> {
     needs: N,
+    /// Whether it waits for sure: those behind it may count on that.
+    stays: bool,
     inbox: Arc<Inbox<H>>,
 }
 
@@ -46,9 +50,11 @@ struct Inbox<H> {
 
 struct InboxState<H> {
     unread: Option<Instruction<H>>,
+    /// What one before it has left for it.
+    legacy: Option<Arc<H>>,
     waker: Option<Waker>,
-    /// Whether it looks again when the time of the line's holder is over.
-    keeps_watch: bool,
+    /// The grant whose holder it looks at again when that one's time is over.
+    watches: Option<u64>,
 }
 
 /// What a caller in the line is told.
@@ -59,6 +65,16 @@ pub(crate) enum Instruction<H> {
     Ask { not_before: Option<Instant> },
     /// The lock was passed on to it, and it has left the line.
     Take(Arc<H>),
+}
+
+/// Who stands before one who comes only if nobody waits.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Before {
+    Nobody,
+    /// Some who may have to go, like itself.
+    Undecided,
+    /// So many wait for sure.
+    Waiting(u64),
 }
 
 /// A place in a line, to be given back by [`Lines::leave`].
@@ -94,6 +110,7 @@ impl<H, N, E> Default for Line<H, N, E> {
     fn default() -> Self {
         Self {
             held: None,
+            grant: 0,
             waiting: BTreeMap::new(),
             trouble: None,
         }
@@ -107,7 +124,7 @@ impl<H, N, E> Line<H, N, E> {
         let (_, first) = self.waiting.first_key_value()?;
         if self.held.is_none() {
             first.inbox.call(Instruction::Ask { not_before })
-        } else if first.inbox.state().keeps_watch {
+        } else if first.inbox.state().watches == Some(self.grant) {
             None
         } else {
             // It came when nobody had the lock. A holder who says nothing is its to notice.
@@ -146,13 +163,15 @@ impl<H, N, E> Lines<H, N, E> {
         self.all().lines.is_empty()
     }
 
-    /// Takes a place at the end of the line for this key.
-    pub(crate) fn join(&self, key: &str, needs: N) -> Ticket<H> {
+    /// Takes a place at the end of the line for this key; who does not stay for sure tells when it
+    /// [`stays`](Self::stays).
+    pub(crate) fn join(&self, key: &str, needs: N, stays: bool) -> Ticket<H> {
         let inbox = Arc::new(Inbox {
             state: Mutex::new(InboxState {
                 unread: None,
+                legacy: None,
                 waker: None,
-                keeps_watch: false,
+                watches: None,
             }),
         });
         let mut all = self.all();
@@ -164,6 +183,7 @@ impl<H, N, E> Lines<H, N, E> {
         let line = all.lines.get_mut(key).expect("just put there");
         let waiter = Waiter {
             needs,
+            stays,
             inbox: Arc::clone(&inbox),
         };
         line.waiting.insert(number, waiter);
@@ -190,6 +210,9 @@ impl<H, N, E> Lines<H, N, E> {
                 return false;
             }
             let first = first.remove();
+            if line.held.is_none() {
+                line.grant += 1;
+            }
             line.held = Some(Arc::clone(holder));
             let second = line.call_first(None);
             Wakers([
@@ -199,6 +222,68 @@ impl<H, N, E> Lines<H, N, E> {
         };
         wakers.wake();
         true
+    }
+
+    /// Who stands before the one with this ticket.
+    pub(crate) fn before(&self, key: &str, ticket: &Ticket<H>) -> Before {
+        let all = self.all();
+        let Some(line) = all.lines.get(key) else {
+            return Before::Nobody;
+        };
+        let mut before = line.waiting.range(..ticket.number).peekable();
+        if before.peek().is_none() {
+            return Before::Nobody;
+        }
+        match before.filter(|(_, waiter)| waiter.stays).count() {
+            0 => Before::Undecided,
+            count => Before::Waiting(u64::try_from(count).unwrap_or(u64::MAX)),
+        }
+    }
+
+    /// The one with this ticket waits for sure from now on: those behind it who come only if nobody
+    /// does have to see.
+    pub(crate) fn stays(&self, key: &str, ticket: &Ticket<H>) {
+        let called: Vec<_> = {
+            let mut all = self.all();
+            let line = all.lines.get_mut(key);
+            let Some(own) = line.and_then(|line| {
+                let own = line.waiting.get_mut(&ticket.number)?;
+                let stayed = mem::replace(&mut own.stays, true);
+                (!stayed).then_some(line)
+            }) else {
+                return;
+            };
+            let behind = own.waiting.range(ticket.number + 1..);
+            let undecided = behind.filter(|(_, waiter)| !waiter.stays);
+            let look = |(_, waiter): (_, &Waiter<H, N>)| waiter.inbox.call(Instruction::Look);
+            undecided.filter_map(look).collect()
+        };
+        called.into_iter().for_each(Waker::wake);
+    }
+
+    /// Leaves this to the next behind the first, if there is one and it is of use to it.
+    pub(crate) fn bequeath(
+        &self,
+        key: &str,
+        what: &Arc<H>,
+        is_of_use: impl FnOnce(&N) -> bool,
+    ) -> bool {
+        let all = self.all();
+        let line = all.lines.get(key);
+        let Some((_, heir)) = line.and_then(|line| line.waiting.iter().nth(1)) else {
+            return false;
+        };
+        let mut inbox = heir.inbox.state();
+        let inherits = inbox.legacy.is_none() && is_of_use(&heir.needs);
+        if inherits {
+            inbox.legacy = Some(Arc::clone(what));
+        }
+        inherits
+    }
+
+    /// What one before it has left for the one with this ticket.
+    pub(crate) fn legacy(ticket: &Ticket<H>) -> Option<Arc<H>> {
+        ticket.inbox.state().legacy.take()
     }
 
     /// The lock is not held any more: if this line's holder had it, the first has to ask, at
@@ -237,25 +322,28 @@ impl<H, N, E> Lines<H, N, E> {
         Poll::Pending
     }
 
-    /// When the time ends for which a caller of this line holds the lock, as `until` reads it off
-    /// the holder; if it has ended without a word, as when a guard lies around, the first is called
-    /// to ask.
-    pub(crate) fn look_at_holder(
+    /// For how long a caller of this line holds the lock, as `times` reads it off the holder, and
+    /// whether the one with this ticket is the first behind it; if its time has ended without a
+    /// word, as when a guard lies around, the first is called to ask.
+    pub(crate) fn look_at_holder<T>(
         &self,
         key: &str,
         ticket: &Ticket<H>,
-        until: impl FnOnce(&H) -> Option<Instant>,
-    ) -> Option<Instant> {
+        times: impl FnOnce(&H) -> Option<T>,
+    ) -> Option<(T, bool)> {
         let mut all = self.all();
         let line = all.lines.get_mut(key)?;
-        let until = line.held.as_deref().and_then(until);
-        ticket.inbox.state().keeps_watch = until.is_some();
-        if until.is_none() && line.held.take().is_some() {
+        let times = line.held.as_deref().and_then(times);
+        ticket.inbox.state().watches = times.is_some().then_some(line.grant);
+        if times.is_none() && line.held.take().is_some() {
             let wakers = Wakers([line.call_first(None), None]);
             drop(all);
             wakers.wake();
+            return None;
         }
-        until
+        let first = line.waiting.first_key_value();
+        let is_first = first.is_some_and(|(number, _)| *number == ticket.number);
+        times.map(|times| (times, is_first))
     }
 
     /// Why nobody in this line can tell whether the lock is free.
@@ -272,19 +360,20 @@ impl<H, N, E> Lines<H, N, E> {
         }
     }
 
-    /// The caller with this ticket leaves the line with a lock that the store granted.
-    pub(crate) fn acquired(&self, key: &str, ticket: &Ticket<H>, holder: Arc<H>) {
-        let wakers = {
+    /// The caller with this ticket leaves the line with a lock that the store granted. Answers who had
+    /// it before, as far as the line knew.
+    pub(crate) fn acquired(&self, key: &str, ticket: &Ticket<H>, holder: Arc<H>) -> Option<Arc<H>> {
+        let (former, wakers) = {
             let mut all = self.all();
-            let Some(line) = all.lines.get_mut(key) else {
-                return;
-            };
+            let line = all.lines.get_mut(key)?;
             line.waiting.remove(&ticket.number);
-            line.held = Some(holder);
+            let former = line.held.replace(holder);
+            line.grant += 1;
             line.trouble = None;
-            Wakers([line.call_first(None), None])
+            (former, Wakers([line.call_first(None), None]))
         };
         wakers.wake();
+        former
     }
 
     /// Gives the place back. Answers what was passed on to the one who leaves, and is now its to
@@ -298,6 +387,10 @@ impl<H, N, E> Lines<H, N, E> {
                 let first = line.waiting.first_key_value().map(|(number, _)| *number);
                 line.waiting.remove(&ticket.number);
                 if first == Some(ticket.number) {
+                    // The next may have more to do as the first.
+                    if let Some((_, first)) = line.waiting.first_key_value() {
+                        first.inbox.state().watches = None;
+                    }
                     wakers = Wakers([line.call_first(None), None]);
                 }
                 if line.is_empty() {

@@ -334,12 +334,18 @@ impl LockerBuilder {
     }
 
     pub(crate) fn on(self, servers: Servers) -> Locker {
-        let store = self.store(servers, Arc::default());
+        let store = self.lining_up(servers);
         self.build(Arc::new(store))
     }
 
     pub(super) fn store(&self, servers: Servers, alerts: Arc<Alerts>) -> RedisStore {
-        RedisStore::new(servers, self.timeouts, self.replicas, alerts)
+        RedisStore::new(servers, self.timeouts, self.replicas, alerts, None)
+    }
+
+    /// A store of its own, where those who wait line up.
+    pub(super) fn lining_up(&self, servers: Servers) -> RedisStore {
+        let (prefix, alerts) = (self.prefix.as_str(), Arc::default());
+        RedisStore::new(servers, self.timeouts, self.replicas, alerts, Some(prefix))
     }
 
     /// What is wrong with the settings.

@@ -130,7 +130,7 @@ impl LockerBuilder {
     fn unconnected(&self, servers: redis::RedisResult<Servers>) -> Result<RedisStore, LockError> {
         self.check()?;
         let servers = servers.map_err(unusable)?;
-        Ok(self.store(servers, Arc::default()))
+        Ok(self.lining_up(servers))
     }
 
     async fn connect_to(self, servers: redis::RedisResult<Servers>) -> Result<Locker, LockError> {

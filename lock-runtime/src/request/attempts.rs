@@ -1,14 +1,16 @@
 //! The attempts of one request, in one loop. Retrying and waiting differ in the pause between them.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use tokio::time::{Instant, timeout_at};
 
 use super::check::Request;
 use crate::error::LockError;
 use crate::hold::{AttemptOutcome, LockGuard};
-use crate::store::{Asking, Holder, StoreError};
+use crate::store::{Asking, Holder, Passed, StoreError};
 use crate::telemetry;
+use crate::tenure::SharedTenure;
 
 /// What the next attempt depends on.
 pub(super) struct Progress {
@@ -31,6 +33,8 @@ pub(super) enum NextStep {
     Ask,
     /// Another caller of this process has passed the lock on.
     Take(LockGuard),
+    /// Another process has passed the lock on.
+    Begin(Passed),
     GiveUp,
 }
 
@@ -44,10 +48,16 @@ pub(super) trait PauseBetween {
         None
     }
 
+    /// The owner of the key for the first attempt.
+    fn guard(&mut self, request: &Request) -> LockGuard {
+        request.guard()
+    }
+
     /// Pauses after an attempt that did not get the lock.
     fn next(
         &mut self,
         request: &Request,
+        tenure: &Arc<SharedTenure>,
         progress: &Progress,
     ) -> impl Future<Output = NextStep> + Send;
 
@@ -63,7 +73,7 @@ pub(super) async fn attempts(
     request: &Request,
     between: &mut impl PauseBetween,
 ) -> Result<LockGuard, LockError> {
-    let mut guard = request.guard();
+    let mut guard = between.guard(request);
     let mut progress = Progress {
         attempts: 0,
         asked: request.started,
@@ -99,9 +109,17 @@ pub(super) async fn attempts(
             AttemptOutcome::Failed(error) => Last::Failed(error),
         };
         guard = request.again(asked);
-        match between.next(request, &progress).await {
+        match between.next(request, guard.tenure(), &progress).await {
             NextStep::Ask => {}
-            NextStep::Take(guard) => return Ok(request.begun(guard, progress.attempts)),
+            NextStep::Begin(passed) => {
+                if guard.passed_by_store(passed, &request.needs()) {
+                    return Ok(request.begun(guard, progress.attempts));
+                }
+            }
+            NextStep::Take(taken) => {
+                guard.give_up_seat();
+                return Ok(request.begun(taken, progress.attempts));
+            }
             NextStep::GiveUp => return Err(failure(request, progress)),
         }
     }

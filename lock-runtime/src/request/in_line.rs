@@ -15,11 +15,11 @@ use crate::backoff::Backoff;
 use crate::error::LockError;
 use crate::hold::LockGuard;
 use crate::keeper::TenureLines;
-use crate::line::{Instruction, Ticket};
+use crate::line::{Before, Instruction, Ticket};
 use crate::random::random;
-use crate::store::{Alert, Asking, Holder, StoreError, shown};
+use crate::store::{Alert, Answer, Asking, Extended, Holder, Seat, StoreError, Word, shown};
 use crate::telemetry;
-use crate::tenure::SharedTenure;
+use crate::tenure::{SharedTenure, Tenure};
 
 /// Redis rounds what is left of a ttl down to whole milliseconds.
 const EXPIRY_GRAIN: Duration = Duration::from_millis(1);
@@ -30,6 +30,17 @@ const TRUST: Duration = Duration::from_secs(5);
 
 /// A Redis that has not answered after this time is in trouble.
 const PROMPT: Duration = Duration::from_millis(100);
+
+/// How long the first of the store's line leaves the holder alone before it has itself told of
+/// changes: most holders need less, and pass the lock on then.
+const WATCH_AFTER: Duration = Duration::from_millis(10);
+
+/// How much later than the first the second looks when the holder's time is over: both may have died
+/// with one process.
+const STAND_IN: Duration = Duration::from_millis(100);
+
+/// So often is a lost place had again, less one.
+const MISSES: u32 = 2;
 
 const SPLIT_PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(500));
 
@@ -43,7 +54,8 @@ struct PlaceInLine {
 
 impl PlaceInLine {
     fn join(request: Request, until: Option<Instant>) -> Self {
-        let ticket = request.common.lines.join(&request.key, request.needs());
+        let (key, stays) = (&request.key, !request.coalesce);
+        let ticket = request.common.lines.join(key, request.needs(), stays);
         Self {
             request,
             ticket,
@@ -64,6 +76,28 @@ impl PlaceInLine {
         self.request.passed_on(tenure).accept(self.request.terms)
     }
 
+    /// The place in the store's line that one before us has left to us.
+    fn legacy(&self) -> Option<LockGuard> {
+        let tenure = TenureLines::legacy(&self.ticket)?;
+        self.request.inherited(tenure)
+    }
+
+    /// Whether one who comes only if nobody waits may go on: it is the first. An error if it is to
+    /// leave the work to another.
+    fn decided(&self, holder: Option<&Holder>) -> Result<bool, LockError> {
+        match self.lines().before(&self.request.key, &self.ticket) {
+            Before::Nobody => Ok(true),
+            Before::Undecided => Ok(false),
+            Before::Waiting(count) => Err(self.request.busy(
+                0,
+                Some(&Holder {
+                    waiting: Some(count),
+                    ..holder.cloned().unwrap_or_else(|| Holder::new(None, None))
+                }),
+            )),
+        }
+    }
+
     fn is_over(&self) -> bool {
         self.until.is_some_and(|until| Instant::now() >= until)
     }
@@ -79,6 +113,8 @@ impl Drop for PlaceInLine {
             // A lock that was passed on to one who has left goes on to the next.
             drop(self.request.passed_on(tenure));
         }
+        // It has left the line, so that the next inherits.
+        drop(self.legacy());
     }
 }
 
@@ -94,20 +130,44 @@ pub(super) fn wait(
     let place = PlaceInLine::join(request, until);
     async move {
         let request = &place.request;
+        let lines_up = request.common.store.lines_up();
         let not_before = loop {
-            let holder_until =
-                place
-                    .lines()
-                    .look_at_holder(&request.key, &place.ticket, |tenure| {
-                        tenure.look(|tenure| tenure.held_until(Instant::now()))
-                    });
-            let look_again = [until, holder_until].into_iter().flatten().min();
+            let times = |tenure: &SharedTenure| {
+                let now = Instant::now();
+                tenure.look(|tenure| Some((tenure.held_until(now)?, tenure.passing_until(now))))
+            };
+            let holder = place
+                .lines()
+                .look_at_holder(&request.key, &place.ticket, times);
+            let holder_until = holder.map(|((until, _), _)| until);
+            if request.coalesce && place.decided(ours(&place, holder_until).as_ref())? {
+                if lines_up {
+                    // Somebody elsewhere may wait, and others there have to see that we do.
+                    break None;
+                }
+                place.lines().stays(&request.key, &place.ticket);
+            }
+            let passing_until = match holder {
+                // The lock goes to other processes next: who comes first there, is served first.
+                Some(((_, None), true)) if lines_up => break None,
+                Some(((_, passing_until), _)) if lines_up => passing_until,
+                _ => None,
+            };
+            let look_again = [until, holder_until, passing_until];
+            let look_again = look_again.into_iter().flatten().min();
             match before(look_again, poll_fn(|cx| place.poll_instruction(cx))).await {
-                Some(Instruction::Take(tenure)) => match place.accept(tenure) {
-                    Some(guard) => return Ok(request.begun(guard, 0)),
-                    // Lost on the way: nobody in this process can pass it on any more.
-                    None => break None,
-                },
+                Some(Instruction::Take(tenure)) => {
+                    if let Some(seat) = place.legacy() {
+                        seat.give_up_seat();
+                    }
+                    match place.accept(tenure) {
+                        Some(guard) => return Ok(request.begun(guard, 0)),
+                        // Lost on the way: nobody in this process can pass it on any more.
+                        None => break None,
+                    }
+                }
+                // On the store, those who came before us are first in any case.
+                Some(Instruction::Ask { .. }) if lines_up => break None,
                 Some(Instruction::Ask { not_before }) => break not_before,
                 None if place.is_over() => return Err(still_held(&place, holder_until)),
                 Some(Instruction::Look) | None => {}
@@ -118,7 +178,8 @@ pub(super) fn wait(
     }
 }
 
-/// The wait is over, and another of the line has the lock, or asks for it.
+/// The wait is over, and another caller of this process still holds the lock, until then; or else
+/// another first asks in vain.
 fn still_held(place: &PlaceInLine, holder_until: Option<Instant>) -> LockError {
     let request = &place.request;
     if holder_until.is_none()
@@ -126,23 +187,30 @@ fn still_held(place: &PlaceInLine, holder_until: Option<Instant>) -> LockError {
     {
         return request.failed(0, error);
     }
-    let ours = holder_until.map(|until| Holder {
-        owner: Some(shown(&request.common.settings.owner)),
-        left: Some(until.saturating_duration_since(Instant::now())),
-        rings: true,
-    });
-    request.busy(0, ours.as_ref())
+    request.busy(0, ours(place, holder_until).as_ref())
+}
+
+/// A holder of this process, by the end of its time.
+fn ours(place: &PlaceInLine, until: Option<Instant>) -> Option<Holder> {
+    let owner = shown(&place.request.common.settings.owner);
+    let left = until?.saturating_duration_since(Instant::now());
+    Some(Holder::new(Some(owner), Some(left)))
 }
 
 /// Asks whenever the lock may be free, unless it is passed on first.
 async fn ask(place: &PlaceInLine, not_before: Option<Instant>) -> Result<LockGuard, LockError> {
     let request = &place.request;
+    let legacy = place.legacy();
     let mut first = HeadOfLine {
         place,
         alert: request.common.store.alert(&request.key),
         pauses: Backoff::default().pauses(),
         splits: 0,
         was_failing: false,
+        seat: None,
+        missed: 0,
+        inherits: legacy.is_some(),
+        legacy,
     };
     if not_before.is_some()
         && let Some(guard) = passed_on(place, &first.alert, not_before).await
@@ -153,7 +221,11 @@ async fn ask(place: &PlaceInLine, not_before: Option<Instant>) -> Result<LockGua
     if guard.turn() == 0 {
         // From the store.
         let holder = Arc::clone(guard.tenure());
-        place.lines().acquired(&request.key, &place.ticket, holder);
+        let former = place.lines().acquired(&request.key, &place.ticket, holder);
+        // The key was not its any more, and this is sooner than its next extension.
+        if let Some(former) = former {
+            let _ = former.hear_extension(Duration::ZERO, Duration::ZERO, Extended::Gone);
+        }
     }
     Ok(guard)
 }
@@ -165,15 +237,30 @@ struct HeadOfLine<'a, P> {
     pauses: P,
     splits: u32,
     was_failing: bool,
+    /// Our place in the store's line, to be had again should it be lost.
+    seat: Option<u64>,
+    /// How often it was lost: passed on and not begun in time, or while nobody heard our bell.
+    missed: u32,
+    /// Whether one before us has left us a place; it is here until the first look.
+    inherits: bool,
+    legacy: Option<LockGuard>,
 }
 
 impl<P: Iterator<Item = Duration> + Send> PauseBetween for HeadOfLine<'_, P> {
-    /// The plain command is the cheapest, but does not tell when the key is freed.
+    /// The first look is the cheapest: it needs no second connection.
     fn asking(&self, attempt: u32) -> Asking {
-        match attempt {
-            1 => Asking::Plain,
-            _ => Asking::Watching,
+        let coalesce = self.place.request.coalesce;
+        if attempt == 1 && !self.inherits {
+            return Asking::Looking { coalesce };
         }
+        Asking::InLine {
+            place: self.seat,
+            coalesce,
+        }
+    }
+
+    fn guard(&mut self, request: &Request) -> LockGuard {
+        self.legacy.take().unwrap_or_else(|| request.guard())
     }
 
     /// The first attempt is always waited for: without its answer nobody could say whether the lock
@@ -182,8 +269,30 @@ impl<P: Iterator<Item = Duration> + Send> PauseBetween for HeadOfLine<'_, P> {
         self.place.until.filter(|_| attempt > 1)
     }
 
-    async fn next(&mut self, request: &Request, progress: &Progress) -> NextStep {
+    async fn next(
+        &mut self,
+        request: &Request,
+        tenure: &Arc<SharedTenure>,
+        progress: &Progress,
+    ) -> NextStep {
         let place = self.place;
+        if let Last::Busy(holder) = &progress.last
+            && request.coalesce
+        {
+            if holder.as_ref().is_some_and(|holder| holder.is_owed) {
+                return NextStep::GiveUp;
+            }
+            if progress.attempts > 1 || tenure.look(Tenure::is_seated) {
+                place.lines().stays(&request.key, &place.ticket);
+            }
+        }
+        if let Last::Busy(Some(holder)) = &progress.last
+            && let Some(seat) = &holder.seat
+        {
+            place.set_trouble(None);
+            self.was_failing = false;
+            return self.sit(tenure, holder, seat).await;
+        }
         let mut is_called = false;
         if let Last::Split(_) = progress.last {
             self.splits += 1;
@@ -233,7 +342,119 @@ impl<P: Iterator<Item = Duration> + Send> PauseBetween for HeadOfLine<'_, P> {
     }
 }
 
+/// What ends the pause of one who sits in the store's line.
+enum Event {
+    Took(Arc<SharedTenure>),
+    Said(Word),
+    /// The key was changed, or that may have been missed.
+    Rung,
+    Watched(Result<Option<Holder>, StoreError>),
+}
+
 impl<P: Iterator<Item = Duration>> HeadOfLine<'_, P> {
+    /// Sits in the store's line, until the lock is passed on or it is time to look again.
+    async fn sit(&mut self, tenure: &Arc<SharedTenure>, holder: &Holder, seat: &Seat) -> NextStep {
+        let place = self.place;
+        let store = &place.request.common.store;
+        let Some(ear) = tenure.ear() else {
+            return NextStep::Ask;
+        };
+        self.have_seat(*seat);
+        let now = Instant::now();
+        let refresh = now + TRUST;
+        let mut is_first = seat.rank == 0;
+        let later = match seat.rank {
+            0 => Some(EXPIRY_GRAIN),
+            1 => Some(STAND_IN),
+            _ => None,
+        };
+        let left = holder.left.zip(later);
+        let mut expiry = left.map(|(left, later)| now + left + later);
+        let mut watch_at = is_first.then(|| now + WATCH_AFTER);
+        let mut watching: Option<Answer<Option<Holder>>> = None;
+        loop {
+            let times = [Some(refresh), expiry, watch_at, place.until];
+            let event = {
+                let (mut word, mut rung) = (ear.word(), pin!(self.alert.rung()));
+                let event = poll_fn(|cx| {
+                    while let Poll::Ready(instruction) = place.poll_instruction(cx) {
+                        // Nothing else that is said in this process concerns one who sits here.
+                        if let Instruction::Take(tenure) = instruction {
+                            return Poll::Ready(Event::Took(tenure));
+                        }
+                    }
+                    if let Poll::Ready(word) = word.as_mut().poll(cx) {
+                        return Poll::Ready(Event::Said(word));
+                    }
+                    if rung.as_mut().poll(cx).is_ready() {
+                        return Poll::Ready(Event::Rung);
+                    }
+                    match &mut watching {
+                        Some(watching) => watching.as_mut().poll(cx).map(Event::Watched),
+                        None => Poll::Pending,
+                    }
+                });
+                before(times.into_iter().flatten().min(), event).await
+            };
+            let now = Instant::now();
+            match event {
+                Some(Event::Took(tenure)) => {
+                    return place.accept(tenure).map_or(NextStep::Ask, NextStep::Take);
+                }
+                Some(Event::Said(Word::Passed(passed))) => {
+                    return NextStep::Begin(passed);
+                }
+                Some(Event::Said(Word::Open(time))) => {
+                    is_first = true;
+                    expiry = Some(now + time + EXPIRY_GRAIN);
+                }
+                Some(Event::Said(Word::First)) => {
+                    is_first = true;
+                    watch_at = Some(now + WATCH_AFTER);
+                }
+                Some(Event::Rung) if is_first => watch_at = Some(now),
+                Some(Event::Rung) => {}
+                Some(Event::Watched(answer)) => {
+                    watching = None;
+                    match answer {
+                        Ok(None) => return NextStep::Ask,
+                        Ok(Some(holder)) => {
+                            expiry = holder.left.map(|left| now + left + EXPIRY_GRAIN);
+                        }
+                        // The time that is known says when to look.
+                        Err(error) => tracing::debug!(%error, "the lock's key is not watched"),
+                    }
+                }
+                None if place.is_over() => return NextStep::GiveUp,
+                None if watch_at.is_some_and(|at| at <= now) => {
+                    watch_at = None;
+                    watching = Some(store.watch(Arc::clone(&tenure.entry)));
+                }
+                Some(Event::Said(Word::LookAgain)) | None => return NextStep::Ask,
+            }
+        }
+    }
+
+    /// Who loses its place is given it again, but not for ever: one to whom the lock is passed on in
+    /// vain holds up all others each time, and goes behind them then.
+    fn have_seat(&mut self, seat: Seat) {
+        self.seat = match self.seat {
+            // It was lost, and asked for again.
+            Some(_) if seat.is_new => {
+                self.missed += 1;
+                (self.missed < MISSES).then_some(seat.place)
+            }
+            // At the end of the line.
+            None if seat.is_new => {
+                self.missed = 0;
+                Some(seat.place)
+            }
+            // A late look may have moved us to the end, until the next.
+            Some(place) => Some(place.min(seat.place)),
+            None => (self.missed < MISSES).then_some(seat.place),
+        };
+    }
+
     /// When the first of the line has to look again although nothing rang.
     fn look_again(&mut self, holder: Option<&Holder>) -> Option<Instant> {
         let expiry = holder

@@ -73,6 +73,7 @@ impl LockRequest {
             },
             on_lost: OnLost::Cancel,
             fenced: false,
+            coalesce: false,
         };
         Self {
             asked: Box::new(asked),
@@ -118,8 +119,9 @@ impl LockRequest {
     /// is `InvalidRequest`.
     ///
     /// Callers of one process line up first come first served, and the lock is passed on among
-    /// them without asking Redis. The head of the line is woken when the key is released, deleted
-    /// or expired, by whatever client; it does not poll.
+    /// them without asking Redis. On one server, the heads of these lines line up there, and a release
+    /// passes the lock on to the first of them. The first is woken as well when the key is deleted or
+    /// expires, by whatever client. It does not poll, but looks once in 5 s.
     ///
     /// Poll the future until it is ready, or drop it. A future that is kept without being polled keeps its
     /// place, and holds up the callers behind it: with `select!` in a loop, pin it outside of the loop, and
@@ -149,6 +151,35 @@ impl LockRequest {
     /// too. As no caller hears of that, it is logged at `error`, once for each time of trouble.
     pub fn wait_forever(mut self) -> Self {
         self.asked.wait = Some(Wait::Forever);
+        self
+    }
+
+    /// With [`wait`](Self::wait): if somebody waits for the lock already, on whatever machine, this
+    /// request is `Busy` at once. One run after the present one is enough, where the work is such that
+    /// one does what all have come for: the one who waits has not begun, so it will see what was
+    /// changed before this was called.
+    ///
+    /// Whoever is told `Busy` counts on the one that waits. Should that one give up before its turn,
+    /// since its wait is over, or its caller leaves or dies, then nobody runs for those that it was
+    /// counted on by: let such waits be long, or without a limit. On one server, all processes are
+    /// seen; in memory, and where a user has no right to the line on the server, those of this locker.
+    ///
+    /// ```
+    /// # use redis_locked_runtime as redis_locked;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), redis_locked::LockError> {
+    /// let locker = redis_locked::Locker::in_memory();
+    /// let rebuild = || locker.lock("index").wait_forever().coalesce();
+    /// let running = rebuild().acquire().await?;
+    /// let waits = tokio::spawn(rebuild().acquire());
+    /// tokio::task::yield_now().await;
+    /// assert!(rebuild().acquire().await.unwrap_err().is_busy());
+    /// running.release().await?;
+    /// waits.await.unwrap()?.release().await
+    /// # }
+    /// ```
+    pub fn coalesce(mut self) -> Self {
+        self.asked.coalesce = true;
         self
     }
 

@@ -1,5 +1,6 @@
 //! A request with retries: a pause, and the next attempt, so many times.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::sleep;
@@ -7,6 +8,7 @@ use tokio::time::sleep;
 use super::attempts::{NextStep, PauseBetween, Progress};
 use super::check::Request;
 use crate::store::Asking;
+use crate::tenure::SharedTenure;
 
 pub(super) struct Retries<P> {
     pub(super) retries: u32,
@@ -22,7 +24,7 @@ impl<P: Iterator<Item = Duration> + Send> PauseBetween for Retries<P> {
         }
     }
 
-    async fn next(&mut self, _: &Request, progress: &Progress) -> NextStep {
+    async fn next(&mut self, _: &Request, _: &Arc<SharedTenure>, progress: &Progress) -> NextStep {
         if progress.attempts > self.retries {
             return NextStep::GiveUp;
         }

@@ -66,6 +66,16 @@ impl StoreError {
         }
     }
 
+    /// There is no connection on which the store could tell of changes.
+    pub(crate) fn not_watched() -> Self {
+        Self {
+            happened: "it does not tell of changed keys here".to_owned(),
+            advice: "none is needed: it is asked again and again",
+            may_pass: true,
+            source: plain("no second connection"),
+        }
+    }
+
     pub(crate) fn late(patience: Duration) -> Self {
         Self {
             happened: format!("no answer within {patience:.1?}"),

@@ -3,10 +3,12 @@
 //! A store knows keys, tokens and milliseconds, and nothing of functions, retries or leases.
 
 pub(crate) mod alerts;
+pub(crate) mod ears;
 pub(crate) mod failure;
 pub(crate) mod memory;
 pub(crate) mod quorum;
 pub(crate) mod redis;
+mod seats;
 mod value;
 
 use std::fmt;
@@ -16,7 +18,8 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
-pub(crate) use alerts::Alert;
+pub(crate) use alerts::{Alert, Listening, Ring};
+pub(crate) use ears::{Ear, Passed, Word};
 pub(crate) use failure::StoreError;
 pub(crate) use value::KEPT;
 pub(crate) use value::owner_of;
@@ -35,9 +38,21 @@ pub(crate) trait Store: fmt::Debug + Send + Sync + 'static {
         asking: Asking,
     ) -> BoxFuture<'static, Attempted>;
 
-    /// Deletes the key when it is ours; with `keep`, lets it expire after that time instead, under
-    /// a value that is not ours any more: [`KEPT`] and what it was.
+    /// Gives the key back when it is ours: to the first in the store's line, or to nobody; with
+    /// `keep`, lets it expire after that time instead, under a value that is not ours any more:
+    /// [`KEPT`] and what it was. When it is not ours, our place in the line is given back.
     fn release(&self, entry: Arc<Entry>, keep: Option<Duration>) -> Answer<Released>;
+
+    /// Like `release`, while a command of ours may still be carried out within this time that would
+    /// take the key or a place in the line: the store is to remember that it came too late.
+    fn release_in_doubt(
+        &self,
+        entry: Arc<Entry>,
+        keep: Option<Duration>,
+        _unsettled: Option<Duration>,
+    ) -> Answer<Released> {
+        self.release(entry, keep)
+    }
 
     /// Like `release`, for a store that answers without being waited for; `None` from others.
     fn release_now(&self, _entry: &Entry, _keep: Option<Duration>) -> Option<Released> {
@@ -47,9 +62,42 @@ pub(crate) trait Store: fmt::Debug + Send + Sync + 'static {
     /// Makes keys that are ours last at least so long from now; one answer for each, in order.
     fn extend(&self, batch: Vec<(Arc<Entry>, Duration)>) -> BoxFuture<'static, Vec<Extension>>;
 
-    /// Tells when this key may be free, as far as attempts that are [`Asking::Watching`] were told
-    /// so by [`Holder::rings`].
+    /// The same, and from now on who listens to one of these keys is told when others change it, as
+    /// far as that can be had. It may be dropped when it takes too long: it need not be answered.
+    fn extend_listening(
+        &self,
+        batch: Vec<(Arc<Entry>, Duration)>,
+    ) -> BoxFuture<'static, Vec<Extension>> {
+        self.extend(batch)
+    }
+
+    /// Has this rung when others change the key, as far as [`extend_listening`] was asked to hear of
+    /// it; `None` where the store does not hear of changes.
+    ///
+    /// [`extend_listening`]: Self::extend_listening
+    fn listen_to_key(&self, _key: &str, _ring: Arc<dyn Ring>) -> Option<Listening> {
+        None
+    }
+
+    /// Tells when this key may be free, as far as attempts were told so by [`Holder::rings`], or the
+    /// key is watched.
     fn alert(&self, key: &str) -> Alert;
+
+    /// Whether those who wait line up in the store, as far as it is known before asking.
+    fn lines_up(&self) -> bool {
+        false
+    }
+
+    /// What the store says to this value in its line, from now on; `None` where it has no line.
+    fn listen(&self, _entry: &Entry) -> Option<Ear> {
+        None
+    }
+
+    /// For the first of the store's line: who else has the key, if it is not free. From now on the key's
+    /// alert rings when it is changed.
+    fn watch(&self, _entry: Arc<Entry>) -> Answer<Option<Holder>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
 
     /// How long after the call of `acquire` a command of it may still be carried out, on a connection
     /// that was given up meanwhile.
@@ -66,6 +114,11 @@ pub(crate) trait Store: fmt::Debug + Send + Sync + 'static {
 
     /// Why no fencing numbers can be had here, if so.
     fn refuses_fencing(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Why nobody can tell here whether somebody waits already, if so.
+    fn refuses_coalescing(&self) -> Option<&'static str> {
         None
     }
 
@@ -100,6 +153,25 @@ pub(crate) enum Asking {
     Again,
     /// Also whether it is ours, and from now on when it may be free.
     Watching,
+    /// By one that may wait: who is in line on the store goes first. Where the store has no line,
+    /// like `Plain`.
+    Looking { coalesce: bool },
+    /// The same by one that does wait, and takes a place in that line or shows that it is still
+    /// there; it has had this place before. Where the store has no line, like `Watching`.
+    ///
+    /// With `coalesce`, it wants no place where somebody waits already: see [`Holder::is_owed`].
+    InLine { place: Option<u64>, coalesce: bool },
+}
+
+impl Asking {
+    /// The same for a store that has no line.
+    pub(crate) fn without_line(self) -> Self {
+        match self {
+            Self::Looking { .. } => Self::Plain,
+            Self::InLine { .. } => Self::Watching,
+            other => other,
+        }
+    }
 }
 
 pub(crate) type Extension = Result<Extended, StoreError>;
@@ -135,6 +207,41 @@ pub(crate) struct Holder {
     pub(crate) left: Option<Duration>,
     /// Whether the key's alert rings when it is freed.
     pub(crate) rings: bool,
+    /// Our seat in the store's line.
+    pub(crate) seat: Option<Seat>,
+    /// How many others wait in the store's line, where that is known.
+    pub(crate) waiting: Option<u64>,
+    /// One who waits will run after this was asked, so that who coalesces need not.
+    pub(crate) is_owed: bool,
+}
+
+impl Holder {
+    /// One of whom nothing more is known.
+    pub(crate) fn new(owner: Option<String>, left: Option<Duration>) -> Self {
+        Self {
+            owner,
+            left,
+            rings: false,
+            seat: None,
+            waiting: None,
+            is_owed: false,
+        }
+    }
+}
+
+/// A place in the store's line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Seat {
+    /// How many are before it.
+    pub(crate) rank: u64,
+    /// What names the place.
+    pub(crate) place: u64,
+    /// We had none, or had lost it.
+    pub(crate) is_new: bool,
+    /// The key is left to those who are in no line, for so long.
+    pub(crate) open: Option<Duration>,
+    /// How long the seat, and then a lock that is passed on to it, may last unseen.
+    pub(crate) lasts: Duration,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

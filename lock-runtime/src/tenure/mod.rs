@@ -14,6 +14,10 @@
 //!    │  granted too late      abandon, released                        │
 //!    └─────────────────────────────────────────────────────────────────┘
 //!                             abandon
+//!
+//!         seated           granted, passed
+//!  Wanted ──────▶ Seated ─────────────────▶ Held; otherwise as Wanted,
+//!                                           but what is abandoned has a seat to give back
 //! ```
 //!
 //! A holder whose deadline has passed is still `Held` here: `loss` tells it by the clock. `asking`
@@ -36,7 +40,8 @@ pub(crate) use asleep::Look;
 #[cfg(all(test, target_os = "linux"))]
 pub(crate) use asleep::tests::fall_asleep;
 pub(crate) use shared::SharedTenure;
-pub(crate) use words::{Begun, Cleanup, End, Needs, NextExtension, Question, Terms};
+use words::Grant;
+pub(crate) use words::{Begun, Cleanup, End, Needs, NextExtension, Question, Sending, Terms};
 
 /// How long after its beginning a tenure may still be passed on within this process.
 ///
@@ -57,6 +62,9 @@ pub(crate) use words::{Begun, Cleanup, End, Needs, NextExtension, Question, Term
 /// costs an eighth of 20 ms, and a twentieth of 50 ms.
 const PASSING_ON: Duration = Duration::from_millis(50);
 
+/// As exactly the store tells when a command was sent.
+const STAMP_GRAIN: Duration = Duration::from_micros(1);
+
 #[derive(Debug)]
 pub(crate) struct Tenure {
     phase: Phase,
@@ -65,12 +73,19 @@ pub(crate) struct Tenure {
     unsettled_until: Option<Instant>,
     /// How often the lock was passed on.
     turn: u32,
-    /// When the store granted the lock.
+    /// When its first holder had it.
     began: Instant,
     /// What the holder whose turn it is asked for.
     terms: Terms,
     /// Until when Redis surely keeps the key.
     confirmed: Instant,
+    /// For how long it was confirmed.
+    term: Duration,
+    /// Until when the store may keep a place in its line for us, and then the key that was passed on
+    /// to it.
+    seat_until: Option<Instant>,
+    /// When the last command was sent that found the key to be another's.
+    busy_at: Option<Instant>,
     /// Until when the lease is to be extended; `None` while nothing limits it.
     wanted: Option<Instant>,
     /// The end of `max_hold`.
@@ -84,13 +99,27 @@ pub(crate) struct Tenure {
     had: bool,
     /// When the keeper looks at it next, if the keeper watches it.
     due: Option<Instant>,
+    extending: Extending,
     reported: Reported,
+}
+
+/// What the next extension depends on, beside the time.
+#[derive(Debug, Default)]
+struct Extending {
+    /// Whether the keeper is told when others change the key, once it was extended in that way.
+    listens: bool,
+    /// Others have changed the key, maybe: only the store knows whose it is now.
+    was_changed: bool,
+    /// One was sent, and none has succeeded since.
+    is_tried: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     /// Not granted, as far as is known.
     Wanted,
+    /// Not granted, as far as is known, but the store may pass it on to us.
+    Seated,
     Held,
     /// A command that gives the key back was sent, and its answer is not known.
     Releasing,
@@ -137,12 +166,16 @@ impl Tenure {
             began: now,
             terms,
             confirmed: now,
+            term: terms.ttl,
+            seat_until: None,
+            busy_at: None,
             wanted: None,
             limit: None,
             keep_until: None,
             fence: None,
             had: false,
             due: None,
+            extending: Extending::default(),
             reported: Reported::default(),
         }
     }
@@ -168,20 +201,94 @@ impl Tenure {
         self.unsettled_until.is_some()
     }
 
+    /// The store has a place in its line for us, which lasts so long if nobody shows up.
+    pub(crate) fn seated(&mut self, until: Instant) {
+        if self.is_waiting() {
+            self.phase = Phase::Seated;
+            self.seat_until = self.seat_until.max(Some(until));
+        }
+    }
+
+    /// A command that was sent at this time found that another has the key.
+    pub(crate) fn found_busy(&mut self, asked: Instant) {
+        self.busy_at = self.busy_at.max(Some(asked));
+    }
+
+    /// Whether the store has a place for us that we have not used.
+    pub(crate) fn is_seated(&self) -> bool {
+        self.phase == Phase::Seated
+    }
+
+    /// Another caller takes over what has not been granted yet, and has wishes of its own.
+    pub(crate) fn inherit(&mut self, terms: Terms) {
+        if self.is_waiting() {
+            self.terms = terms;
+        }
+    }
+
+    fn is_waiting(&self) -> bool {
+        matches!(self.phase, Phase::Wanted | Phase::Seated)
+    }
+
     /// The store granted the lock to a command that was sent at `since`.
     pub(crate) fn granted(&mut self, now: Instant, since: Instant, fence: Option<u64>) -> Begun {
-        if self.phase != Phase::Wanted {
+        if !self.is_waiting() {
             return Begun::Late(self.loss(now).unwrap_or(LostReason::Expired));
         }
-        self.confirmed = deadline(since, self.terms.ttl);
-        if now >= self.confirmed {
+        let term = self.terms.ttl;
+        if now >= deadline(since, term) {
             self.phase = Phase::Lost(LostReason::Expired);
             return Begun::Late(LostReason::Expired);
         }
-        self.began = since;
+        self.begin(Grant {
+            since,
+            term,
+            began: since,
+            fence,
+        })
+    }
+
+    /// Another holder passed the lock on to us, for this term, after the store had heard a command
+    /// of ours that was sent at `since`. `None` when too little of that is left, a number is missing,
+    /// or a later command has found the key to be another's: then the store has to be asked.
+    pub(crate) fn passed(
+        &mut self,
+        now: Instant,
+        since: Instant,
+        term: Duration,
+        fence: Option<u64>,
+        needs: &Needs,
+    ) -> Option<Begun> {
+        let is_complete = fence.is_some() || !needs.fenced;
+        let left = deadline(since, term).saturating_duration_since(now);
+        // That the store was told in microseconds.
+        let is_news = self
+            .busy_at
+            .is_none_or(|busy_at| since + STAMP_GRAIN >= busy_at);
+        let may_begin = self.is_waiting() && is_complete && is_news && left >= term / 4;
+        may_begin.then(|| {
+            self.begin(Grant {
+                since,
+                term,
+                began: now,
+                fence,
+            })
+        })
+    }
+
+    fn begin(&mut self, grant: Grant) -> Begun {
+        let Grant {
+            since,
+            term,
+            began,
+            fence,
+        } = grant;
+        self.confirmed = deadline(since, term);
+        self.term = term;
+        self.began = began;
         self.fence = fence;
         self.phase = Phase::Held;
-        self.begin_turn(since, self.terms)
+        self.begin_turn(began, self.terms)
     }
 
     // What happens while it is held.
@@ -200,7 +307,7 @@ impl Tenure {
             && numbered
             && now < self.began + PASSING_ON
             && self.keep_until.is_none_or(|keep_until| keep_until <= now)
-            && left >= self.terms.ttl / 4
+            && left >= self.term / 4
             && left <= next.ttl;
         if allowed {
             self.turn += 1;
@@ -261,8 +368,12 @@ impl Tenure {
         match self.loss(now) {
             Some(reason) => self.lose(reason),
             None if self.phase == Phase::Held => {
-                self.confirmed = self.confirmed.max(deadline(since, ttl));
+                let confirmed = deadline(since, ttl);
+                if confirmed > self.confirmed {
+                    (self.confirmed, self.term) = (confirmed, ttl);
+                }
                 self.reported.failed_extension = false;
+                self.extending.is_tried = false;
                 Ok(())
             }
             None => Ok(()),
@@ -294,27 +405,57 @@ impl Tenure {
 
     /// When the keeper has to extend it next.
     ///
-    /// A quarter of the ttl after the last extension: then a break of two thirds of the ttl, even
+    /// A quarter of its term after the last extension: then a break of two thirds of the term, even
     /// one that starts just before the attempt, leaves a twelfth for the next.
     pub(crate) fn next_extension(&mut self, now: Instant) -> NextExtension {
         if self.due.is_none() {
             return NextExtension::Unwatched;
         }
-        if !self.is_held(now) || !self.needs_extension() {
-            self.due = None;
-            return NextExtension::Over;
-        }
-        let ttl = self.terms.ttl;
-        // Of a ttl that is longer than the machine has run, some clocks have no beginning.
-        let at = (self.confirmed + drift(ttl)).checked_sub(ttl / 4 * 3);
-        let at = at.unwrap_or(now);
-        self.due = Some(at);
-        NextExtension::At(at)
+        let next = if !self.is_held(now) {
+            None
+        } else if self.extending.was_changed {
+            Some(now)
+        } else {
+            self.next_by_time(now)
+        };
+        self.due = next;
+        next.map_or(NextExtension::Over, NextExtension::At)
     }
 
-    /// The keeper asks for an extension, and tries again at `again` should no answer have come.
-    pub(crate) fn extending(&mut self, again: Instant) {
+    fn next_by_time(&self, now: Instant) -> Option<Instant> {
+        if self.needs_extension() {
+            let term = self.term;
+            // Of a ttl that is longer than the machine has run, some clocks have no beginning.
+            let at = (self.confirmed + drift(term)).checked_sub(term / 4 * 3);
+            return Some(at.unwrap_or(now));
+        }
+        // Nothing more by time, but it may be changed until then.
+        self.extending.listens.then(|| self.cutoff())
+    }
+
+    /// The keeper asks for an extension. Should no answer have come after the pause, it is to be tried
+    /// again; one that only looks after a change has the time that there is.
+    pub(crate) fn extending(&mut self, now: Instant, pause: Duration) -> Sending {
+        let again = self.next_by_time(now).unwrap_or(now).max(now + pause);
         self.due = Some(again);
+        self.extending.was_changed = false;
+        let was_tried = std::mem::replace(&mut self.extending.is_tried, true);
+        Sending {
+            again,
+            // One beside another goes another way: that of the first may be blocked.
+            listening: self.extending.listens && !was_tried,
+        }
+    }
+
+    /// From now on, the keeper is told when others change the key.
+    pub(super) fn listens(&mut self) {
+        self.extending.listens = true;
+    }
+
+    /// The key was changed by others, or that may have been missed. True if it is to be looked at.
+    pub(crate) fn changed(&mut self) -> bool {
+        self.extending.was_changed = self.phase == Phase::Held && self.due.is_some();
+        self.extending.was_changed
     }
 
     /// Whether a timer that was set for this instant is the one that counts.
@@ -357,10 +498,10 @@ impl Tenure {
             // Also when no command is under way any more: one of them may have set it.
             Phase::Wanted => self.may_have_set(),
             Phase::Lost(LostReason::Deleted | LostReason::TakenOver) => unsettled_until.is_some(),
-            Phase::Held | Phase::Releasing | Phase::Lost(_) => true,
+            Phase::Seated | Phase::Held | Phase::Releasing | Phase::Lost(_) => true,
             Phase::Ended => false,
         };
-        let expires = self.confirmed + drift(self.terms.ttl);
+        let expires = (self.confirmed + drift(self.term)).max(self.seat_until.unwrap_or(now));
         let cleanup = may_be_there.then(|| Cleanup {
             unsettled_until,
             expires: self
@@ -417,6 +558,13 @@ impl Tenure {
 
     pub(crate) fn is_lost(&self) -> bool {
         matches!(self.phase, Phase::Lost(_))
+    }
+
+    /// Until when it may be passed on within this process, if it still may.
+    pub(crate) fn passing_until(&self, now: Instant) -> Option<Instant> {
+        let until = self.began + PASSING_ON;
+        let is_kept = self.keep_until.is_some_and(|keep_until| keep_until > until);
+        (self.is_held(now) && now < until && !is_kept).then_some(until)
     }
 
     /// Whether its end was told: nothing that happens changes it any more.

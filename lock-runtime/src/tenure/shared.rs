@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::asleep::{Look, slept};
 use super::{Needs, Tenure, before};
 use crate::error::{LockError, LostReason};
-use crate::store::{Entry, Extended, StoreError};
+use crate::store::{Ear, Entry, Extended, Listening, StoreError};
 
 pub(crate) struct SharedTenure {
     pub(crate) entry: Arc<Entry>,
@@ -29,8 +29,15 @@ struct State {
     slept: Option<Duration>,
     /// The extensions that failed since the last that went well, if any: how many, and why the last.
     failed: Option<(u32, StoreError)>,
+    /// How long it had slept before this was made.
+    slept_before: Duration,
     /// Wakes the body of the holder whose turn it is, when the lock is lost before its deadline.
     body: Option<Waker>,
+    /// Hears from the store that the lock was passed on; as long as the tenure lasts, or else a
+    /// word that comes late would be for nobody, and the lock given back.
+    ear: Option<Arc<Ear>>,
+    /// Tells the keeper when others change the key.
+    listening: Option<Listening>,
 }
 
 impl State {
@@ -66,7 +73,10 @@ impl SharedTenure {
                 tenure,
                 slept,
                 failed: None,
+                slept_before: slept.unwrap_or_default(),
                 body: None,
+                ear: None,
+                listening: None,
             }),
             over: Notify::new(),
         }
@@ -97,9 +107,15 @@ impl SharedTenure {
         (state.wake(now, look), state.slept.unwrap_or_default())
     }
 
+    /// How long the machine has slept since this was made, at most.
+    pub(crate) fn slept_since_made(&self, now: Instant) -> Duration {
+        let (_, all) = self.wake(now, Look::Now);
+        all.saturating_sub(self.state().slept_before)
+    }
+
     /// Tells the tenure what happened, and those who watch it if it is over.
     pub(crate) fn tell<T>(&self, event: impl FnOnce(&mut Tenure) -> T) -> T {
-        let (answer, was_granted, is_lost, body) = {
+        let (answer, was_granted, is_lost, body, _ears) = {
             let mut state = self.state();
             let was_granted = state.tenure.is_granted();
             let answer = event(&mut state.tenure);
@@ -111,6 +127,10 @@ impl SharedTenure {
                 was_granted,
                 state.tenure.is_lost(),
                 state.body.take(),
+                state
+                    .tenure
+                    .is_over()
+                    .then(|| (state.ear.take(), state.listening.take())),
             )
         };
         // Only now, for waking runs foreign code, and so does dropping what is woken.
@@ -123,6 +143,31 @@ impl SharedTenure {
             body.wake();
         }
         answer
+    }
+
+    /// Hears from now on what the store says, unless it does already.
+    pub(crate) fn listen(&self, listen: impl FnOnce(&Entry) -> Option<Ear>) {
+        let mut state = self.state();
+        if state.ear.is_none() {
+            state.ear = listen(&self.entry).map(Arc::new);
+        }
+    }
+
+    /// Has changes of the key heard while it is renewed, unless they are already.
+    pub(crate) fn listen_to_key(&self, listen: impl FnOnce(&Entry) -> Option<Listening>) {
+        let mut state = self.state();
+        let is_wanted = state.tenure.terms.renew && state.tenure.is_granted();
+        if is_wanted && state.listening.is_none() {
+            state.listening = listen(&self.entry);
+            if state.listening.is_some() {
+                state.tenure.listens();
+            }
+        }
+    }
+
+    /// What the store says is heard there, if it says anything.
+    pub(crate) fn ear(&self) -> Option<Arc<Ear>> {
+        self.state().ear.clone()
     }
 
     /// Passes the lock on from the holder of this turn, if it may be. The waker of that holder's body

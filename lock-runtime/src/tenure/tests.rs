@@ -65,10 +65,17 @@ fn ended(now: Instant) -> Tenure {
     tenure
 }
 
+fn seated(now: Instant) -> Tenure {
+    let mut tenure = wanted(now);
+    tenure.seated(now + 10 * SECOND);
+    tenure
+}
+
 /// One of each phase.
-fn each(now: Instant) -> [Tenure; 5] {
+fn each(now: Instant) -> [Tenure; 6] {
     [
         wanted(now),
+        seated(now),
         held(now),
         releasing(now),
         lost(now),
@@ -126,10 +133,127 @@ fn a_grant_that_comes_after_its_deadline_is_lost() {
 
 #[test]
 fn only_what_is_wanted_is_granted() {
-    changes_only(&[Phase::Wanted], |tenure| {
+    changes_only(&[Phase::Wanted, Phase::Seated], |tenure| {
         let now = Instant::now();
         let _ = tenure.granted(now, now, Some(1));
     });
+    changes_only(&[Phase::Wanted, Phase::Seated], |tenure| {
+        let now = Instant::now();
+        let _ = tenure.passed(now, now, TERM, Some(1), &next());
+    });
+    changes_only(&[Phase::Wanted, Phase::Seated], |tenure| {
+        tenure.seated(Instant::now() + 99 * SECOND);
+    });
+}
+
+const TERM: Duration = Duration::from_secs(2);
+
+#[test]
+fn what_another_process_passed_on_counts_from_the_look_and_its_turn_from_now() {
+    let now = Instant::now();
+    let mut tenure = seated(now);
+    let heard = now + SECOND;
+    let begun = tenure.passed(heard, now, TERM, Some(7), &next());
+    assert_eq!(begun, Some(Begun::ToWatch), "it was passed on for less");
+    assert_eq!((tenure.phase, tenure.fence()), (Phase::Held, Some(7)));
+    assert_eq!(tenure.cutoff(), now + TERM - drift(TERM));
+    assert_eq!(tenure.began, heard);
+    let at = now + TERM / 4;
+    assert_eq!(tenure.next_extension(now), NextExtension::At(at));
+    assert_eq!(tenure.extended(heard, TTL, heard), Ok(()));
+    let at = heard + TTL / 4;
+    assert_eq!(tenure.confirmed, heard + TTL - drift(TTL));
+    assert_eq!(tenure.term, TTL);
+    tenure.wanted = None;
+    assert_eq!(tenure.next_extension(heard), NextExtension::At(at));
+    assert!(tenure.pass_on(heard + PASSING_ON / 2, 0, &next()));
+}
+
+#[test]
+fn what_was_passed_on_with_too_little_left_or_without_a_number_is_asked_for() {
+    let now = Instant::now();
+    let numbered = Needs {
+        fenced: true,
+        ..next()
+    };
+    let late = now + TERM / 4 * 3;
+    for (at, fence, needs, begins) in [
+        (late, None, next(), false),
+        (now + TERM * 2, None, next(), false),
+        (now, None, numbered, false),
+        (now, Some(1), numbered, true),
+        (late - drift(TERM), None, next(), true),
+    ] {
+        let mut tenure = seated(now);
+        let before = format!("{tenure:?}");
+        let begun = tenure.passed(at, now, TERM, fence, &needs);
+        assert_eq!(begun.is_some(), begins, "{fence:?}");
+        assert_eq!(format!("{tenure:?}") != before, begins);
+    }
+}
+
+#[test]
+fn a_bell_that_is_older_than_a_look_that_found_another_begins_nothing() {
+    let now = Instant::now();
+    let mut tenure = seated(now);
+    tenure.found_busy(now + SECOND);
+    tenure.found_busy(now);
+    let passed = |tenure: &mut Tenure, since| tenure.passed(now, since, TTL, None, &next());
+    assert_eq!(passed(&mut tenure, now), None);
+    // The look itself has taken the seat that was then passed the lock; its stamp is a whole number
+    // of microseconds.
+    let stamp = now + SECOND - Duration::from_nanos(999);
+    assert!(passed(&mut tenure, stamp).is_some());
+}
+
+#[test]
+fn only_what_is_not_granted_is_inherited() {
+    for (mut tenure, inherits) in [
+        (wanted(Instant::now()), true),
+        (seated(Instant::now()), true),
+        (held(Instant::now()), false),
+        (releasing(Instant::now()), false),
+    ] {
+        tenure.inherit(renewed());
+        assert_eq!(tenure.terms.renew, inherits);
+    }
+    let now = Instant::now();
+    assert!(seated(now).is_seated() && !wanted(now).is_seated() && !held(now).is_seated());
+}
+
+#[test]
+fn a_look_that_is_unanswered_when_the_lock_is_passed_on_leaves_its_doubt() {
+    let now = Instant::now();
+    let mut tenure = seated(now);
+    let _unanswered = tenure.asking(now, SETTLES);
+    assert!(tenure.passed(now, now, TERM, None, &next()).is_some());
+    assert_eq!(tenure.unsettled(now), Some(now + SETTLES));
+    tenure.release();
+    let cleanup = tenure.released(now).cleanup.expect("it may come late");
+    assert_eq!(cleanup.unsettled_until, Some(now + SETTLES));
+}
+
+#[test]
+fn a_seat_is_given_back_and_lasts_until_it_would_go_by_itself() {
+    let now = Instant::now();
+    let mut tenure = seated(now);
+    tenure.seated(now + SECOND);
+    let cleanup = tenure.abandon(now).cleanup.expect("it has a seat");
+    assert_eq!(cleanup.expires, (now + 10 * SECOND).max(now + drift(TTL)));
+    assert!(!cleanup.had && !cleanup.held);
+}
+
+#[test]
+fn it_is_passed_on_for_a_while_only_and_not_before_min_hold() {
+    let now = Instant::now();
+    assert_eq!(held(now).passing_until(now), Some(now + PASSING_ON));
+    assert_eq!(held(now).passing_until(now + PASSING_ON), None);
+    assert_eq!(seated(now).passing_until(now), None);
+    let kept = Terms {
+        min_hold: Some(SECOND),
+        ..terms()
+    };
+    assert_eq!(held_by(kept, now).passing_until(now), None);
 }
 
 #[test]
@@ -173,6 +297,10 @@ fn nothing_else_settles_doubt() {
             let _ = tenure.granted(now, now, None);
         }) as fn(&mut Tenure, Instant),
         |tenure, now| {
+            let _ = tenure.passed(now, now, TTL, None, &next());
+        },
+        |tenure, now| tenure.seated(now + TTL),
+        |tenure, now| {
             let _ = tenure.accept(now, terms());
         },
         |tenure, now| {
@@ -186,6 +314,9 @@ fn nothing_else_settles_doubt() {
         },
         |tenure, now| {
             let _ = tenure.next_extension(now);
+        },
+        |tenure, _| {
+            let _ = tenure.changed();
         },
         |tenure, _| tenure.want_confirmed(),
         |tenure, _| {
@@ -246,8 +377,9 @@ fn each_phase_leaves_what_may_be_in_the_store() {
         assert_eq!(tenure.phase, Phase::Ended);
         cleanup.map(|cleanup| (cleanup.had, cleanup.held, cleanup.unsettled_until))
     });
-    let [wanted, held, releasing, lost, ended] = cleanups;
+    let [wanted, seated, held, releasing, lost, ended] = cleanups;
     assert_eq!(wanted, None, "nothing was asked");
+    assert_eq!(seated, Some((false, false, None)), "the seat");
     assert_eq!(held, Some((true, true, None)));
     assert_eq!(releasing, Some((true, false, None)));
     assert_eq!(lost, None, "the key is not ours");
@@ -314,7 +446,10 @@ fn a_missing_key_loses_what_is_held_and_nothing_else() {
     let now = Instant::now();
     let answers = each(now).map(|mut tenure| tenure.missing(now, LostReason::TakenOver));
     let (taken_over, deleted) = (Err(LostReason::TakenOver), Err(LostReason::Deleted));
-    assert_eq!(answers, [Ok(()), taken_over, Ok(()), deleted, Ok(())]);
+    assert_eq!(
+        answers,
+        [Ok(()), Ok(()), taken_over, Ok(()), deleted, Ok(())]
+    );
 }
 
 #[test]
@@ -459,8 +594,55 @@ fn an_extension_under_way_is_tried_again_beside() {
         tenure.next_extension(later),
         NextExtension::At(now + TTL / 4)
     );
-    tenure.extending(later + SECOND);
+    let sending = tenure.extending(later, SECOND);
+    assert_eq!((sending.again, sending.listening), (later + SECOND, false));
     assert!(tenure.is_due(later + SECOND) && !tenure.is_due(now + TTL / 4));
+}
+
+/// The second attempt goes another way than the first, until one has succeeded.
+#[test]
+fn one_that_is_beside_another_does_not_listen() {
+    let now = Instant::now();
+    let mut tenure = held_by(renewed(), now);
+    tenure.listens();
+    assert!(tenure.extending(now, SECOND).listening);
+    assert!(!tenure.extending(now + SECOND, SECOND).listening);
+    assert_eq!(tenure.extended(now + SECOND, TTL, now), Ok(()));
+    assert!(tenure.extending(now + SECOND, SECOND).listening);
+}
+
+#[test]
+fn a_key_that_was_changed_is_looked_at_at_once() {
+    let now = Instant::now();
+    let mut tenure = held_by(renewed(), now);
+    tenure.listens();
+    assert_eq!(tenure.next_extension(now), NextExtension::At(now + TTL / 4));
+    assert!(tenure.changed());
+    assert_eq!(tenure.next_extension(now), NextExtension::At(now));
+    // It is in no hurry: an attempt beside it would end what it begins.
+    assert_eq!(tenure.extending(now, SECOND).again, now + TTL / 4);
+    // Changed once more while it is under way.
+    assert!(tenure.changed());
+    assert_eq!(tenure.extended(now, TTL, now), Ok(()));
+    assert_eq!(tenure.next_extension(now), NextExtension::At(now));
+}
+
+#[test]
+fn a_key_that_is_listened_to_is_watched_to_the_end() {
+    let now = Instant::now();
+    let limited = Terms {
+        max_hold: Some(TTL / 2),
+        ..renewed()
+    };
+    let mut tenure = held_by(limited, now);
+    tenure.due = Some(now);
+    tenure.listens();
+    assert_eq!(tenure.next_extension(now), NextExtension::At(now + TTL / 2));
+    assert!(tenure.changed());
+    assert_eq!(tenure.next_extension(now), NextExtension::At(now));
+    let end = now + TTL / 2;
+    assert_eq!(tenure.next_extension(end), NextExtension::Over);
+    assert!(!tenure.changed(), "nobody extends it any more");
 }
 
 #[test]

@@ -17,6 +17,17 @@ pub(crate) struct Terms {
     pub(crate) name: &'static str,
 }
 
+/// How the lock was had.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Grant {
+    /// Before the store set the expiry, and for how long it did.
+    pub(super) since: Instant,
+    pub(super) term: Duration,
+    /// From when the holder's own times count.
+    pub(super) began: Instant,
+    pub(super) fence: Option<u64>,
+}
+
 /// What a caller in line needs of a lock that is passed on to it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Needs {
@@ -52,6 +63,16 @@ pub(crate) enum NextExtension {
     Over,
     /// Nothing, and it was not watched any more.
     Unwatched,
+}
+
+/// How the keeper asks for an extension.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use]
+pub(crate) struct Sending {
+    /// When to look again whether another is needed.
+    pub(crate) again: Instant,
+    /// Whether it is sent such that changes of the key are heard from then on.
+    pub(crate) listening: bool,
 }
 
 /// What is left to do when a tenure has ended.

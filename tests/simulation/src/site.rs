@@ -66,7 +66,7 @@ fn kept(stored: &server::Stored, which: Which) -> Kept {
     Kept {
         content: match &stored.value {
             server::Value::String(value) => content(value, which),
-            server::Value::Hash(_) => Content::Foreign,
+            server::Value::Hash(_) | server::Value::Set(_) => Content::Foreign,
         },
         expires: stored.expires,
     }

@@ -57,6 +57,8 @@ impl Store for QuorumStore {
         asking: Asking,
     ) -> BoxFuture<'static, Attempted> {
         let servers = self.servers.clone();
+        // The lines of several servers could disagree.
+        let asking = asking.without_line();
         Box::pin(async move { servers.acquire(entry, ttl, asking).await })
     }
 
@@ -87,6 +89,13 @@ impl Store for QuorumStore {
 
     fn spends_tokens(&self) -> bool {
         true
+    }
+
+    fn refuses_coalescing(&self) -> Option<&'static str> {
+        Some(
+            "the lines of several servers can disagree on whether somebody waits, so a quorum has \
+             no `coalesce`; leave it out, or lock on one server",
+        )
     }
 
     fn refuses_fencing(&self) -> Option<&'static str> {

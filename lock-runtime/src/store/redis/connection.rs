@@ -78,6 +78,15 @@ impl Connection {
         }
     }
 
+    /// Whether it is open. A cluster's connections are redis-rs'.
+    pub(super) fn is_open(&self) -> bool {
+        match self {
+            Self::Single(home) => home.is_open(),
+            #[cfg(feature = "cluster")]
+            Self::Cluster(_) => false,
+        }
+    }
+
     /// Tells a connection from the one that is opened after it.
     pub(super) fn number(&self) -> u64 {
         match self {

@@ -13,6 +13,8 @@ mod connect;
 mod connection;
 mod credentials;
 mod failure;
+mod hearing;
+mod line;
 #[cfg(all(feature = "cluster", feature = "sentinel"))]
 pub(crate) mod masters;
 mod not_redis;
@@ -37,15 +39,21 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 
 use super::alerts::{Alert, Alerts};
-use super::{Acquired, Answer, Asking, Attempted, Entry, Extension, Released, Store, StoreError};
+use super::{
+    Acquired, Answer, Asking, Attempted, Ear, Entry, Extension, Holder, Listening, Released, Ring,
+    Store, StoreError,
+};
+use crate::key::line_keys;
 use crate::random::random;
 pub(crate) use access::Access;
 #[cfg(feature = "tls")]
 pub(crate) use certificates::Pem;
-use commands::Found;
+use commands::{Found, GivenBack, LineKeys, Looked, Wish};
 use connection::Connection;
 pub use credentials::Credentials;
 pub(crate) use credentials::Provider;
+use hearing::Hearing;
+use line::{Line, Stray};
 use operation::Operation;
 pub(crate) use profile::Profile;
 use profile::refuses_scripts;
@@ -65,20 +73,34 @@ pub(crate) struct RedisStore {
     one_of_several: bool,
     connection: Connection,
     tracking: Arc<Tracking>,
+    hearing: Arc<Hearing>,
+    /// Where those who wait line up on the server.
+    line: Option<Arc<Line>>,
 }
 
 impl RedisStore {
+    /// With a prefix, for the bell's name, those who wait line up on the server, if it is one.
     pub(crate) fn new(
         servers: Servers,
         mut timeouts: Timeouts,
         replicas: Option<Replicas>,
         alerts: Arc<Alerts>,
+        prefix: Option<&str>,
     ) -> Self {
         // A command that replicas have to confirm is answered only then.
         timeouts.response += replicas.map_or(Duration::ZERO, |replicas| replicas.timeout);
+        let connection = servers.connection(timeouts);
+        let prefix = prefix.filter(|_| !connection.is_spread());
+        let line = prefix.map(|prefix| Arc::new(Line::new(prefix, replicas.is_none())));
+        let on_stray = {
+            let (connection, line) = (connection.clone(), line.clone());
+            move |stray| give_back(stray, &connection, timeouts, line.clone())
+        };
         Self {
-            connection: servers.connection(timeouts),
-            tracking: Tracking::new(&servers, timeouts, alerts),
+            connection,
+            tracking: Tracking::new(&servers, timeouts, alerts, line.clone(), on_stray),
+            hearing: Arc::default(),
+            line,
             place: servers.place().into(),
             servers,
             timeouts,
@@ -111,7 +133,9 @@ impl RedisStore {
             value: format!("{:032x}", random::<u128>()),
             counter: None,
         };
-        if let Err(error) = commands::release(self.lasting(), &absent, None).await
+        let line = self.line.as_deref();
+        let releasing = release(self.lasting(), &absent, GivenBack::default(), line);
+        if let Err(error) = releasing.await
             && error.source.downcast_ref().is_some_and(refuses_scripts)
         {
             return Err(error.of_scripts());
@@ -122,6 +146,15 @@ impl RedisStore {
         })
     }
 
+    /// The line for this key, if there is one as far as it is known.
+    fn line_for(&self, key: &str) -> Option<(&Arc<Line>, LineKeys)> {
+        let line = self.line.as_ref()?;
+        if line.is_refused(self.connection.number()) {
+            return None;
+        }
+        Some((line, line_keys(key)?))
+    }
+
     fn operation(&self) -> Operation {
         Operation::new(self.connection.clone(), self.timeouts)
     }
@@ -130,6 +163,120 @@ impl RedisStore {
     fn lasting(&self) -> Operation {
         self.operation().with_whole_scripts(self.one_of_several)
     }
+}
+
+/// Gives back a lock that was passed on to one who has left. Should that fail, it goes when the time
+/// is over for which it was reserved.
+fn give_back(stray: Stray, connection: &Connection, timeouts: Timeouts, line: Option<Arc<Line>>) {
+    let operation = Operation::new(connection.clone(), timeouts);
+    let entry = Entry {
+        key: stray.key,
+        value: stray.value,
+        counter: None,
+    };
+    tokio::spawn(async move {
+        let how = GivenBack::default();
+        let released = release(operation, &entry, how, line.as_deref()).await;
+        tracing::debug!(?released, "a lock was passed on to one who has left");
+    });
+}
+
+/// Where the user lacks a right that only the line needs, the key is given back without it.
+async fn release(
+    mut operation: Operation,
+    entry: &Entry,
+    how: GivenBack,
+    line: Option<&Line>,
+) -> Result<Released, StoreError> {
+    let number = operation.connection_number();
+    let line = line.filter(|line| !line.is_refused(number));
+    if let Some(line) = line
+        && let Some(keys) = line_keys(&entry.key)
+    {
+        match commands::release(&mut operation, entry, how, Some(&keys)).await {
+            Err(error) if line.refuses(number, &error) => {}
+            answer => return answer,
+        }
+    }
+    commands::release(&mut operation, entry, how, None).await
+}
+
+/// Asks in the line's way; without a line, when it is refused.
+async fn look(
+    operation: &mut Operation,
+    line: &Line,
+    entry: &Entry,
+    keys: &LineKeys,
+    ttl: Duration,
+    asking: Asking,
+    tracking: &Tracking,
+) -> Result<(Acquired, Found), StoreError> {
+    let number = operation.connection_number();
+    let mut with_bell = tracking.hears_bell();
+    let mut missing = None;
+    let (place, coalesce) = match asking {
+        Asking::InLine { place, coalesce } => (place, coalesce),
+        Asking::Looking { coalesce } => (None, coalesce),
+        _ => (None, false),
+    };
+    if !with_bell && matches!(asking, Asking::InLine { .. }) {
+        // For whoever looks the bell is opened; the look itself goes the other way.
+        let opened = tracking.take_over(&mut operation.clone()).await;
+        with_bell = tracking.hears_bell();
+        match opened {
+            Ok(()) if !with_bell => line.refuse(number, None),
+            Err(error) => missing = error,
+            Ok(()) => {}
+        }
+    }
+    // Who asks how it stands has no use for a seat.
+    let wish = Wish {
+        place,
+        with_bell: with_bell && asking != Asking::WhoHolds,
+        coalesce,
+    };
+    let looked = commands::look(operation, line, keys, entry, ttl, wish).await;
+    if let (Some(error), Ok(_)) = (missing, &looked) {
+        tracking.tell_missing(error);
+    }
+    let busy = |holder: Holder| Ok((Acquired::Busy(Some(holder)), Found::NotOurs));
+    match looked {
+        Ok(Looked::Granted(granted, found)) => Ok((granted, found)),
+        Ok(Looked::Busy(holder)) => busy(holder),
+        Ok(Looked::Deaf(holder)) => {
+            tracking.open_anew();
+            if line.is_deaf_again() {
+                line.refuse(number, None);
+            }
+            busy(holder)
+        }
+        Ok(Looked::NoLine(holder)) if !matches!(asking, Asking::InLine { .. }) => busy(holder),
+        Ok(Looked::NoLine(_)) => {
+            acquire(operation, entry, ttl, asking.without_line(), Some(tracking)).await
+        }
+        Err(error) if line.refuses(number, &error) => {
+            acquire(operation, entry, ttl, Asking::Again, None).await
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// As `acquire` does, and tells how many wait.
+async fn take_or_look(
+    operation: &mut Operation,
+    line: &Line,
+    entry: &Entry,
+    keys: &LineKeys,
+    ttl: Duration,
+    tracking: &Tracking,
+) -> Result<(Acquired, Found), StoreError> {
+    if entry.counter.is_none()
+        && let Some(granted) = commands::take(operation, entry, ttl).await?
+    {
+        return Ok((granted, Found::NotOurs));
+    }
+    let asking = Asking::WhoHolds;
+    look(operation, line, entry, keys, ttl, asking, tracking).await
 }
 
 async fn acquire(
@@ -150,6 +297,12 @@ async fn acquire(
     outcome
 }
 
+/// The answers, with the place of the servers in their errors.
+fn all_at(place: &str, answers: Vec<Extension>) -> Vec<Extension> {
+    let at = |answer: Extension| answer.map_err(|error| error.at(place));
+    answers.into_iter().map(at).collect()
+}
+
 impl fmt::Debug for RedisStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.servers.fmt(f)
@@ -164,8 +317,29 @@ impl Store for RedisStore {
         asking: Asking,
     ) -> BoxFuture<'static, Attempted> {
         let mut operation = self.operation().with_replicas(self.replicas);
-        let tracking = (asking == Asking::Watching).then(|| Arc::clone(&self.tracking));
         let votes = self.one_of_several;
+        let waits = matches!(asking, Asking::Looking { .. } | Asking::InLine { .. });
+        if (waits || asking == Asking::WhoHolds)
+            && let Some((line, keys)) = self.line_for(&entry.key)
+        {
+            let (line, tracking) = (Arc::clone(line), Arc::clone(&self.tracking));
+            let place = Arc::clone(&self.place);
+            return Box::pin(async move {
+                let (operation, tracking) = (&mut operation, &tracking);
+                let outcome = if waits {
+                    look(operation, &line, &entry, &keys, ttl, asking, tracking).await
+                } else {
+                    take_or_look(operation, &line, &entry, &keys, ttl, tracking).await
+                };
+                let outcome = outcome.map(|(acquired, _)| acquired);
+                Attempted {
+                    outcome: outcome.map_err(|error| error.at(&place)),
+                    settled: operation.is_settled(),
+                }
+            });
+        }
+        let asking = asking.without_line();
+        let tracking = (asking == Asking::Watching).then(|| Arc::clone(&self.tracking));
         let place = Arc::clone(&self.place);
         Box::pin(async move {
             let tracking = tracking.as_deref();
@@ -187,10 +361,20 @@ impl Store for RedisStore {
     }
 
     fn release(&self, entry: Arc<Entry>, keep: Option<Duration>) -> Answer<Released> {
-        let operation = self.lasting();
+        self.release_in_doubt(entry, keep, None)
+    }
+
+    fn release_in_doubt(
+        &self,
+        entry: Arc<Entry>,
+        keep: Option<Duration>,
+        unsettled: Option<Duration>,
+    ) -> Answer<Released> {
+        let (operation, line) = (self.lasting(), self.line.clone());
+        let how = GivenBack { keep, unsettled };
         let place = Arc::clone(&self.place);
         Box::pin(async move {
-            let released = commands::release(operation, &entry, keep).await;
+            let released = release(operation, &entry, how, line.as_deref()).await;
             released.map_err(|error| error.at(&place))
         })
     }
@@ -198,18 +382,25 @@ impl Store for RedisStore {
     fn extend(&self, batch: Vec<(Arc<Entry>, Duration)>) -> BoxFuture<'static, Vec<Extension>> {
         let operation = self.lasting().with_replicas(self.replicas);
         let place = Arc::clone(&self.place);
-        Box::pin(async move {
-            let mut each = commands::extend(operation, batch).await;
-            for extension in &mut each {
-                let answer = extension.clone();
-                *extension = answer.map_err(|error| error.at(&place));
-            }
-            each
-        })
+        Box::pin(async move { all_at(&place, commands::extend(operation, batch).await) })
     }
 
     fn place(&self) -> String {
         self.place.as_ref().to_owned()
+    }
+
+    fn extend_listening(
+        &self,
+        batch: Vec<(Arc<Entry>, Duration)>,
+    ) -> BoxFuture<'static, Vec<Extension>> {
+        let first = self.lasting().with_replicas(self.replicas);
+        let (tracking, hearing) = (Arc::clone(&self.tracking), Arc::clone(&self.hearing));
+        let place = Arc::clone(&self.place);
+        Box::pin(async move { all_at(&place, hearing.extend(&tracking, first, batch).await) })
+    }
+
+    fn listen_to_key(&self, key: &str, ring: Arc<dyn Ring>) -> Option<Listening> {
+        Some(self.tracking.alerts.listen(key, ring))
     }
 
     /// As long as an attempt may take, and then as long as the kernel goes on delivering what a
@@ -220,6 +411,28 @@ impl Store for RedisStore {
 
     fn alert(&self, key: &str) -> Alert {
         self.tracking.alerts.alert(key)
+    }
+
+    fn lines_up(&self) -> bool {
+        let number = self.connection.number();
+        let line = self.line.as_ref();
+        line.is_some_and(|line| !line.is_refused(number))
+    }
+
+    fn listen(&self, entry: &Entry) -> Option<Ear> {
+        let (line, _) = self.line_for(&entry.key)?;
+        Some(line.ears.listen(&entry.value))
+    }
+
+    fn watch(&self, entry: Arc<Entry>) -> Answer<Option<Holder>> {
+        let (mut operation, tracking) = (self.operation(), Arc::clone(&self.tracking));
+        Box::pin(async move {
+            match tracking.take_over(&mut operation).await {
+                Ok(()) => commands::watch(&mut operation, &entry).await,
+                Err(Some(error)) => Err(error.into()),
+                Err(None) => Err(StoreError::not_watched()),
+            }
+        })
     }
 
     fn close(&self) {

@@ -176,6 +176,10 @@ impl<C: Clone + Send + Sync + 'static> Reconnecting<C> {
         Some((current.number, task.connection()?))
     }
 
+    pub(super) fn is_open(&self) -> bool {
+        self.in_use().is_some()
+    }
+
     /// The connection and its number.
     pub(super) async fn get(&self) -> RedisResult<(u64, C)> {
         if let Some(in_use) = self.in_use() {

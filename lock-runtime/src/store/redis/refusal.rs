@@ -70,6 +70,13 @@ pub(super) fn is_without_tracking(error: &RedisError) -> bool {
     }
 }
 
+/// Whether the user lacks a right, or the server a command, to some part of what was asked.
+pub(super) fn is_without_right(error: &RedisError) -> bool {
+    refused_in_script(error).is_some()
+        || error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm)
+        || says(error, &["unknown redis command", "unknown command"])
+}
+
 /// What Redis says when the user may not run a command of a script; its code is a mere `ERR`. What
 /// the script did before is done.
 pub(super) fn refused_in_script(error: &RedisError) -> Option<&str> {

@@ -6,7 +6,17 @@ use std::time::Duration;
 use redis::{Arg, Cmd, Pipeline};
 
 pub(super) static ACQUIRE: Script = Script::new(include_str!("../scripts/acquire.lua"));
-pub(super) static RELEASE: Script = Script::new(include_str!("../scripts/release.lua"));
+pub(super) static RELEASE: Script = Script::new(concat!(
+    include_str!("../scripts/release.lua"),
+    include_str!("../scripts/pass_on.lua"),
+    include_str!("../scripts/release_in_line.lua"),
+));
+pub(super) static LOOK: Script = Script::new(concat!(
+    include_str!("../scripts/look.lua"),
+    include_str!("../scripts/pass_on.lua"),
+    include_str!("../scripts/look_in_line.lua"),
+));
+pub(super) static WATCH: Script = Script::new(include_str!("../scripts/watch.lua"));
 pub(super) static EXTEND: Script = Script::new(include_str!("../scripts/extend.lua"));
 
 pub(super) struct Script {
@@ -23,7 +33,7 @@ impl Script {
     }
 
     fn of_hash(hash: &[u8]) -> Option<&'static Self> {
-        let mut all = [&ACQUIRE, &RELEASE, &EXTEND].into_iter();
+        let mut all = [&ACQUIRE, &RELEASE, &EXTEND, &LOOK, &WATCH].into_iter();
         all.find(|script| script.hash().as_bytes() == hash)
     }
 

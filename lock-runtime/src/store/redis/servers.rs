@@ -15,6 +15,7 @@ use super::connect::Server;
 use super::connection::Connection;
 #[cfg(feature = "sentinel")]
 use super::credentials::Credentials;
+use super::line::Line;
 use super::reconnecting::Reconnecting;
 #[cfg(feature = "sentinel")]
 use super::sentinel::Sentinels;
@@ -120,11 +121,12 @@ impl Servers {
         }
     }
 
-    /// A connection that tracks the keys it reads, tells what it heard under its number, and when
-    /// it is gone with all it tracked.
+    /// A connection that hears the bell of a line, if there is one, tracks the keys it reads, tells
+    /// what it heard under its number, and when it is gone with all it tracked.
     pub(super) fn tracking(
         &self,
         timeouts: Timeouts,
+        line: Option<Arc<Line>>,
         heard: impl Fn(u64, PushInfo) -> Result<(), ()> + Clone + Send + Sync + 'static,
         gone: impl Fn() + Send + Sync + 'static,
     ) -> Connection {
@@ -136,8 +138,12 @@ impl Servers {
                     let config = timeouts.config();
                     let config = config.set_push_sender(move |push| heard(number, push));
                     let opening = server.open(config, true);
+                    let line = line.clone();
                     Box::pin(async move {
                         let mut connection = opening.await?;
+                        if let Some(line) = line {
+                            line.subscribe(number, &mut connection).await?;
+                        }
                         track().query_async::<()>(&mut connection).await?;
                         Ok(connection)
                     })

@@ -13,6 +13,7 @@ use redis::{PushInfo, PushKind, RedisError, Value};
 use tokio::time::Instant;
 
 use super::connection::Connection;
+use super::line::{Line, Stray};
 use super::operation::Operation;
 use super::refusal::is_without_tracking;
 use super::servers::Servers;
@@ -28,6 +29,9 @@ pub(super) struct Tracking {
     /// How long opening it may take, so that an operation can still be answered without it.
     patience: Duration,
     pub(super) alerts: Arc<Alerts>,
+    line: Option<Arc<Line>>,
+    /// Gives back what was passed on to one who has left.
+    on_stray: Box<dyn Fn(Stray) + Send + Sync>,
     missing: Mutex<Missing>,
 }
 
@@ -49,7 +53,13 @@ impl Missing {
 }
 
 impl Tracking {
-    pub(super) fn new(servers: &Servers, timeouts: Timeouts, alerts: Arc<Alerts>) -> Arc<Self> {
+    pub(super) fn new(
+        servers: &Servers,
+        timeouts: Timeouts,
+        alerts: Arc<Alerts>,
+        line: Option<Arc<Line>>,
+        on_stray: impl Fn(Stray) + Send + Sync + 'static,
+    ) -> Arc<Self> {
         Arc::new_cyclic(|this: &Weak<Self>| {
             let this = this.clone();
             let heard = move |number, push| {
@@ -58,12 +68,14 @@ impl Tracking {
             };
             // What was registered on it rings no more: all have to ask, and register again.
             let gone = {
-                let alerts = Arc::clone(&alerts);
-                move || alerts.ring_all()
+                let (alerts, line) = (Arc::clone(&alerts), line.clone());
+                move || all_look(&alerts, line.as_deref())
             };
             Self {
-                connection: servers.tracking(timeouts, heard, gone),
+                connection: servers.tracking(timeouts, line.clone(), heard, gone),
                 alerts,
+                line,
+                on_stray: Box::new(on_stray),
                 patience: timeouts.connection,
                 missing: Mutex::default(),
             }
@@ -132,14 +144,48 @@ impl Tracking {
                     }
                 }
                 // Everything: the database was flushed.
-                _ => self.alerts.ring_all(),
+                _ => all_look(&self.alerts, self.line.as_deref()),
             },
             // One that opens itself again: nobody else tells those who wait.
             PushKind::Disconnection if !self.connection.broken(number) => {
-                self.alerts.ring_all();
+                all_look(&self.alerts, self.line.as_deref());
+            }
+            PushKind::Message => {
+                let stray = self.line.as_ref().and_then(|line| line.heard(&push.data));
+                stray.into_iter().for_each(&self.on_stray);
             }
             _ => {}
         }
+    }
+
+    /// Whether the bell is heard, as far as it is known without asking.
+    pub(super) fn hears_bell(&self) -> bool {
+        let line = self.line.as_ref();
+        line.is_some_and(|line| self.connection.is_open() && line.is_heard_on(self.number()))
+    }
+
+    /// Tells a connection from the one that is opened after it.
+    pub(super) fn number(&self) -> u64 {
+        self.connection.number()
+    }
+
+    /// How long it may take to be opened.
+    pub(super) fn patience(&self) -> Duration {
+        self.patience
+    }
+
+    /// The connection is of no use: it says nothing, or the server does not know what it subscribed
+    /// to.
+    pub(super) fn open_anew(&self) {
+        self.connection.broken(self.number());
+    }
+}
+
+/// What would have been heard meanwhile is lost.
+fn all_look(alerts: &Alerts, line: Option<&Line>) {
+    alerts.ring_all();
+    if let Some(line) = line {
+        line.ears.tell_all_to_look();
     }
 }
 

@@ -54,6 +54,7 @@ pub(super) struct Errand {
     pub(super) process: ProcessId,
     pub(super) key: KeyId,
     pub(super) terms: Terms,
+    pub(super) asked: u64,
     pub(super) asked_local: u64,
     /// What it was inside of, once it was.
     pub(super) entered: Option<Entered>,
@@ -96,7 +97,9 @@ impl Facts {
             process.is_some_and(|process| !process.is_alive)
         };
         match event {
-            Event::Asked { process, .. } | Event::Settled { process } => is_dead(*process),
+            Event::Asked { process, .. }
+            | Event::Closed { process }
+            | Event::Settled { process } => is_dead(*process),
             Event::Entered { errand, .. }
             | Event::Inside { errand, .. }
             | Event::Left { errand, .. }
@@ -118,6 +121,7 @@ impl Facts {
                     process: *process,
                     key: *key,
                     terms: *terms,
+                    asked: self.now,
                     asked_local: *local,
                     entered: None,
                 };
@@ -180,6 +184,7 @@ impl Facts {
             Event::Trouble { until, .. } => self.trouble(*until),
             Event::Changed { .. }
             | Event::Got { .. }
+            | Event::Closed { .. }
             | Event::Settled { .. }
             | Event::Late { .. }
             | Event::Logged { .. } => {}

@@ -1,15 +1,16 @@
 //! Who hears all testimony, and knows what was promised.
 //!
 //! Each promise is a [`Rule`] in a file of its own, over the [`Facts`] that all share. Of DESIGN.md's
-//! promises, 9 and 10 are not of this kind, and 12 comes with the line on the server: its rule goes
-//! beside the others.
+//! promises, 9 and 10 are not of this kind.
 
 mod deadlines;
 mod exclusion;
 mod facts;
 mod min_hold;
 mod numbers;
+mod order;
 mod orphans;
+mod owed;
 mod patience;
 mod progress;
 mod results;
@@ -23,6 +24,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::clock::Clock;
 use super::testimony::{ErrandId, Event, KeyId, ProcessId, Watch};
 pub(super) use facts::{Facts, Limits};
+pub(super) use owed::COALESCE;
 
 /// How often the rules that watch what does not happen are asked.
 const LOOK: u64 = 16;
@@ -87,6 +89,8 @@ impl Witness {
             Box::new(patience::PatienceKept),
             Box::new(progress::Progress::default()),
             Box::new(numbers::Numbers::default()),
+            Box::new(order::Order::default()),
+            Box::new(owed::Owed::default()),
         ];
         Self(Arc::new(Mutex::new(Checker {
             facts: Facts::new(servers, keys, limits),
@@ -128,7 +132,8 @@ impl Witness {
     }
 
     pub(super) fn set_server_clock(&self, server: usize, clock: Clock) {
-        self.checker().facts.server_clocks[server] = clock;
+        let mut checker = self.checker();
+        checker.facts.server_clocks[server] = clock;
     }
 
     pub(super) fn accuse(&self, of: &str) {

@@ -52,15 +52,11 @@ fn lock(
     before: Option<Kept>,
     after: Option<Kept>,
 ) -> Result<(), String> {
-    let is_new = |kept: Option<Kept>| match kept.map(|kept| kept.content) {
-        Some(Content::Lock { owner, kept, .. }) => owner == process && !kept,
-        _ => false,
-    };
     let Some(before) = before else {
-        return if is_new(after) {
-            Ok(())
-        } else {
-            Err("a free key gets a value that is no lock of this process".to_owned())
+        // A process that finds a key free passes it on to the first in line, whosever that is.
+        return match after.map(|kept| kept.content) {
+            Some(Content::Lock { kept: false, .. }) => Ok(()),
+            _ => Err("a free key gets a value that is no lock".to_owned()),
         };
     };
     let Content::Lock { token, owner, kept } = before.content else {
@@ -95,6 +91,8 @@ fn lock(
                 kept: true,
                 ..
             } if now == token => given_back(facts, server, token),
+            // Passed on.
+            Content::Lock { kept: false, .. } => given_back(facts, server, token),
             _ => Err("a lock was written over".to_owned()),
         },
     }

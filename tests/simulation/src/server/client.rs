@@ -1,7 +1,9 @@
 //! One connection, as the server knows it.
 
+use std::collections::BTreeSet;
+
 use super::input::Input;
-use super::keyspace::Micros;
+use super::keyspace::{Bytes, Micros};
 use super::reply::Protocol;
 use super::tracking::Wishes;
 
@@ -16,6 +18,8 @@ pub(super) struct Client {
     pub(super) is_authenticated: bool,
     /// What it wants to be told of the keys that it reads.
     pub(super) tracking: Option<Wishes>,
+    /// What it is subscribed to.
+    pub(super) channels: BTreeSet<Bytes>,
     pub(super) input: Input,
     /// Its `WAIT` is answered when so many replicas have all, or then at the latest; nothing else
     /// before.
@@ -32,6 +36,7 @@ impl Client {
             database: 0,
             is_authenticated,
             tracking: None,
+            channels: BTreeSet::new(),
             input: Input::default(),
             waits_for: None,
             is_closing: false,

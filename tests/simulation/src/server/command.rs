@@ -125,7 +125,7 @@ static TABLE: LazyLock<HashMap<&str, &Command>> = LazyLock::new(|| {
 });
 
 /// Those that are nothing without a subcommand.
-const CONTAINERS: [&str; 3] = ["client", "cluster", "script"];
+const CONTAINERS: [&str; 4] = ["client", "cluster", "pubsub", "script"];
 
 /// Why no command is found.
 pub(super) enum NotFound {

@@ -208,6 +208,30 @@ impl Core {
         }
     }
 
+    fn listeners(&self, channel: &[u8]) -> Vec<ClientId> {
+        let clients = self.clients.iter();
+        let listening = clients.filter(|(_, client)| client.channels.contains(channel));
+        listening.map(|(id, _)| *id).collect()
+    }
+
+    pub(super) fn subscribers(&self, channel: &[u8]) -> i64 {
+        i64::try_from(self.listeners(channel).len()).expect("they are few")
+    }
+
+    /// Answers how many are told.
+    pub(super) fn publish(&mut self, channel: &[u8], words: &[u8]) -> i64 {
+        let listeners = self.listeners(channel);
+        for id in &listeners {
+            let message = vec![
+                Reply::bulk("message"),
+                Reply::bulk(channel),
+                Reply::bulk(words),
+            ];
+            self.say(*id, &Reply::Push(message));
+        }
+        i64::try_from(listeners.len()).expect("they are few")
+    }
+
     pub(super) fn say(&mut self, id: ClientId, reply: &Reply) {
         let Some(client) = self.clients.get(&id) else {
             return;

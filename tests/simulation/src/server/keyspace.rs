@@ -16,6 +16,8 @@ pub type Bytes = Rc<[u8]>;
 pub enum Value {
     String(Bytes),
     Hash(BTreeMap<Bytes, Bytes>),
+    /// A sorted set: members and their scores, which are whole numbers here.
+    Set(BTreeMap<Bytes, i64>),
 }
 
 impl Value {
@@ -23,6 +25,7 @@ impl Value {
         match self {
             Self::String(_) => "string",
             Self::Hash(_) => "hash",
+            Self::Set(_) => "zset",
         }
     }
 }

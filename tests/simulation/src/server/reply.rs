@@ -14,6 +14,8 @@ pub(super) enum Reply {
     Status(Cow<'static, str>),
     Error(Vec<u8>),
     Integer(i64),
+    /// A number that is written as one that may have a fraction.
+    Double(i64),
     Bulk(Rc<[u8]>),
     /// Text of several lines, for people.
     Text(String),
@@ -66,6 +68,8 @@ impl Protocol {
                 line(out, b'-', &words);
             }
             Reply::Integer(number) => head(out, ':', *number),
+            Reply::Double(number) if is_3 => head(out, ',', *number),
+            Reply::Double(number) => bulk(out, number.to_string().as_bytes()),
             Reply::Bulk(bytes) => bulk(out, bytes),
             Reply::Text(text) if is_3 => {
                 head(out, '=', text.len() + 4);
@@ -77,7 +81,8 @@ impl Protocol {
             Reply::Null if is_3 => out.extend_from_slice(b"_\r\n"),
             Reply::Null => out.extend_from_slice(b"$-1\r\n"),
             Reply::Array(items) => self.write_all('*', items, out),
-            Reply::Push(items) => self.write_all('>', items, out),
+            Reply::Push(items) if is_3 => self.write_all('>', items, out),
+            Reply::Push(items) => self.write_all('*', items, out),
             Reply::Map(fields) => {
                 let (kind, times) = if is_3 { ('%', 1) } else { ('*', 2) };
                 head(out, kind, fields.len() * times);

@@ -12,7 +12,11 @@ use crate::pair::{Command, Pair, command, real_server};
 const SCRIPTS: [&str; 3] = [
     include_str!("../../../../lock-runtime/src/store/scripts/acquire.lua"),
     include_str!("../../../../lock-runtime/src/store/scripts/extend.lua"),
-    include_str!("../../../../lock-runtime/src/store/scripts/release.lua"),
+    concat!(
+        include_str!("../../../../lock-runtime/src/store/scripts/release.lua"),
+        include_str!("../../../../lock-runtime/src/store/scripts/pass_on.lua"),
+        include_str!("../../../../lock-runtime/src/store/scripts/release_in_line.lua"),
+    ),
 ];
 const CLIENTS: usize = 3;
 

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use crate::simulation::server::command::{
-    Arguments, Command, Keys, READS, WRITES_MORE, wrong_number,
+    Arguments, Command, Keys, READS, WRITES, WRITES_MORE, wrong_number,
 };
 use crate::simulation::server::core::{Core, WRONG_TYPE};
 use crate::simulation::server::keyspace::{Bytes, Value};
 use crate::simulation::server::reply::{Answer, Refusal, Reply};
 
 pub(super) const COMMANDS: &[Command] = &[
+    Command::new("hdel", -3, Keys::First, WRITES, delete),
     Command::new("hget", 3, Keys::First, READS, get),
     Command::new("hset", -4, Keys::First, WRITES_MORE, set),
 ];
@@ -22,7 +23,7 @@ fn hash(core: &mut Core, key: &[u8]) -> Result<(Fields, Option<u64>), Refusal> {
         None => Ok((Fields::new(), None)),
         Some(stored) => match &stored.value {
             Value::Hash(fields) => Ok((fields.clone(), stored.expires)),
-            Value::String(_) => Err(WRONG_TYPE.into()),
+            _ => Err(WRONG_TYPE.into()),
         },
     }
 }
@@ -31,6 +32,19 @@ fn get(core: &mut Core, arguments: &Arguments) -> Answer {
     let (fields, _) = hash(core, &arguments[1])?;
     let value = fields.get(arguments[2].as_slice());
     Ok(value.map_or(Reply::Null, |value| Reply::Bulk(Bytes::clone(value))))
+}
+
+fn delete(core: &mut Core, arguments: &Arguments) -> Answer {
+    let (mut fields, expires) = hash(core, &arguments[1])?;
+    let before = fields.len();
+    fields.retain(|name, _| !arguments[2..].iter().any(|gone| **gone == **name));
+    let gone = before - fields.len();
+    if fields.is_empty() && gone > 0 {
+        core.put(&arguments[1], None);
+    } else if gone > 0 {
+        core.put_value(&arguments[1], Value::Hash(fields), expires);
+    }
+    Ok(Reply::Integer(i64::try_from(gone).expect("it is small")))
 }
 
 fn set(core: &mut Core, arguments: &Arguments) -> Answer {

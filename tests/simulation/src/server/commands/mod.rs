@@ -4,12 +4,14 @@
     reason = "a command that can't fail has the form of all others"
 )]
 
+mod channels;
 mod connection;
 mod expiry;
 mod hashes;
 mod keys;
 pub(super) mod scripting;
 mod server;
+mod sorted_sets;
 mod strings;
 mod tracking;
 
@@ -17,12 +19,14 @@ use super::command::{Arguments, Command};
 use super::reply::Refusal;
 
 pub(super) const ALL: &[&[Command]] = &[
+    channels::COMMANDS,
     connection::COMMANDS,
     expiry::COMMANDS,
     hashes::COMMANDS,
     keys::COMMANDS,
     scripting::COMMANDS,
     server::COMMANDS,
+    sorted_sets::COMMANDS,
     strings::COMMANDS,
     tracking::COMMANDS,
 ];

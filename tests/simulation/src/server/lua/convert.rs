@@ -34,6 +34,7 @@ pub(super) fn value(lua: &Lua, reply: &Reply) -> mlua::Result<Value> {
         Reply::Error(words) => Value::Table(errors::table(lua, words)?),
         #[expect(clippy::cast_precision_loss, reason = "Lua 5.1 has no other numbers")]
         Reply::Integer(number) => Value::Number(*number as f64),
+        Reply::Double(number) => Value::String(lua.create_string(number.to_string())?),
         Reply::Bulk(bytes) => Value::String(lua.create_string(bytes)?),
         Reply::Text(text) => Value::String(lua.create_string(text)?),
         Reply::Null => Value::Boolean(false),

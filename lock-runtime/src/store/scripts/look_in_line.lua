@@ -1,0 +1,115 @@
+-- The rest of look.lua, where the key is not free, or a line stands, or a number is wanted.
+
+local function busy(left, value, seat, open)
+  local rank, place, waiting = false, false, 0
+  if seat ~= 4 then
+    rank = redis.call('ZRANK', KEYS[2], ARGV[1])
+    place = redis.call('ZSCORE', KEYS[2], ARGV[1])
+    waiting = redis.call('ZCARD', KEYS[2]) - (rank and 1 or 0)
+  end
+  -- Of a value in our form, the token and the hundred characters that are shown of the owner.
+  local shown = string.sub(value or '', 1, 428)
+  return {0, left, shown, seat, rank or -1, waiting, tonumber(place or 0), open}
+end
+
+local is_fenced = ARGV[4] == '1'
+local last = is_fenced and counted()
+if last == nil then
+  return {-1}
+end
+
+local function ours(how)
+  if is_fenced then
+    return {how, draw(last)}
+  end
+  return {how, 0}
+end
+
+local is_line, may_write = line_types()
+if may_write and is_settled(ARGV[1]) then
+  return busy(-1, value, 6, 0)
+end
+
+if value == ARGV[1] then
+  -- Never shortened: this may come late, when the holder has been told of more.
+  if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[2]) then
+    redis.call('PEXPIRE', KEYS[1], ARGV[2])
+  end
+  return ours(2)
+end
+
+if not may_write then
+  if not value and redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then
+    return ours(1)
+  end
+  return busy(redis.call('PTTL', KEYS[1]), value, 4, 0)
+end
+
+local first, seat
+if is_line then
+  first, seat = first_there()
+end
+local place = first and redis.call('ZSCORE', KEYS[2], ARGV[1])
+-- Somebody waits who has not begun, so that what we came for will be done.
+local is_owed = ARGV[10] == '1' and first and not place
+
+local open = 0
+if not value then
+  if first then
+    open = math.max(tonumber(redis.call('HGET', KEYS[3], '#open') or 0) - now, 0)
+  end
+  if not first or (first == ARGV[1] and open == 0) then
+    redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+    if first then
+      leave(first)
+      pcall(tell_first, 'f')
+    end
+    return ours(1)
+  end
+  if open == 0 then
+    if not pcall(pass_on, first, seat) then
+      redis.call('DEL', KEYS[1])
+      return busy(0, '', 4, 0)
+    end
+    value = first
+    pcall(tell_first, 'f')
+    -- We may have been among those whom that found gone.
+    place = place and redis.call('ZSCORE', KEYS[2], ARGV[1])
+  end
+end
+
+local function sit()
+  if ARGV[5] == '' then
+    return 0
+  end
+  if not is_heard(ARGV[5]) then
+    return 3
+  end
+  local is_new = not place
+  local wanted = ARGV[9]
+  if is_new then
+    -- Who died in the middle of the line would stay there for as long as the line stands.
+    for _, before in ipairs(redis.call('ZRANGE', KEYS[2], -2, -1)) do
+      if not seat_of(before) then
+        leave(before)
+      end
+    end
+    if wanted == '' then
+      -- The clock keeps places growing when the line has been empty: one that was had may come back.
+      local end_of_line = redis.call('ZRANGE', KEYS[2], -1, -1, 'WITHSCORES')[2] or 0
+      wanted = whole(math.max(tonumber(end_of_line) + 1, time[1] * 1000000 + time[2]))
+    end
+    redis.call('ZADD', KEYS[2], wanted, ARGV[1])
+  elseif wanted ~= '' and tonumber(wanted) < tonumber(place) then
+    -- A look that came late, from before the place was known, has moved us to the end.
+    redis.call('ZADD', KEYS[2], wanted, ARGV[1])
+  end
+  local mine = {whole(now + ARGV[8]), ARGV[6], ARGV[7], ARGV[4], ARGV[5]}
+  redis.call('HSET', KEYS[3], ARGV[1], table.concat(mine, ' '))
+  redis.call('PEXPIRE', KEYS[2], ARGV[8])
+  keep_seats(ARGV[8])
+  return is_new and 2 or 1
+end
+
+local sits = is_owed and 5 or sit()
+return busy(open > 0 and open or redis.call('PTTL', KEYS[1]), value, sits, open)
