@@ -20,7 +20,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 /// The rules of `docs/acl.md`, by their headings.
 const LOCKS: &str = "~jobs:* +ping +set +get +pttl +pexpire +del +evalsha +eval";
 const FENCED: &str = "~{jobs:*}:fence +time";
-const LINE: &str = "~{jobs:*}:line ~{jobs:*}:seats ~{jobs:*}:fence &jobs:bell:* +time +type \
+const LINE: &str = "~{jobs:*}:line ~{jobs:*}:seats ~{jobs:*}:fence &jobs:bell:* +time +type +exists \
                     +hget +hset +hdel +zadd +zcard +zrange +zrank +zrem +zscore +publish +subscribe \
                     +pubsub|numsub";
 const TRACKING: &str = "+client|tracking";

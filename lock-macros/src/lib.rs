@@ -82,7 +82,7 @@ use proc_macro::TokenStream;
 /// | `retries` | `u32` | `0` | how many attempts follow the first, while the lock is busy or after an error that may pass |
 /// | `backoff` | duration, `"50ms..2s"`, or a `Backoff` | `"50ms..1s"` | the pause between attempts: fixed, or growing from the first to the second, with jitter |
 /// | `wait` | duration, or nothing | off | instead of `retries`: queues until the lock is free, at most this long, or without a limit |
-/// | `coalesce` | | off | with `wait`: `Busy` at once if somebody waits already, on whatever machine, since one run after the present one is enough |
+/// | `coalesce` | | off | with `wait`: if somebody waits already, on whatever machine, the call is `Busy` at once, since one run after the present one is enough |
 /// | `skip` | | off | if the lock is busy, returns `()`, `None` or `Ok(Default::default())` instead of an error; the body does not run |
 /// | `or_else` | `FnOnce(LockError) -> R` | off | turns any lock error, including `Lost`, into the return value |
 /// | `name` | string literal | the template of the key | what spans and metrics call the lock |

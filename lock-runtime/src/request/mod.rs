@@ -119,9 +119,9 @@ impl LockRequest {
     /// is `InvalidRequest`.
     ///
     /// Callers of one process line up first come first served, and the lock is passed on among
-    /// them without asking Redis. On one server, the heads of these lines line up there, and a release
-    /// passes the lock on to the first of them. The first is woken as well when the key is deleted or
-    /// expires, by whatever client. It does not poll, but looks once in 5 s.
+    /// them without asking Redis. On one server, the heads of these lines line up there, and a
+    /// release passes the lock on to the first of them. The first is also woken when the key is deleted
+    /// or expires, by whatever client. It does not poll, but looks once in 5 s.
     ///
     /// Poll the future until it is ready, or drop it. A future that is kept without being polled keeps its
     /// place, and holds up the callers behind it: with `select!` in a loop, pin it outside of the loop, and

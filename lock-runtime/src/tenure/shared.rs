@@ -27,10 +27,10 @@ struct State {
     /// How long the machine has slept, as far as the tenure knows; `None` where the store's keys stay
     /// for longer by that.
     slept: Option<Duration>,
-    /// The extensions that failed since the last that went well, if any: how many, and why the last.
-    failed: Option<(u32, StoreError)>,
     /// How long it had slept before this was made.
     slept_before: Duration,
+    /// The extensions that failed since the last that went well, if any: how many, and why the last.
+    failed: Option<(u32, StoreError)>,
     /// Wakes the body of the holder whose turn it is, when the lock is lost before its deadline.
     body: Option<Waker>,
     /// Hears from the store that the lock was passed on; as long as the tenure lasts, or else a
@@ -72,8 +72,8 @@ impl SharedTenure {
             state: Mutex::new(State {
                 tenure,
                 slept,
-                failed: None,
                 slept_before: slept.unwrap_or_default(),
+                failed: None,
                 body: None,
                 ear: None,
                 listening: None,

@@ -60,6 +60,10 @@ impl Store for SlowStore {
         Duration::ZERO
     }
 
+    fn place(&self) -> String {
+        self.keys.place()
+    }
+
     fn close(&self) {}
 }
 

@@ -244,8 +244,10 @@ async fn look(
         Ok(Looked::Granted(granted, found)) => Ok((granted, found)),
         Ok(Looked::Busy(holder)) => busy(holder),
         Ok(Looked::Deaf(holder)) => {
+            // One that broke meanwhile says nothing of the server.
+            let was_heard = tracking.hears_bell();
             tracking.open_anew();
-            if line.is_deaf_again() {
+            if was_heard && line.is_deaf_again() {
                 line.refuse(number, None);
             }
             busy(holder)
@@ -371,8 +373,7 @@ impl Store for RedisStore {
         unsettled: Option<Duration>,
     ) -> Answer<Released> {
         let (operation, line) = (self.lasting(), self.line.clone());
-        let how = GivenBack { keep, unsettled };
-        let place = Arc::clone(&self.place);
+        let (how, place) = (GivenBack { keep, unsettled }, Arc::clone(&self.place));
         Box::pin(async move {
             let released = release(operation, &entry, how, line.as_deref()).await;
             released.map_err(|error| error.at(&place))
