@@ -66,6 +66,10 @@ impl Store for Awake {
         self.keys.listen(entry)
     }
 
+    fn place(&self) -> String {
+        self.keys.place()
+    }
+
     fn settles_within(&self) -> Duration {
         self.keys.settles_within()
     }
