@@ -71,9 +71,8 @@ impl Hearing {
         }
         let mut answers = commands::extend(second, batch.clone()).await;
         let is_ours = |answer: &Extension| matches!(answer, Ok(Extended::Since(_)));
-        let others: Vec<_> = (0..).zip(&answers).collect();
-        let others = others.into_iter().filter(|(_, answer)| !is_ours(answer));
-        let others: Vec<usize> = others.map(|(place, _)| place).collect();
+        let places = 0..answers.len();
+        let others: Vec<usize> = places.filter(|place| !is_ours(&answers[*place])).collect();
         if others.is_empty() {
             attempt.end(None);
             return answers;
