@@ -58,10 +58,6 @@ impl Store for Awake {
         self.keys.alert(key)
     }
 
-    fn place(&self) -> String {
-        self.keys.place()
-    }
-
     fn lines_up(&self) -> bool {
         self.keys.lines_up()
     }

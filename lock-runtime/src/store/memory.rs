@@ -403,9 +403,5 @@ impl Store for MemoryStore {
         false
     }
 
-    fn place(&self) -> String {
-        "this process".to_owned()
-    }
-
     fn close(&self) {}
 }

@@ -110,7 +110,9 @@ pub(crate) trait Store: fmt::Debug + Send + Sync + 'static {
     }
 
     /// Where it is, for errors: hosts and ports, never credentials.
-    fn place(&self) -> String;
+    fn place(&self) -> String {
+        "this process".to_owned()
+    }
 
     /// Why no fencing numbers can be had here, if so.
     fn refuses_fencing(&self) -> Option<&'static str> {
