@@ -26,7 +26,8 @@ use std::time::Duration;
 #[non_exhaustive]
 pub enum LockError {
     /// Another holder has the key. Nothing is wrong with Redis.
-    #[error("lock {key:?} is busy: {} (tried {}); {}", Held(.owner.as_deref(), *.retry_after, *.foreign, *.endless),
+    #[error("lock {key:?} is busy: {}{} (tried {}); {}",
+        Held(.owner.as_deref(), *.retry_after, *.foreign, *.endless), Waiting(*.waiting),
         Tried(*.attempts, *.waited), when_busy(*.foreign, *.endless))]
     #[non_exhaustive]
     Busy {
@@ -45,6 +46,9 @@ pub enum LockError {
         foreign: bool,
         /// The key has no expiry, so it does not go by itself.
         endless: bool,
+        /// How many others wait for it, as far as is known: those in line on the server, one for each
+        /// process. `None` where there is no line, as on a quorum.
+        waiting: Option<u64>,
     },
 
     /// The lock was held, and is held no more although nobody here released it. The body was cut
@@ -279,6 +283,19 @@ impl fmt::Display for Held<'_> {
     }
 }
 
+/// How many wait for a busy key.
+struct Waiting(Option<u64>);
+
+impl fmt::Display for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            None | Some(0) => Ok(()),
+            Some(1) => f.write_str(", and one waits for it"),
+            Some(count) => write!(f, ", and {count} wait for it"),
+        }
+    }
+}
+
 struct Doing<'a>(Option<&'a str>, &'static str);
 
 impl fmt::Display for Doing<'_> {
@@ -307,7 +324,7 @@ mod tests {
 
     #[test]
     fn busy_tells_key_holder_time_and_attempts() {
-        let error = LockError::Busy {
+        let busy = || LockError::Busy {
             key: "report:42".into(),
             attempts: 4,
             waited: Duration::from_millis(1340),
@@ -315,12 +332,23 @@ mod tests {
             retry_after: Some(Duration::from_millis(3200)),
             foreign: false,
             endless: false,
+            waiting: None,
         };
-        assert_eq!(
-            error.to_string(),
-            "lock \"report:42\" is busy: web-3:812 holds it, for at most 3.2s unless it extends \
-             (tried 4 times, in 1.3s); try later, or let the request retry or wait longer"
-        );
+        let waiting = |waiting| {
+            let mut error = busy();
+            if let LockError::Busy { waiting: known, .. } = &mut error {
+                *known = waiting;
+            }
+            error.to_string()
+        };
+        let text = "lock \"report:42\" is busy: web-3:812 holds it, for at most 3.2s unless it \
+                    extends (tried 4 times, in 1.3s); try later, or let the request retry or wait \
+                    longer";
+        assert_eq!(waiting(None), text);
+        assert_eq!(waiting(Some(0)), text);
+        let with = |words| text.replace("extends (", words);
+        assert_eq!(waiting(Some(1)), with("extends, and one waits for it ("));
+        assert_eq!(waiting(Some(3)), with("extends, and 3 wait for it ("));
     }
 
     #[test]

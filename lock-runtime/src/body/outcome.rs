@@ -174,6 +174,7 @@ mod tests {
             retry_after: None,
             foreign: false,
             endless: false,
+            waiting: None,
         }
     }
 

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::time::Instant;
 
-use super::guard::LockGuard;
+use super::guard::{Heirs, LockGuard};
 use crate::error::LostReason;
 use crate::keeper::UnheardAttempt;
 use crate::store::{Acquired, Asking, Attempted, Holder, Passed, StoreError};
@@ -26,7 +26,10 @@ pub(crate) enum AttemptOutcome {
 
 /// Owns the guard meanwhile. Should the caller leave, the answer is heard all the same, by the
 /// release that follows.
-struct Attempt(Option<(LockGuard, UnheardAttempt)>);
+struct Attempt {
+    asked: Instant,
+    under_way: Option<(LockGuard, UnheardAttempt)>,
+}
 
 impl LockGuard {
     /// Asks the store for the lock.
@@ -36,7 +39,7 @@ impl LockGuard {
     ) -> impl Future<Output = (Self, AttemptOutcome)> + Send {
         let store = &self.common.store;
         let settles_within = store.settles_within();
-        let in_line = matches!(asking, Asking::Looking | Asking::InLine { .. });
+        let in_line = matches!(asking, Asking::Looking { .. } | Asking::InLine { .. });
         if in_line {
             self.tenure.listen(|entry| store.listen(entry));
         }
@@ -52,7 +55,10 @@ impl LockGuard {
             question,
             in_line,
         };
-        Attempt(Some((self, unheard)))
+        Attempt {
+            asked: now,
+            under_way: Some((self, unheard)),
+        }
     }
 
     /// Begins what another holder passed on to us, if that may be begun without asking.
@@ -60,6 +66,8 @@ impl LockGuard {
         let Passed { since, term, fence } = passed;
         let begun = since.and_then(|since| {
             let now = Instant::now();
+            // When in this time it slept is not known: that may cost a look.
+            let since = before(since, self.tenure.slept_since_made(now));
             self.tenure
                 .tell(|tenure| tenure.passed(now, since, term, fence, needs))
         });
@@ -71,6 +79,7 @@ impl LockGuard {
 
     fn heard(
         &self,
+        asked: Instant,
         question: Question,
         settled: bool,
         outcome: Result<Acquired, StoreError>,
@@ -92,6 +101,7 @@ impl LockGuard {
                 }
             }
             Ok(Acquired::Busy(holder)) => {
+                self.tenure.tell(|tenure| tenure.found_busy(asked));
                 if let Some(seat) = holder.as_ref().and_then(|holder| holder.seat) {
                     let until = Instant::now() + seat.lasts;
                     self.tenure.tell(|tenure| tenure.seated(until));
@@ -108,18 +118,19 @@ impl Future for Attempt {
     type Output = (LockGuard, AttemptOutcome);
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let (_, unheard) = self.0.as_mut().expect("polled again after it was ready");
+        let under_way = self.under_way.as_mut();
+        let (_, unheard) = under_way.expect("polled again after it was ready");
         let Attempted { outcome, settled } = ready!(unheard.answer.as_mut().poll(cx));
-        let (guard, unheard) = self.0.take().expect("it was there just now");
-        let granting = guard.heard(unheard.question, settled, outcome);
+        let (guard, unheard) = self.under_way.take().expect("it was there just now");
+        let granting = guard.heard(self.asked, unheard.question, settled, outcome);
         Poll::Ready((guard, granting))
     }
 }
 
 impl Drop for Attempt {
     fn drop(&mut self) {
-        if let Some((guard, unheard)) = self.0.take() {
-            guard.leave(Some(unheard));
+        if let Some((guard, unheard)) = self.under_way.take() {
+            guard.leave(Some(unheard), Heirs::Any);
         }
     }
 }

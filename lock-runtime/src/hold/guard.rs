@@ -40,6 +40,14 @@ struct Had {
     _holding: Holding,
 }
 
+/// Who may have a place in the store's line that one gives up.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Heirs {
+    /// The next in this process's line.
+    Any,
+    None,
+}
+
 impl LockGuard {
     /// Owns the key before it is asked for, so that nothing is left behind by a caller who leaves.
     pub(crate) fn new(common: &Arc<Common>, entry: Entry, terms: Terms, runtime: &Handle) -> Self {
@@ -158,8 +166,10 @@ impl LockGuard {
     pub(crate) fn ask_release(&self) -> Answer<Released> {
         let keep_until = self.tenure.tell(Tenure::release);
         let entry = Arc::clone(&self.tenure.entry);
-        let keep = rest(keep_until, Instant::now());
-        self.common.store.release(entry, keep)
+        let now = Instant::now();
+        let unsettled = self.tenure.look(|tenure| tenure.unsettled(now));
+        let (keep, unsettled) = (rest(keep_until, now), rest(unsettled, now));
+        self.common.store.release_in_doubt(entry, keep, unsettled)
     }
 
     pub(crate) fn conclude(
@@ -201,10 +211,25 @@ impl LockGuard {
         })
     }
 
+    /// Leaves its place in the store's line to the next of this process's line, if there is one to
+    /// whom it is of use.
+    fn bequeath(&self) -> bool {
+        let fenced = self.tenure.entry.counter.is_some();
+        self.tenure.look(Tenure::is_seated)
+            && (self.common.lines).bequeath(&self.tenure.entry.key, &self.tenure, |needs| {
+                needs.fenced == fenced
+            })
+    }
+
+    /// Gives its place in the store's line back: who has it has had its turn.
+    pub(crate) fn give_up_seat(self) {
+        self.leave(None, Heirs::None);
+    }
+
     /// Gives back what there may be to give back; nothing where the tenure is over, or was passed
     /// on.
-    pub(super) fn leave(&self, unheard: Option<UnheardAttempt>) {
-        if !self.owes_release() || self.pass_on() {
+    pub(super) fn leave(&self, unheard: Option<UnheardAttempt>, heirs: Heirs) {
+        if !self.owes_release() || heirs == Heirs::Any && self.bequeath() || self.pass_on() {
             return;
         }
         let tenure = Arc::clone(&self.tenure);
@@ -264,6 +289,6 @@ impl fmt::Debug for LockGuard {
 
 impl Drop for LockGuard {
     fn drop(&mut self) {
-        self.leave(None);
+        self.leave(None, Heirs::Any);
     }
 }

@@ -90,7 +90,9 @@ impl Release {
             let mut pause = pauses
                 .next()
                 .map_or(longest, |pause| pause.mul_f64(0.5 + random::<f64>() / 2.0));
-            match store.release(entry, rest(keep_until, asked)).await {
+            let unsettled = rest(self.cleanup.unsettled_until, asked);
+            let answer = store.release_in_doubt(entry, rest(keep_until, asked), unsettled);
+            match answer.await {
                 Ok(answer) => {
                     vacate(lines, &tenure);
                     // After an answer that was lost, the key may be gone by this very release.

@@ -38,6 +38,8 @@ struct Line<H, N, E> {
 
 struct Waiter<H, N> {
     needs: N,
+    /// Whether it waits for sure: those behind it may count on that.
+    stays: bool,
     inbox: Arc<Inbox<H>>,
 }
 
@@ -48,6 +50,8 @@ struct Inbox<H> {
 
 struct InboxState<H> {
     unread: Option<Instruction<H>>,
+    /// What one before it has left for it.
+    legacy: Option<Arc<H>>,
     waker: Option<Waker>,
     /// The grant whose holder it looks at again when that one's time is over.
     watches: Option<u64>,
@@ -61,6 +65,16 @@ pub(crate) enum Instruction<H> {
     Ask { not_before: Option<Instant> },
     /// The lock was passed on to it, and it has left the line.
     Take(Arc<H>),
+}
+
+/// Who stands before one who comes only if nobody waits.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Before {
+    Nobody,
+    /// Some who may have to go, like itself.
+    Undecided,
+    /// So many wait for sure.
+    Waiting(u64),
 }
 
 /// A place in a line, to be given back by [`Lines::leave`].
@@ -149,11 +163,13 @@ impl<H, N, E> Lines<H, N, E> {
         self.all().lines.is_empty()
     }
 
-    /// Takes a place at the end of the line for this key.
-    pub(crate) fn join(&self, key: &str, needs: N) -> Ticket<H> {
+    /// Takes a place at the end of the line for this key; who does not stay for sure tells when it
+    /// [`stays`](Self::stays).
+    pub(crate) fn join(&self, key: &str, needs: N, stays: bool) -> Ticket<H> {
         let inbox = Arc::new(Inbox {
             state: Mutex::new(InboxState {
                 unread: None,
+                legacy: None,
                 waker: None,
                 watches: None,
             }),
@@ -167,6 +183,7 @@ impl<H, N, E> Lines<H, N, E> {
         let line = all.lines.get_mut(key).expect("just put there");
         let waiter = Waiter {
             needs,
+            stays,
             inbox: Arc::clone(&inbox),
         };
         line.waiting.insert(number, waiter);
@@ -205,6 +222,68 @@ impl<H, N, E> Lines<H, N, E> {
         };
         wakers.wake();
         true
+    }
+
+    /// Who stands before the one with this ticket.
+    pub(crate) fn before(&self, key: &str, ticket: &Ticket<H>) -> Before {
+        let all = self.all();
+        let Some(line) = all.lines.get(key) else {
+            return Before::Nobody;
+        };
+        let mut before = line.waiting.range(..ticket.number).peekable();
+        if before.peek().is_none() {
+            return Before::Nobody;
+        }
+        match before.filter(|(_, waiter)| waiter.stays).count() {
+            0 => Before::Undecided,
+            count => Before::Waiting(u64::try_from(count).unwrap_or(u64::MAX)),
+        }
+    }
+
+    /// The one with this ticket waits for sure from now on: those behind it who come only if nobody
+    /// does have to see.
+    pub(crate) fn stays(&self, key: &str, ticket: &Ticket<H>) {
+        let called: Vec<_> = {
+            let mut all = self.all();
+            let line = all.lines.get_mut(key);
+            let Some(own) = line.and_then(|line| {
+                let own = line.waiting.get_mut(&ticket.number)?;
+                let stayed = mem::replace(&mut own.stays, true);
+                (!stayed).then_some(line)
+            }) else {
+                return;
+            };
+            let behind = own.waiting.range(ticket.number + 1..);
+            let undecided = behind.filter(|(_, waiter)| !waiter.stays);
+            let look = |(_, waiter): (_, &Waiter<H, N>)| waiter.inbox.call(Instruction::Look);
+            undecided.filter_map(look).collect()
+        };
+        called.into_iter().for_each(Waker::wake);
+    }
+
+    /// Leaves this to the next behind the first, if there is one and it is of use to it.
+    pub(crate) fn bequeath(
+        &self,
+        key: &str,
+        what: &Arc<H>,
+        is_of_use: impl FnOnce(&N) -> bool,
+    ) -> bool {
+        let all = self.all();
+        let line = all.lines.get(key);
+        let Some((_, heir)) = line.and_then(|line| line.waiting.iter().nth(1)) else {
+            return false;
+        };
+        let mut inbox = heir.inbox.state();
+        let inherits = inbox.legacy.is_none() && is_of_use(&heir.needs);
+        if inherits {
+            inbox.legacy = Some(Arc::clone(what));
+        }
+        inherits
+    }
+
+    /// What one before it has left for the one with this ticket.
+    pub(crate) fn legacy(ticket: &Ticket<H>) -> Option<Arc<H>> {
+        ticket.inbox.state().legacy.take()
     }
 
     /// The lock is not held any more: if this line's holder had it, the first has to ask, at

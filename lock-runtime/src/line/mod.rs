@@ -8,4 +8,4 @@ mod sync;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use lines::{Instruction, Lines, Ticket};
+pub(crate) use lines::{Before, Instruction, Lines, Ticket};

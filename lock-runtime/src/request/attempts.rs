@@ -48,6 +48,11 @@ pub(super) trait PauseBetween {
         None
     }
 
+    /// The owner of the key for the first attempt.
+    fn guard(&mut self, request: &Request) -> LockGuard {
+        request.guard()
+    }
+
     /// Pauses after an attempt that did not get the lock.
     fn next(
         &mut self,
@@ -68,7 +73,7 @@ pub(super) async fn attempts(
     request: &Request,
     between: &mut impl PauseBetween,
 ) -> Result<LockGuard, LockError> {
-    let mut guard = request.guard();
+    let mut guard = between.guard(request);
     let mut progress = Progress {
         attempts: 0,
         asked: request.started,
@@ -111,7 +116,10 @@ pub(super) async fn attempts(
                     return Ok(request.begun(guard, progress.attempts));
                 }
             }
-            NextStep::Take(guard) => return Ok(request.begun(guard, progress.attempts)),
+            NextStep::Take(taken) => {
+                guard.give_up_seat();
+                return Ok(request.begun(taken, progress.attempts));
+            }
             NextStep::GiveUp => return Err(failure(request, progress)),
         }
     }

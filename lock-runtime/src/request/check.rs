@@ -29,6 +29,7 @@ pub(super) struct Asked {
     pub(super) terms: Terms,
     pub(super) on_lost: OnLost,
     pub(super) fenced: bool,
+    pub(super) coalesce: bool,
 }
 
 /// What to do while the lock is busy.
@@ -53,6 +54,8 @@ pub(super) struct Request {
     /// The fencing counter, if a number is wanted.
     counter: Option<String>,
     pub(super) terms: Terms,
+    /// It waits only if nobody else does.
+    pub(super) coalesce: bool,
     pub(super) started: Instant,
     runtime: Handle,
     _waiting: Waiting,
@@ -94,6 +97,16 @@ impl Asked {
         }
         if terms.max_hold.is_some() && !terms.renew {
             return invalid("`max_hold` needs `renew`; without it, `ttl` limits the body");
+        }
+        if self.coalesce {
+            if !matches!(self.patience, Patience::Wait { .. }) {
+                return invalid(
+                    "`coalesce` needs `wait`: it leaves the work to one who waits already",
+                );
+            }
+            if let Some(reason) = common.store.refuses_coalescing() {
+                return invalid(reason);
+            }
         }
         if !terms.renew && terms.min_hold.is_some_and(|min_hold| min_hold > terms.ttl) {
             return invalid(&format!(
@@ -138,6 +151,7 @@ impl Asked {
             key: whole,
             counter,
             terms,
+            coalesce: self.coalesce,
             started: Instant::now(),
             runtime,
             _waiting: Waiting::new(terms.name),
@@ -163,6 +177,18 @@ impl Request {
     pub(super) fn guard(&self) -> LockGuard {
         let entry = self.common.entry(&self.key, self.counter.as_deref());
         LockGuard::new(&self.common, entry, self.terms, &self.runtime)
+    }
+
+    /// The owner of a place in the store's line that another caller has left to us, if we can use it.
+    pub(super) fn inherited(&self, tenure: Arc<SharedTenure>) -> Option<LockGuard> {
+        let fenced = tenure.entry.counter.is_some();
+        tenure.tell(|tenure| tenure.inherit(self.terms));
+        let guard = LockGuard::of(&self.common, tenure, fenced, &self.runtime);
+        if fenced == self.needs().fenced {
+            return Some(guard);
+        }
+        guard.give_up_seat();
+        None
     }
 
     /// The owner for the next attempt, after one that was not granted.
@@ -193,6 +219,7 @@ impl Request {
             retry_after: holder.and_then(|holder| holder.left),
             foreign: holder.is_some_and(|holder| holder.owner.is_none()),
             endless: holder.is_some_and(|holder| holder.left.is_none()),
+            waiting: holder.and_then(|holder| holder.waiting),
         };
         telemetry::busy(self.terms.name, &error);
         error

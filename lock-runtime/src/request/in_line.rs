@@ -15,11 +15,11 @@ use crate::backoff::Backoff;
 use crate::error::LockError;
 use crate::hold::LockGuard;
 use crate::keeper::TenureLines;
-use crate::line::{Instruction, Ticket};
+use crate::line::{Before, Instruction, Ticket};
 use crate::random::random;
 use crate::store::{Alert, Answer, Asking, Holder, Seat, StoreError, Word, shown};
 use crate::telemetry;
-use crate::tenure::SharedTenure;
+use crate::tenure::{SharedTenure, Tenure};
 
 /// Redis rounds what is left of a ttl down to whole milliseconds.
 const EXPIRY_GRAIN: Duration = Duration::from_millis(1);
@@ -39,6 +39,9 @@ const WATCH_AFTER: Duration = Duration::from_millis(10);
 /// with one process.
 const STAND_IN: Duration = Duration::from_millis(100);
 
+/// So often is a lost place had again, less one.
+const MISSES: u32 = 2;
+
 const SPLIT_PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(500));
 
 /// A place in a line; dropped, it is free.
@@ -51,7 +54,8 @@ struct PlaceInLine {
 
 impl PlaceInLine {
     fn join(request: Request, until: Option<Instant>) -> Self {
-        let ticket = request.common.lines.join(&request.key, request.needs());
+        let (key, stays) = (&request.key, !request.coalesce);
+        let ticket = request.common.lines.join(key, request.needs(), stays);
         Self {
             request,
             ticket,
@@ -72,6 +76,28 @@ impl PlaceInLine {
         self.request.passed_on(tenure).accept(self.request.terms)
     }
 
+    /// The place in the store's line that one before us has left to us.
+    fn legacy(&self) -> Option<LockGuard> {
+        let tenure = TenureLines::legacy(&self.ticket)?;
+        self.request.inherited(tenure)
+    }
+
+    /// Whether one who comes only if nobody waits may go on: it is the first. An error if it is to
+    /// leave the work to another.
+    fn decided(&self, holder: Option<&Holder>) -> Result<bool, LockError> {
+        match self.lines().before(&self.request.key, &self.ticket) {
+            Before::Nobody => Ok(true),
+            Before::Undecided => Ok(false),
+            Before::Waiting(count) => Err(self.request.busy(
+                0,
+                Some(&Holder {
+                    waiting: Some(count),
+                    ..holder.cloned().unwrap_or_else(|| Holder::new(None, None))
+                }),
+            )),
+        }
+    }
+
     fn is_over(&self) -> bool {
         self.until.is_some_and(|until| Instant::now() >= until)
     }
@@ -87,6 +113,8 @@ impl Drop for PlaceInLine {
             // A lock that was passed on to one who has left goes on to the next.
             drop(self.request.passed_on(tenure));
         }
+        // It has left the line, so that the next inherits.
+        drop(self.legacy());
     }
 }
 
@@ -111,21 +139,33 @@ pub(super) fn wait(
             let holder = place
                 .lines()
                 .look_at_holder(&request.key, &place.ticket, times);
+            let holder_until = holder.map(|((until, _), _)| until);
+            if request.coalesce && place.decided(ours(&place, holder_until).as_ref())? {
+                if lines_up {
+                    // Somebody elsewhere may wait, and others there have to see that we do.
+                    break None;
+                }
+                place.lines().stays(&request.key, &place.ticket);
+            }
             let passing_until = match holder {
                 // The lock goes to other processes next: who comes first there, is served first.
                 Some(((_, None), true)) if lines_up => break None,
                 Some(((_, passing_until), _)) if lines_up => passing_until,
                 _ => None,
             };
-            let holder_until = holder.map(|((until, _), _)| until);
             let look_again = [until, holder_until, passing_until];
             let look_again = look_again.into_iter().flatten().min();
             match before(look_again, poll_fn(|cx| place.poll_instruction(cx))).await {
-                Some(Instruction::Take(tenure)) => match place.accept(tenure) {
-                    Some(guard) => return Ok(request.begun(guard, 0)),
-                    // Lost on the way: nobody in this process can pass it on any more.
-                    None => break None,
-                },
+                Some(Instruction::Take(tenure)) => {
+                    if let Some(seat) = place.legacy() {
+                        seat.give_up_seat();
+                    }
+                    match place.accept(tenure) {
+                        Some(guard) => return Ok(request.begun(guard, 0)),
+                        // Lost on the way: nobody in this process can pass it on any more.
+                        None => break None,
+                    }
+                }
                 // On the store, those who came before us are first in any case.
                 Some(Instruction::Ask { .. }) if lines_up => break None,
                 Some(Instruction::Ask { not_before }) => break not_before,
@@ -138,7 +178,8 @@ pub(super) fn wait(
     }
 }
 
-/// The wait is over, and another of the line has the lock, or asks for it.
+/// The wait is over, and another caller of this process still holds the lock, until then; or else
+/// another first asks in vain.
 fn still_held(place: &PlaceInLine, holder_until: Option<Instant>) -> LockError {
     let request = &place.request;
     if holder_until.is_none()
@@ -146,18 +187,20 @@ fn still_held(place: &PlaceInLine, holder_until: Option<Instant>) -> LockError {
     {
         return request.failed(0, error);
     }
-    let ours = holder_until.map(|until| Holder {
-        owner: Some(shown(&request.common.settings.owner)),
-        left: Some(until.saturating_duration_since(Instant::now())),
-        rings: true,
-        seat: None,
-    });
-    request.busy(0, ours.as_ref())
+    request.busy(0, ours(place, holder_until).as_ref())
+}
+
+/// A holder of this process, by the end of its time.
+fn ours(place: &PlaceInLine, until: Option<Instant>) -> Option<Holder> {
+    let owner = shown(&place.request.common.settings.owner);
+    let left = until?.saturating_duration_since(Instant::now());
+    Some(Holder::new(Some(owner), Some(left)))
 }
 
 /// Asks whenever the lock may be free, unless it is passed on first.
 async fn ask(place: &PlaceInLine, not_before: Option<Instant>) -> Result<LockGuard, LockError> {
     let request = &place.request;
+    let legacy = place.legacy();
     let mut first = HeadOfLine {
         place,
         alert: request.common.store.alert(&request.key),
@@ -165,7 +208,9 @@ async fn ask(place: &PlaceInLine, not_before: Option<Instant>) -> Result<LockGua
         splits: 0,
         was_failing: false,
         seat: None,
-        was_passed: false,
+        missed: 0,
+        inherits: legacy.is_some(),
+        legacy,
     };
     if not_before.is_some()
         && let Some(guard) = passed_on(place, &first.alert, not_before).await
@@ -190,17 +235,28 @@ struct HeadOfLine<'a, P> {
     was_failing: bool,
     /// Our place in the store's line, to be had again should it be lost.
     seat: Option<u64>,
-    /// The lock was passed on to it, and not begun in time.
-    was_passed: bool,
+    /// How often it was lost: passed on and not begun in time, or while nobody heard our bell.
+    missed: u32,
+    /// Whether one before us has left us a place; it is here until the first look.
+    inherits: bool,
+    legacy: Option<LockGuard>,
 }
 
 impl<P: Iterator<Item = Duration> + Send> PauseBetween for HeadOfLine<'_, P> {
     /// The first look is the cheapest: it needs no second connection.
     fn asking(&self, attempt: u32) -> Asking {
-        match attempt {
-            1 => Asking::Looking,
-            _ => Asking::InLine { place: self.seat },
+        let coalesce = self.place.request.coalesce;
+        if attempt == 1 && !self.inherits {
+            return Asking::Looking { coalesce };
         }
+        Asking::InLine {
+            place: self.seat,
+            coalesce,
+        }
+    }
+
+    fn guard(&mut self, request: &Request) -> LockGuard {
+        self.legacy.take().unwrap_or_else(|| request.guard())
     }
 
     /// The first attempt is always waited for: without its answer nobody could say whether the lock
@@ -216,6 +272,16 @@ impl<P: Iterator<Item = Duration> + Send> PauseBetween for HeadOfLine<'_, P> {
         progress: &Progress,
     ) -> NextStep {
         let place = self.place;
+        if let Last::Busy(holder) = &progress.last
+            && request.coalesce
+        {
+            if holder.as_ref().is_some_and(|holder| holder.is_owed) {
+                return NextStep::GiveUp;
+            }
+            if progress.attempts > 1 || tenure.look(Tenure::is_seated) {
+                place.lines().stays(&request.key, &place.ticket);
+            }
+        }
         if let Last::Busy(Some(holder)) = &progress.last
             && let Some(seat) = &holder.seat
         {
@@ -280,7 +346,7 @@ impl<P: Iterator<Item = Duration>> HeadOfLine<'_, P> {
         let Some(ear) = tenure.ear() else {
             return NextStep::Ask;
         };
-        self.seat = Some(seat.place);
+        self.have_seat(*seat);
         let now = Instant::now();
         let refresh = now + TRUST;
         let mut is_first = seat.rank == 0;
@@ -323,9 +389,6 @@ impl<P: Iterator<Item = Duration>> HeadOfLine<'_, P> {
                     return place.accept(tenure).map_or(NextStep::Ask, NextStep::Take);
                 }
                 Some(Event::Said(Word::Passed(passed))) => {
-                    // Who misses its time again goes behind the others.
-                    self.seat = self.seat.filter(|_| !self.was_passed);
-                    self.was_passed = !self.was_passed;
                     return NextStep::Begin(passed);
                 }
                 Some(Event::Said(Word::Open(time))) => {
@@ -357,6 +420,26 @@ impl<P: Iterator<Item = Duration>> HeadOfLine<'_, P> {
                 Some(Event::Said(Word::LookAgain)) | None => return NextStep::Ask,
             }
         }
+    }
+
+    /// Who loses its place is given it again, but not for ever: one to whom the lock is passed on in
+    /// vain holds up all others each time, and goes behind them then.
+    fn have_seat(&mut self, seat: Seat) {
+        self.seat = match self.seat {
+            // It was lost, and asked for again.
+            Some(_) if seat.is_new => {
+                self.missed += 1;
+                (self.missed < MISSES).then_some(seat.place)
+            }
+            // At the end of the line.
+            None if seat.is_new => {
+                self.missed = 0;
+                Some(seat.place)
+            }
+            // A late look may have moved us to the end, until the next.
+            Some(place) => Some(place.min(seat.place)),
+            None => (self.missed < MISSES).then_some(seat.place),
+        };
     }
 
     /// When the first of the line has to look again although nothing rang.

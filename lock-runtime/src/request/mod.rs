@@ -74,6 +74,7 @@ impl LockRequest {
             },
             on_lost: OnLost::Cancel,
             fenced: false,
+            coalesce: false,
         };
         Self {
             asked: Box::new(asked),
@@ -155,6 +156,35 @@ impl LockRequest {
     /// trouble.
     pub fn wait_forever(mut self) -> Self {
         self.asked.patience = Patience::Wait { limit: None };
+        self
+    }
+
+    /// With [`wait`](Self::wait): if somebody waits for the lock already, on whatever machine, this
+    /// request is `Busy` at once. One run after the present one is enough, where the work is such that
+    /// one does what all have come for: the one who waits has not begun, so it will see what was
+    /// changed before this was called.
+    ///
+    /// Whoever is told `Busy` counts on the one that waits. Should that one give up before its turn,
+    /// since its wait is over, or its caller leaves or dies, then nobody runs for those that it was
+    /// counted on by: let such waits be long, or without a limit. On one server, all processes are
+    /// seen; in memory, and where a user has no right to the line on the server, those of this locker.
+    ///
+    /// ```
+    /// # use redis_locked_runtime as redis_locked;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), redis_locked::LockError> {
+    /// let locker = redis_locked::Locker::in_memory();
+    /// let rebuild = || locker.lock("index").wait_forever().coalesce();
+    /// let running = rebuild().acquire().await?;
+    /// let waits = tokio::spawn(rebuild().acquire());
+    /// tokio::task::yield_now().await;
+    /// assert!(rebuild().acquire().await.unwrap_err().is_busy());
+    /// running.release().await?;
+    /// waits.await.unwrap()?.release().await
+    /// # }
+    /// ```
+    pub fn coalesce(mut self) -> Self {
+        self.asked.coalesce = true;
         self
     }
 

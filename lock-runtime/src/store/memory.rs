@@ -57,11 +57,10 @@ impl Table {
         let mut expires = since + ttl;
         if let Some(stored) = self.live(&entry.key) {
             if stored.value != entry.value {
+                let left = Some(stored.expires - since);
                 return Acquired::Busy(Some(Holder {
-                    owner: owner_of(&stored.value),
-                    left: Some(stored.expires - since),
                     rings: true,
-                    seat: None,
+                    ..Holder::new(owner_of(&stored.value), left)
                 }));
             }
             expires = expires.max(stored.expires);

@@ -42,6 +42,17 @@ pub(crate) trait Store: fmt::Debug + Send + Sync + 'static {
     /// [`KEPT`] and what it was. When it is not ours, our place in the line is given back.
     fn release(&self, entry: Arc<Entry>, keep: Option<Duration>) -> Answer<Released>;
 
+    /// Like `release`, while a command of ours may still be carried out within this time that would
+    /// take the key or a place in the line: the store is to remember that it came too late.
+    fn release_in_doubt(
+        &self,
+        entry: Arc<Entry>,
+        keep: Option<Duration>,
+        _unsettled: Option<Duration>,
+    ) -> Answer<Released> {
+        self.release(entry, keep)
+    }
+
     /// Like `release`, for a store that answers without being waited for; `None` from others.
     fn release_now(&self, _entry: &Entry, _keep: Option<Duration>) -> Option<Released> {
         None
@@ -64,7 +75,7 @@ pub(crate) trait Store: fmt::Debug + Send + Sync + 'static {
         None
     }
 
-    /// For the first of the store's line: who has the key, if it is not free. From now on the key's
+    /// For the first of the store's line: who else has the key, if it is not free. From now on the key's
     /// alert rings when it is changed.
     fn watch(&self, _entry: Arc<Entry>) -> Answer<Option<Holder>> {
         Box::pin(std::future::ready(Ok(None)))
@@ -82,6 +93,11 @@ pub(crate) trait Store: fmt::Debug + Send + Sync + 'static {
 
     /// Why no fencing numbers can be had here, if so.
     fn refuses_fencing(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Why nobody can tell here whether somebody waits already, if so.
+    fn refuses_coalescing(&self) -> Option<&'static str> {
         None
     }
 
@@ -118,18 +134,19 @@ pub(crate) enum Asking {
     Watching,
     /// By one that may wait: who is in line on the store goes first. Where the store has no line,
     /// like `Plain`.
-    Looking,
+    Looking { coalesce: bool },
     /// The same by one that does wait, and takes a place in that line or shows that it is still
-    /// there; it had this place before, which it gave up by no fault of its own. Where the store
-    /// has no line, like `Watching`.
-    InLine { place: Option<u64> },
+    /// there; it has had this place before. Where the store has no line, like `Watching`.
+    ///
+    /// With `coalesce`, it wants no place where somebody waits already: see [`Holder::is_owed`].
+    InLine { place: Option<u64>, coalesce: bool },
 }
 
 impl Asking {
     /// The same for a store that has no line.
     pub(crate) fn without_line(self) -> Self {
         match self {
-            Self::Looking => Self::Plain,
+            Self::Looking { .. } => Self::Plain,
             Self::InLine { .. } => Self::Watching,
             other => other,
         }
@@ -171,6 +188,24 @@ pub(crate) struct Holder {
     pub(crate) rings: bool,
     /// Our seat in the store's line.
     pub(crate) seat: Option<Seat>,
+    /// How many others wait in the store's line, where that is known.
+    pub(crate) waiting: Option<u64>,
+    /// One who waits will run after this was asked, so that who coalesces need not.
+    pub(crate) is_owed: bool,
+}
+
+impl Holder {
+    /// One of whom nothing more is known.
+    pub(crate) fn new(owner: Option<String>, left: Option<Duration>) -> Self {
+        Self {
+            owner,
+            left,
+            rings: false,
+            seat: None,
+            waiting: None,
+            is_owed: false,
+        }
+    }
 }
 
 /// A place in the store's line.
@@ -180,6 +215,8 @@ pub(crate) struct Seat {
     pub(crate) rank: u64,
     /// What names the place.
     pub(crate) place: u64,
+    /// We had none, or had lost it.
+    pub(crate) is_new: bool,
     /// The key is left to those who are in no line, for so long.
     pub(crate) open: Option<Duration>,
     /// How long the seat, and then a lock that is passed on to it, may last unseen.

@@ -62,6 +62,9 @@ pub(crate) use words::{Begun, Cleanup, End, Needs, NextExtension, Question, Term
 /// costs an eighth of 20 ms, and a twentieth of 50 ms.
 const PASSING_ON: Duration = Duration::from_millis(50);
 
+/// As exactly the store tells when a command was sent.
+const STAMP_GRAIN: Duration = Duration::from_micros(1);
+
 #[derive(Debug)]
 pub(crate) struct Tenure {
     phase: Phase,
@@ -81,6 +84,8 @@ pub(crate) struct Tenure {
     /// Until when the store may keep a place in its line for us, and then the key that was passed on
     /// to it.
     seat_until: Option<Instant>,
+    /// When the last command was sent that found the key to be another's.
+    busy_at: Option<Instant>,
     /// Until when the lease is to be extended; `None` while nothing limits it.
     wanted: Option<Instant>,
     /// The end of `max_hold`.
@@ -151,6 +156,7 @@ impl Tenure {
             confirmed: now,
             term: terms.ttl,
             seat_until: None,
+            busy_at: None,
             wanted: None,
             limit: None,
             keep_until: None,
@@ -190,6 +196,23 @@ impl Tenure {
         }
     }
 
+    /// A command that was sent at this time found that another has the key.
+    pub(crate) fn found_busy(&mut self, asked: Instant) {
+        self.busy_at = self.busy_at.max(Some(asked));
+    }
+
+    /// Whether the store has a place for us that we have not used.
+    pub(crate) fn is_seated(&self) -> bool {
+        self.phase == Phase::Seated
+    }
+
+    /// Another caller takes over what has not been granted yet, and has wishes of its own.
+    pub(crate) fn inherit(&mut self, terms: Terms) {
+        if self.is_waiting() {
+            self.terms = terms;
+        }
+    }
+
     fn is_waiting(&self) -> bool {
         matches!(self.phase, Phase::Wanted | Phase::Seated)
     }
@@ -213,8 +236,8 @@ impl Tenure {
     }
 
     /// Another holder passed the lock on to us, for this term, after the store had heard a command
-    /// of ours that was sent at `since`. `None` when too little of that is left, or a number is
-    /// missing: then the store has to be asked.
+    /// of ours that was sent at `since`. `None` when too little of that is left, a number is missing,
+    /// or a later command has found the key to be another's: then the store has to be asked.
     pub(crate) fn passed(
         &mut self,
         now: Instant,
@@ -225,7 +248,11 @@ impl Tenure {
     ) -> Option<Begun> {
         let is_complete = fence.is_some() || !needs.fenced;
         let left = deadline(since, term).saturating_duration_since(now);
-        let may_begin = self.is_waiting() && is_complete && left >= term / 4;
+        // That the store was told in microseconds.
+        let is_news = self
+            .busy_at
+            .is_none_or(|busy_at| since + STAMP_GRAIN >= busy_at);
+        let may_begin = self.is_waiting() && is_complete && is_news && left >= term / 4;
         may_begin.then(|| {
             self.begin(Grant {
                 since,

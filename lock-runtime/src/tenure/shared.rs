@@ -27,6 +27,8 @@ struct State {
     /// How long the machine has slept, as far as the tenure knows; `None` where the store's keys stay
     /// for longer by that.
     slept: Option<Duration>,
+    /// How long it had slept before this was made.
+    slept_before: Duration,
     /// Wakes the body of the holder whose turn it is, when the lock is lost before its deadline.
     body: Option<Waker>,
     /// Hears from the store that the lock was passed on; as long as the tenure lasts, or else a
@@ -66,6 +68,7 @@ impl SharedTenure {
             state: Mutex::new(State {
                 tenure,
                 slept,
+                slept_before: slept.unwrap_or_default(),
                 body: None,
                 ear: None,
             }),
@@ -96,6 +99,12 @@ impl SharedTenure {
     pub(crate) fn wake(&self, now: Instant, look: Look) -> (Duration, Duration) {
         let mut state = self.state();
         (state.wake(now, look), state.slept.unwrap_or_default())
+    }
+
+    /// How long the machine has slept since this was made, at most.
+    pub(crate) fn slept_since_made(&self, now: Instant) -> Duration {
+        let (_, all) = self.wake(now, Look::Now);
+        all.saturating_sub(self.state().slept_before)
     }
 
     /// Tells the tenure what happened, and those who watch it if it is over.

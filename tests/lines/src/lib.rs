@@ -87,7 +87,7 @@ impl World {
     /// Waits for the lock, holds it once and releases it. Without a wake-up, this never ends, which
     /// loom reports.
     fn wait(&self) {
-        let ticket = self.lines.join(KEY, ());
+        let ticket = self.lines.join(KEY, (), true);
         let tenure = loop {
             let call = poll_fn(|cx| Lines::<_, (), ()>::poll_instruction(&ticket, cx));
             if let Some(tenure) = self.step(&ticket, block_on(call)) {
@@ -102,7 +102,7 @@ impl World {
 
     /// Joins and leaves, whatever it was told meanwhile.
     fn come_and_go(&self) {
-        let ticket = self.lines.join(KEY, ());
+        let ticket = self.lines.join(KEY, (), true);
         if let Some(tenure) = self.lines.leave(KEY, &ticket) {
             self.release(&tenure);
         }

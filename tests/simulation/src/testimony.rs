@@ -176,6 +176,10 @@ pub(super) enum Event {
         until: u64,
     },
     /// This process has nothing left to release, as it says.
+    /// Its locker has closed its connections, and opens them again.
+    Closed {
+        process: ProcessId,
+    },
     Settled {
         process: ProcessId,
     },

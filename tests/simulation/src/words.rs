@@ -70,6 +70,7 @@ impl fmt::Display for Event {
                 write!(f, "process {process} is stopped until {until}")
             }
             Self::Trouble { what, until } => write!(f, "TROUBLE until {until}: {what}"),
+            Self::Closed { process } => write!(f, "process {process} closes its connections"),
             Self::Settled { process } => write!(f, "process {process} has shut down"),
             Self::Late {
                 place,

@@ -189,10 +189,8 @@ mod tests {
 
     fn holder(seconds: u64) -> Holder {
         Holder {
-            owner: None,
-            left: Some(Duration::from_secs(seconds)),
             rings: true,
-            seat: None,
+            ..Holder::new(None, Some(Duration::from_secs(seconds)))
         }
     }
 

@@ -84,6 +84,13 @@ impl Store for QuorumStore {
         true
     }
 
+    fn refuses_coalescing(&self) -> Option<&'static str> {
+        Some(
+            "the lines of several servers can disagree on whether somebody waits, so a quorum has \
+             no `coalesce`; leave it out, or lock on one server",
+        )
+    }
+
     fn refuses_fencing(&self) -> Option<&'static str> {
         Some(
             "several servers cannot agree on one growing number, so a quorum has no fencing \

@@ -37,19 +37,28 @@ pub(super) async fn acquire(
     asking: Asking,
 ) -> Result<(Acquired, Found), StoreError> {
     if asking != Asking::Again && entry.counter.is_none() {
-        match operation.ask(set(entry, ttl), read_set).await? {
-            (since, Said::Ours(())) => {
-                return Ok((Acquired::Granted { since, fence: None }, Found::NotOurs));
-            }
-            (_, Said::NotOurs(())) if asking == Asking::Plain && operation.is_settled() => {
-                return Ok((Acquired::Busy(None), Found::NotOurs));
-            }
-            // Busy, and the caller wants to know who has it; or it is ours by a sending whose answer
-            // was lost.
-            (_, Said::NotOurs(())) => {}
+        if let Some(granted) = take(operation, entry, ttl).await? {
+            return Ok((granted, Found::NotOurs));
+        }
+        // Else the caller wants to know who has it; or it is ours by a sending whose answer was lost.
+        if asking == Asking::Plain && operation.is_settled() {
+            return Ok((Acquired::Busy(None), Found::NotOurs));
         }
     }
     acquire_by_script(operation, entry, ttl, false).await
+}
+
+/// Takes the key when it is free.
+pub(super) async fn take(
+    operation: &mut Operation,
+    entry: &Entry,
+    ttl: Duration,
+) -> Result<Option<Acquired>, StoreError> {
+    let (since, said) = operation.ask(set(entry, ttl), read_set).await?;
+    Ok(match said {
+        Said::Ours(()) => Some(Acquired::Granted { since, fence: None }),
+        Said::NotOurs(()) => None,
+    })
 }
 
 fn set(entry: &Entry, ttl: Duration) -> Cmd {
@@ -121,6 +130,9 @@ fn reservation(ttl: Duration) -> Duration {
     ttl.clamp(Duration::from_millis(500), Duration::from_secs(2))
 }
 
+/// So much of a value do the scripts show.
+const SHOWN: usize = 428;
+
 /// The line's keys, as the scripts take them.
 pub(super) type LineKeys = [String; 3];
 
@@ -134,15 +146,25 @@ pub(super) enum Looked {
     NoLine(Holder),
 }
 
-/// Takes the key, or a seat in the line if there is a bell to be rung.
+/// What a waiting process wants of the line.
+#[derive(Clone, Copy)]
+pub(super) struct Wish {
+    /// The place that it has had.
+    pub(super) place: Option<u64>,
+    /// Whether there is a bell to be rung; without one, no seat is taken.
+    pub(super) with_bell: bool,
+    /// It comes only if nobody else waits.
+    pub(super) coalesce: bool,
+}
+
+/// Takes the key, or a seat in the line.
 pub(super) async fn look(
     operation: &mut Operation,
     line: &Line,
     keys: &LineKeys,
     entry: &Entry,
     ttl: Duration,
-    place: Option<u64>,
-    with_bell: bool,
+    wish: Wish,
 ) -> Result<Looked, StoreError> {
     let stamp = line.stamp();
     let reserved = reservation(ttl);
@@ -151,13 +173,18 @@ pub(super) async fn look(
     command.arg(&entry.value).arg(whole_millis(ttl));
     command.arg(whole_millis(COUNTER_LIFETIME));
     command.arg(u8::from(entry.counter.is_some()));
-    command.arg(if with_bell { line.channel.as_str() } else { "" });
+    command.arg(if wish.with_bell {
+        line.channel.as_str()
+    } else {
+        ""
+    });
     command.arg(stamp).arg(whole_millis(reserved));
     command.arg(whole_millis(SEAT));
-    match place {
+    match wish.place {
         Some(place) => command.arg(place),
         None => command.arg(""),
     };
+    command.arg(u8::from(wish.coalesce));
     match operation.ask(command, read_looked).await? {
         (since, Said::Ours((number, found))) => {
             let fence = number.filter(|_| entry.counter.is_some());
@@ -165,19 +192,24 @@ pub(super) async fn look(
         }
         (_, Said::NotOurs(None)) => Err(StoreError::foreign_counter(entry.counter.as_deref())),
         (_, Said::NotOurs(Some((mut holder, state)))) => match state {
-            1 => {
+            1 | 2 => {
                 if let Some(seat) = &mut holder.seat {
                     seat.lasts = SEAT + reserved;
+                    seat.is_new = state == 2;
                 }
                 holder.rings = true;
                 Ok(Looked::Busy(holder))
             }
             state => {
                 holder.seat = None;
+                holder.is_owed = state == 5;
                 Ok(match state {
-                    0 => Looked::Busy(holder),
-                    2 => Looked::Deaf(holder),
-                    _ => Looked::NoLine(holder),
+                    3 => Looked::Deaf(holder),
+                    4 => {
+                        holder.waiting = None;
+                        Looked::NoLine(holder)
+                    }
+                    _ => Looked::Busy(holder),
                 })
             }
         },
@@ -195,7 +227,7 @@ fn read_looked(answer: &Value) -> Option<Said<Drawn, Option<(Holder, i64)>>> {
             value,
             Value::Int(state),
             Value::Int(rank),
-            Value::Int(_waiting),
+            Value::Int(waiting),
             Value::Int(place),
             Value::Int(open),
         ] => {
@@ -204,10 +236,12 @@ fn read_looked(answer: &Value) -> Option<Said<Drawn, Option<(Holder, i64)>>> {
                 rank: u64::try_from(*rank).unwrap_or(0),
                 place: u64::try_from(*place).unwrap_or(0),
                 open: open.map(Duration::from_millis),
+                is_new: false,
                 lasts: Duration::ZERO,
             };
             let holder = Holder {
                 seat: Some(seat),
+                waiting: u64::try_from(*waiting).ok(),
                 ..read_holder(left, value)?
             };
             Some(Said::NotOurs(Some((holder, *state))))
@@ -224,46 +258,67 @@ fn read_holder(left: &Value, value: &Value) -> Option<Holder> {
     let (Value::Int(left), Value::BulkString(value)) = (left, value) else {
         return None;
     };
-    Some(Holder {
-        owner: owner_of(&String::from_utf8_lossy(value)),
-        left: u64::try_from(*left).ok().map(Duration::from_millis),
-        rings: false,
-        seat: None,
-    })
+    let owner = owner_of(&String::from_utf8_lossy(value));
+    let left = u64::try_from(*left).ok().map(Duration::from_millis);
+    Some(Holder::new(owner, left))
 }
 
-/// Who has the key; from now on the connection is told of changes, if it tracks.
+/// Who else has the key; from now on the connection is told of changes, if it tracks.
 pub(super) async fn watch(
     operation: &mut Operation,
     entry: &Entry,
 ) -> Result<Option<Holder>, StoreError> {
     let mut command = operation.script(&WATCH);
     command.arg(1).arg(&entry.key);
-    let read = |answer: &Value| match answer {
-        Value::Int(0) => Some(Said::NotOurs(None)),
-        Value::Array(parts) => match parts.as_slice() {
-            [left, value] => Some(Said::NotOurs(Some(read_holder(left, value)?))),
-            _ => None,
-        },
-        _ => None,
-    };
-    let (_, said): (_, Said<(), _>) = operation.ask(command, read).await?;
-    Ok(match said {
+    let (_, said): (_, Said<(), _>) = operation.ask(command, read_watched).await?;
+    let holder = match said {
         Said::Ours(()) | Said::NotOurs(None) => None,
-        Said::NotOurs(Some(holder)) => Some(Holder {
-            rings: true,
-            ..holder
+        Said::NotOurs(Some((holder, value))) => Some(holder).filter(|_| {
+            // Or else it was passed on to us, and the bell is late or lost.
+            !is_shown_of(&entry.value, &value)
         }),
-    })
+    };
+    Ok(holder.map(|holder| Holder {
+        rings: true,
+        ..holder
+    }))
+}
+
+fn read_watched(answer: &Value) -> Option<Said<(), Option<(Holder, Vec<u8>)>>> {
+    Some(Said::NotOurs(match answer {
+        Value::Int(0) => None,
+        Value::Array(parts) => match parts.as_slice() {
+            [left, value @ Value::BulkString(bytes)] => {
+                Some((read_holder(left, value)?, bytes.clone()))
+            }
+            _ => return None,
+        },
+        _ => return None,
+    }))
+}
+
+/// Whether this is as much of the value as the scripts show.
+fn is_shown_of(value: &str, shown: &[u8]) -> bool {
+    let value = value.as_bytes();
+    value.starts_with(shown) && (shown.len() == value.len() || shown.len() >= SHOWN)
+}
+
+/// How a key is given back.
+#[derive(Clone, Copy, Default)]
+pub(super) struct GivenBack {
+    /// For how long it stays.
+    pub(super) keep: Option<Duration>,
+    /// For how long a look of ours may still arrive.
+    pub(super) unsettled: Option<Duration>,
 }
 
 pub(super) async fn release(
     operation: &mut Operation,
     entry: &Entry,
-    keep: Option<Duration>,
+    how: GivenBack,
     keys: Option<&LineKeys>,
 ) -> Result<Released, StoreError> {
-    let keep = keep.map_or(0, whole_millis);
+    let keep = how.keep.map_or(0, whole_millis);
     let command = match keys {
         None => owned(operation.script(&RELEASE), entry, keep),
         Some(keys) => {
@@ -271,6 +326,7 @@ pub(super) async fn release(
             command.arg(4).arg(&entry.key).arg(keys);
             command.arg(&entry.value).arg(keep);
             command.arg(whole_millis(COUNTER_LIFETIME));
+            command.arg(how.unsettled.map_or(0, whole_millis));
             command
         }
     };

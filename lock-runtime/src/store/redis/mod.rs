@@ -45,7 +45,7 @@ use crate::random::random;
 pub(crate) use access::Access;
 #[cfg(feature = "tls")]
 pub(crate) use certificates::Pem;
-use commands::{Found, LineKeys, Looked};
+use commands::{Found, GivenBack, LineKeys, Looked, Wish};
 use connection::Connection;
 pub use credentials::Credentials;
 pub(crate) use credentials::Provider;
@@ -119,7 +119,8 @@ impl RedisStore {
             value: format!("{:032x}", random::<u128>()),
             counter: None,
         };
-        let releasing = release(self.lasting(), &absent, None, self.line.as_deref());
+        let line = self.line.as_deref();
+        let releasing = release(self.lasting(), &absent, GivenBack::default(), line);
         if let Err(error) = releasing.await
             && error.source.downcast_ref().is_some_and(refuses_scripts)
         {
@@ -160,7 +161,8 @@ fn give_back(stray: Stray, connection: &Connection, timeouts: Timeouts, line: Op
         counter: None,
     };
     tokio::spawn(async move {
-        let released = release(operation, &entry, None, line.as_deref()).await;
+        let how = GivenBack::default();
+        let released = release(operation, &entry, how, line.as_deref()).await;
         tracing::debug!(?released, "a lock was passed on to one who has left");
     });
 }
@@ -169,7 +171,7 @@ fn give_back(stray: Stray, connection: &Connection, timeouts: Timeouts, line: Op
 async fn release(
     mut operation: Operation,
     entry: &Entry,
-    keep: Option<Duration>,
+    how: GivenBack,
     line: Option<&Line>,
 ) -> Result<Released, StoreError> {
     let number = operation.connection_number();
@@ -177,12 +179,12 @@ async fn release(
     if let Some(line) = line
         && let Some(keys) = line_keys(&entry.key)
     {
-        match commands::release(&mut operation, entry, keep, Some(&keys)).await {
+        match commands::release(&mut operation, entry, how, Some(&keys)).await {
             Err(error) if line.refuses(number, &error) => {}
             answer => return answer,
         }
     }
-    commands::release(&mut operation, entry, keep, None).await
+    commands::release(&mut operation, entry, how, None).await
 }
 
 /// Asks in the line's way; without a line, when it is refused.
@@ -196,11 +198,14 @@ async fn look(
     tracking: &Tracking,
 ) -> Result<(Acquired, Found), StoreError> {
     let number = operation.connection_number();
-    let mut place = None;
     let mut with_bell = tracking.hears_bell();
     let mut missing = None;
-    if let Asking::InLine { place: before } = asking {
-        place = before;
+    let (place, coalesce) = match asking {
+        Asking::InLine { place, coalesce } => (place, coalesce),
+        Asking::Looking { coalesce } => (None, coalesce),
+        _ => (None, false),
+    };
+    if let Asking::InLine { .. } = asking {
         if !with_bell {
             // For whoever looks the bell is opened; the look itself goes the other way.
             let opened = tracking.take_over(&mut operation.clone()).await;
@@ -212,7 +217,13 @@ async fn look(
             }
         }
     }
-    let looked = commands::look(operation, line, keys, entry, ttl, place, with_bell).await;
+    // Who asks how it stands has no use for a seat.
+    let wish = Wish {
+        place,
+        with_bell: with_bell && asking != Asking::WhoHolds,
+        coalesce,
+    };
+    let looked = commands::look(operation, line, keys, entry, ttl, wish).await;
     if let (Some(error), Ok(_)) = (missing, &looked) {
         tracking.tell_missing(error);
     }
@@ -227,7 +238,7 @@ async fn look(
             }
             busy(holder)
         }
-        Ok(Looked::NoLine(holder)) if asking == Asking::Looking => busy(holder),
+        Ok(Looked::NoLine(holder)) if !matches!(asking, Asking::InLine { .. }) => busy(holder),
         Ok(Looked::NoLine(_)) => {
             acquire(operation, entry, ttl, asking.without_line(), Some(tracking)).await
         }
@@ -236,6 +247,24 @@ async fn look(
         }
         Err(error) => Err(error),
     }
+}
+
+/// As `acquire` does, and tells how many wait.
+async fn take_or_look(
+    operation: &mut Operation,
+    line: &Line,
+    entry: &Entry,
+    keys: &LineKeys,
+    ttl: Duration,
+    tracking: &Tracking,
+) -> Result<(Acquired, Found), StoreError> {
+    if entry.counter.is_none()
+        && let Some(granted) = commands::take(operation, entry, ttl).await?
+    {
+        return Ok((granted, Found::NotOurs));
+    }
+    let asking = Asking::WhoHolds;
+    look(operation, line, entry, keys, ttl, asking, tracking).await
 }
 
 async fn acquire(
@@ -271,12 +300,19 @@ impl Store for RedisStore {
     ) -> BoxFuture<'static, Attempted> {
         let mut operation = self.operation().with_replicas(self.replicas);
         let votes = self.one_of_several;
-        let waits = matches!(asking, Asking::Looking | Asking::InLine { .. });
-        if waits && let Some((line, keys)) = self.line_for(&entry.key) {
+        let waits = matches!(asking, Asking::Looking { .. } | Asking::InLine { .. });
+        if (waits || asking == Asking::WhoHolds)
+            && let Some((line, keys)) = self.line_for(&entry.key)
+        {
             let (line, tracking) = (Arc::clone(line), Arc::clone(&self.tracking));
             return Box::pin(async move {
-                let looking = look(&mut operation, &line, &entry, &keys, ttl, asking, &tracking);
-                let outcome = looking.await.map(|(acquired, _)| acquired);
+                let (operation, tracking) = (&mut operation, &tracking);
+                let outcome = if waits {
+                    look(operation, &line, &entry, &keys, ttl, asking, tracking).await
+                } else {
+                    take_or_look(operation, &line, &entry, &keys, ttl, tracking).await
+                };
+                let outcome = outcome.map(|(acquired, _)| acquired);
                 Attempted {
                     outcome,
                     settled: operation.is_settled(),
@@ -305,8 +341,18 @@ impl Store for RedisStore {
     }
 
     fn release(&self, entry: Arc<Entry>, keep: Option<Duration>) -> Answer<Released> {
+        self.release_in_doubt(entry, keep, None)
+    }
+
+    fn release_in_doubt(
+        &self,
+        entry: Arc<Entry>,
+        keep: Option<Duration>,
+        unsettled: Option<Duration>,
+    ) -> Answer<Released> {
         let (operation, line) = (self.lasting(), self.line.clone());
-        Box::pin(async move { release(operation, &entry, keep, line.as_deref()).await })
+        let how = GivenBack { keep, unsettled };
+        Box::pin(async move { release(operation, &entry, how, line.as_deref()).await })
     }
 
     fn extend(&self, batch: Vec<(Arc<Entry>, Duration)>) -> BoxFuture<'static, Vec<Extension>> {

@@ -10,12 +10,15 @@
 -- ARGV[6]  the stamp of this look
 -- ARGV[7]  for how long the key is to be passed on to us, in milliseconds
 -- ARGV[8]  how long a seat lasts, in milliseconds
--- ARGV[9]  our place in the line that we lost, or ''
+-- ARGV[9]  the place in the line that we have had, or ''
+-- ARGV[10] 1 when we only come if nobody else waits, else 0
 --
 -- Answers {1, number} when the lock is ours now (number: 0 where none is wanted),
 -- {2, number} when it was ours before, by an earlier look or since it was passed on to us,
 -- {0, milliseconds left or -1, the holder's value, seat, rank, waiting, place, open} when it is busy:
---   seat 0: none was asked for, 1: we have one, 2: our bell is not heard, 3: there is no line here;
+--   seat 0: none was asked for, 1: we have one, 2: we have one anew, 3: our bell is not heard,
+--        4: there is no line here, 5: somebody waits, so we do not, 6: we have given up before;
+--   waiting: how many others wait;
 --   open: for how many milliseconds the key is left to those who are in no line, or 0,
 -- {-1} when the counter's key holds something else. Then nothing was changed.
 
@@ -28,7 +31,7 @@ if type(value) == 'table' then
   value = ''
 end
 -- The short way, in front of all that the line needs.
-if not value and ARGV[4] == '0' and redis.pcall('TYPE', KEYS[2]).ok == 'none' then
+if not value and ARGV[4] == '0' and redis.call('EXISTS', KEYS[2], KEYS[3]) == 0 then
   redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
   return {1, 0}
 end

@@ -1,12 +1,15 @@
 -- The rest of look.lua, where the key is not free, or a line stands, or a number is wanted.
 
-local function answer_busy(left, value, seat, open)
-  local rank = redis.call('ZRANK', KEYS[2], ARGV[1])
-  local place = redis.call('ZSCORE', KEYS[2], ARGV[1])
-  return {
-    0, left, string.sub(value, 1, 428), seat, rank or -1, redis.call('ZCARD', KEYS[2]),
-    tonumber(place or 0), open
-  }
+local function busy(left, value, seat, open)
+  local rank, place, waiting = false, false, 0
+  if seat ~= 4 then
+    rank = redis.call('ZRANK', KEYS[2], ARGV[1])
+    place = redis.call('ZSCORE', KEYS[2], ARGV[1])
+    waiting = redis.call('ZCARD', KEYS[2]) - (rank and 1 or 0)
+  end
+  -- Of a value in our form, the token and the hundred characters that are shown of the owner.
+  local shown = string.sub(value or '', 1, 428)
+  return {0, left, shown, seat, rank or -1, waiting, tonumber(place or 0), open}
 end
 
 local is_fenced = ARGV[4] == '1'
@@ -22,6 +25,11 @@ local function ours(how)
   return {how, 0}
 end
 
+local is_line, may_write = line_types()
+if may_write and is_settled(ARGV[1]) then
+  return busy(-1, value, 6, 0)
+end
+
 if value == ARGV[1] then
   -- Never shortened: this may come late, when the holder has been told of more.
   if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[2]) then
@@ -30,68 +38,76 @@ if value == ARGV[1] then
   return ours(2)
 end
 
-local line, seats = redis.pcall('TYPE', KEYS[2]).ok, redis.pcall('TYPE', KEYS[3]).ok
-local is_line = (line == 'none' or line == 'zset') and (seats == 'none' or seats == 'hash')
-if not is_line then
+if not may_write then
   if not value and redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then
     return ours(1)
   end
-  return {0, redis.call('PTTL', KEYS[1]), string.sub(value, 1, 428), 3, -1, 0, 0, 0}
+  return busy(redis.call('PTTL', KEYS[1]), value, 4, 0)
 end
+
+local first, seat
+if is_line then
+  first, seat = first_there()
+end
+local place = first and redis.call('ZSCORE', KEYS[2], ARGV[1])
+-- Somebody waits who has not begun, so that what we came for will be done.
+local is_owed = ARGV[10] == '1' and first and not place
 
 local open = 0
 if not value then
-  local first, seat
-  if line == 'zset' then
-    first, seat = first_there()
-  end
   if first then
-    open = math.max((tonumber(redis.call('HGET', KEYS[3], '#open') or 0)) - now, 0)
+    open = math.max(tonumber(redis.call('HGET', KEYS[3], '#open') or 0) - now, 0)
   end
   if not first or (first == ARGV[1] and open == 0) then
     redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
     if first then
       leave(first)
-      tell_first('f')
+      pcall(tell_first, 'f')
     end
     return ours(1)
   end
   if open == 0 then
     if not pcall(pass_on, first, seat) then
       redis.call('DEL', KEYS[1])
-      return {0, 0, '', 3, -1, 0, 0, 0}
+      return busy(0, '', 4, 0)
     end
     value = first
     pcall(tell_first, 'f')
   end
 end
 
-local seat = 0
-if ARGV[5] ~= '' and not is_heard(ARGV[5]) then
-  seat = 2
-elseif ARGV[5] ~= '' then
-  seat = 1
-  if not redis.call('ZSCORE', KEYS[2], ARGV[1]) then
+local function sit()
+  if ARGV[5] == '' then
+    return 0
+  end
+  if not is_heard(ARGV[5]) then
+    return 3
+  end
+  local is_new = not place
+  local wanted = ARGV[9]
+  if is_new then
     -- Who died in the middle of the line would stay there for as long as the line stands.
     for _, before in ipairs(redis.call('ZRANGE', KEYS[2], -2, -1)) do
       if not seat_of(before) then
         leave(before)
       end
     end
-    local place = ARGV[9]
-    if place == '' then
+    if wanted == '' then
+      -- The clock keeps places growing when the line has been empty: one that was had may come back.
       local end_of_line = redis.call('ZRANGE', KEYS[2], -1, -1, 'WITHSCORES')[2] or 0
-      place = whole(tonumber(end_of_line) + 1)
+      wanted = whole(math.max(tonumber(end_of_line) + 1, time[1] * 1000000 + time[2]))
     end
-    redis.call('ZADD', KEYS[2], place, ARGV[1])
+    redis.call('ZADD', KEYS[2], wanted, ARGV[1])
+  elseif wanted ~= '' and tonumber(wanted) < tonumber(place) then
+    -- A look that came late, from before the place was known, has moved us to the end.
+    redis.call('ZADD', KEYS[2], wanted, ARGV[1])
   end
   local mine = {whole(now + ARGV[8]), ARGV[6], ARGV[7], ARGV[4], ARGV[5]}
   redis.call('HSET', KEYS[3], ARGV[1], table.concat(mine, ' '))
   redis.call('PEXPIRE', KEYS[2], ARGV[8])
-  redis.call('PEXPIRE', KEYS[3], ARGV[8])
+  keep_seats(ARGV[8])
+  return is_new and 2 or 1
 end
-local left = redis.call('PTTL', KEYS[1])
-if open > 0 then
-  left = open
-end
-return answer_busy(left, value or '', seat, open)
+
+local sits = is_owed and 5 or sit()
+return busy(open > 0 and open or redis.call('PTTL', KEYS[1]), value, sits, open)

@@ -4,7 +4,8 @@
 -- KEYS[2]  the line: a sorted set of the values that wait, in the order of their coming
 -- KEYS[3]  the seats: a hash, value -> "till stamp reservation fenced bell"; '#row' -> "since last",
 --          from when and until when the key was passed on without a break; '#open' -> until when
---          the key is left to those who are in no line
+--          the key is left to those who are in no line; value -> "settled till" of one that has
+--          given the key back, or its seat, while a look of its may still arrive
 -- KEYS[4]  the fencing counter
 -- ARGV[3]  how long the counter lives, in milliseconds
 --
@@ -38,6 +39,30 @@ local function seat_of(value)
   if till and tonumber(till) > now then
     return {stamp = stamp, reservation = reservation, fenced = fenced == '1', bell = bell}
   end
+end
+
+-- Whether a line stands, and whether the side keys are ours to write.
+local function line_types()
+  local line, seats = redis.pcall('TYPE', KEYS[2]).ok, redis.pcall('TYPE', KEYS[3]).ok
+  local is_line = line == 'zset' and seats == 'hash'
+  return is_line, (line == 'none' or line == 'zset') and (seats == 'none' or seats == 'hash')
+end
+
+-- The seats last at least so long from now.
+local function keep_seats(millis)
+  if redis.call('PTTL', KEYS[3]) < tonumber(millis) then
+    redis.call('PEXPIRE', KEYS[3], millis)
+  end
+end
+
+local function settle(value, millis)
+  redis.call('HSET', KEYS[3], value, 'settled ' .. whole(now + millis))
+  keep_seats(millis)
+end
+
+local function is_settled(value)
+  local till = string.match(redis.call('HGET', KEYS[3], value) or '', '^settled (%d+)$')
+  return till and tonumber(till) > now
 end
 
 -- The first who is there, and its seat. Those before it are gone, and leave.

@@ -6,6 +6,7 @@
 -- ARGV[1]  our value: the token and the owner
 -- ARGV[2]  milliseconds that the key must still stay, or 0 to give it back now
 -- ARGV[3]  how long the counter lives, in milliseconds
+-- ARGV[4]  for how many milliseconds a look of ours may still arrive, or 0
 --
 -- A key that stays gets another value, ours behind a '~': nothing that comes late, an extension or
 -- this script once more, finds ours.
@@ -19,6 +20,7 @@ end
 if value == '~' .. ARGV[1] then
   return 1
 end
+local is_kept = false
 if value == ARGV[1] and ARGV[2] ~= '0' then
   local kept = redis.pcall('SET', KEYS[1], '~' .. value, 'PX', ARGV[2])
   if kept.err and string.find(kept.err, 'OOM', 1, true) then
@@ -26,10 +28,14 @@ if value == ARGV[1] and ARGV[2] ~= '0' then
   elseif kept.err then
     redis.call('SET', KEYS[1], '~' .. value, 'PX', ARGV[2]) -- as above
   end
-  return 1
+  if ARGV[4] == '0' or not KEYS[2] then
+    return 1
+  end
+  value, is_kept = '~' .. value, true
 end
--- A side key that holds something else is nobody's line.
-if not KEYS[2] or redis.pcall('TYPE', KEYS[2]).ok ~= 'zset' or redis.pcall('TYPE', KEYS[3]).ok ~= 'hash' then
+-- The short way. A side key that holds something else is nobody's line.
+local has_line = KEYS[2] and redis.pcall('TYPE', KEYS[2]).ok == 'zset'
+if not KEYS[2] or not has_line and ARGV[4] == '0' then
   if value == ARGV[1] then
     redis.call('DEL', KEYS[1])
     return 1

@@ -100,7 +100,9 @@ impl Facts {
             process.is_some_and(|process| !process.is_alive)
         };
         match event {
-            Event::Asked { process, .. } | Event::Settled { process } => is_dead(*process),
+            Event::Asked { process, .. }
+            | Event::Closed { process }
+            | Event::Settled { process } => is_dead(*process),
             Event::Entered { errand, .. }
             | Event::Inside { errand, .. }
             | Event::Left { errand, .. }
@@ -185,6 +187,7 @@ impl Facts {
             Event::Trouble { until, .. } => self.trouble(*until),
             Event::Changed { .. }
             | Event::Got { .. }
+            | Event::Closed { .. }
             | Event::Settled { .. }
             | Event::Late { .. }
             | Event::Logged { .. } => {}

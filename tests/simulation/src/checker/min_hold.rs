@@ -55,6 +55,8 @@ impl Rule for MinHold {
                         content: Content::Lock { kept: true, .. },
                         expires: Some(expires),
                     }) => expires.saturating_sub(facts.server_clocks[*server].millis(facts.now)),
+                    // Passed on.
+                    Some(_) if token_of(*after) != Some(token) => 0,
                     Some(_) => return Ok(()),
                 };
                 let least = left * (100 - DRIFT) / 100;

@@ -1,11 +1,11 @@
 //! Promise 12, between processes: on one server, who came first is served first.
 //!
-//! Only of worlds without trouble, and of heads that stand alone: a process has one place in the
-//! line, and loses it with the head that gives up, or with its connections.
+//! Only of worlds without trouble. A process has one place in the line, whoever of its callers is the
+//! head of its own; it loses the place with its turn, or with its connections.
 
 use std::collections::BTreeMap;
 
-use super::super::testimony::{Event, KeyId, Patience, ProcessId, Token};
+use super::super::testimony::{ErrandId, Event, KeyId, Patience, ProcessId, Token};
 use super::facts::Errand;
 use super::{Facts, Rule};
 
@@ -17,10 +17,16 @@ const LATER: u64 = 5;
 /// and looks again.
 const PARCELS: u64 = 16;
 
+type Place = (ProcessId, KeyId);
+
 #[derive(Default)]
 pub(super) struct Order {
-    /// When a process last had another caller for this key.
-    alone_since: BTreeMap<(ProcessId, KeyId), u64>,
+    /// Since when a process has had one or more who wait.
+    waiting_since: BTreeMap<Place, u64>,
+    /// When one who waited had the lock from the server: those behind it come after that.
+    served: BTreeMap<Place, u64>,
+    /// When a process may have had to line up anew.
+    anew: BTreeMap<Place, u64>,
     /// When a process last closed its connections.
     closed: BTreeMap<ProcessId, u64>,
     last: BTreeMap<KeyId, Token>,
@@ -29,22 +35,45 @@ pub(super) struct Order {
 impl Rule for Order {
     fn hear(&mut self, facts: &Facts, event: &Event) -> Result<(), String> {
         match event {
-            Event::Got { errand, .. } => {
-                let errand = &facts.errands[errand];
-                let place = (errand.process, errand.key);
-                self.alone_since.insert(place, facts.now);
+            Event::Asked { errand, .. } => {
+                let (place, errand) = at(facts, *errand);
+                if waits(errand) && waiting(facts, place).count() == 1 {
+                    self.waiting_since.insert(place, facts.now);
+                }
             }
-            Event::Settled { process } => {
+            Event::Got { errand, .. } => {
+                let (place, at) = at(facts, *errand);
+                let next = waiting(facts, place).find(|(other, _)| *other != errand);
+                if next.is_none() {
+                    self.waiting_since.remove(&place);
+                }
+                let is_left_to_next = next.is_some_and(|(_, next)| {
+                    at.entered.is_none() && next.terms.fenced == at.terms.fenced
+                });
+                if !is_left_to_next {
+                    self.anew.insert(place, facts.now);
+                }
+            }
+            Event::Closed { process } => {
                 self.closed.insert(*process, facts.now);
             }
             Event::Entered { errand, token, .. } => {
-                let entering = &facts.errands[errand];
+                let (place, entering) = at(facts, *errand);
+                // Whoever waits behind it has its own place from now on.
+                self.anew.insert(place, facts.now);
                 let before = self.last.insert(entering.key, *token);
                 let is_passed_on_inside = before == Some(*token);
-                let is_promised = facts.locks.len() == 1 && facts.troubles.is_empty();
-                if is_promised && waits(entering) && !is_passed_on_inside {
-                    return self.check(facts, entering);
+                if !waits(entering) || is_passed_on_inside {
+                    return Ok(());
                 }
+                let is_promised = facts.locks.len() == 1 && facts.troubles.is_empty();
+                let kept = if is_promised {
+                    self.check(facts, place)
+                } else {
+                    Ok(())
+                };
+                self.served.insert(place, facts.now);
+                return kept;
             }
             _ => {}
         }
@@ -53,37 +82,46 @@ impl Rule for Order {
 }
 
 impl Order {
-    fn check(&self, facts: &Facts, entering: &Errand) -> Result<(), String> {
+    fn check(&self, facts: &Facts, entering: Place) -> Result<(), String> {
         let grace = PASSING_ON + LATER + PARCELS * facts.limits.parcel;
-        let mut others = facts.errands.iter().filter(|(_, other)| {
-            other.key == entering.key
-                && other.process != entering.process
-                && waits(other)
-                // Is not polled when it is told something.
-                && other.terms.kind != "drop"
-                && other.entered.is_none()
-                && self.came(facts, other).is_some_and(|came| came + grace < entering.asked)
-        });
-        match others.next() {
-            Some((other, at)) => Err(format!(
-                "errand {other} of process {} waits since {} and is passed over by one that came at {}",
-                at.process, at.asked, entering.asked
-            )),
-            None => Ok(()),
+        let time = |times: &BTreeMap<Place, u64>, place| times.get(&place).copied().unwrap_or(0);
+        let came = time(&self.waiting_since, entering).max(time(&self.served, entering));
+        for (&place, _) in &self.waiting_since {
+            let (process, key) = place;
+            if key != entering.1 || place == entering {
+                continue;
+            }
+            let Some((first, errand)) = waiting(facts, place).next() else {
+                continue;
+            };
+            // One that is not polled hears nothing, and those behind it wait for it.
+            if waiting(facts, place).any(|(_, errand)| errand.terms.kind == "drop") {
+                continue;
+            }
+            let closed = self.closed.get(&process).copied().unwrap_or(0);
+            let since = errand.asked.max(time(&self.anew, place)).max(closed);
+            if since + grace < came {
+                return Err(format!(
+                    "process {process} is in line since {since}, with errand {first}, and is passed \
+                     over by process {}, which came at {came}",
+                    entering.0
+                ));
+            }
         }
+        Ok(())
     }
+}
 
-    /// When it came to the head of its process's line, if nobody else of the process stands there.
-    fn came(&self, facts: &Facts, errand: &Errand) -> Option<u64> {
-        let place = (errand.process, errand.key);
-        let callers = facts.errands.values();
-        let callers = callers.filter(|other| (other.process, other.key) == place);
-        (callers.count() == 1).then(|| {
-            let alone_since = self.alone_since.get(&place).copied().unwrap_or(0);
-            let closed = self.closed.get(&errand.process).copied().unwrap_or(0);
-            errand.asked.max(alone_since).max(closed)
-        })
-    }
+fn at(facts: &Facts, errand: ErrandId) -> (Place, &Errand) {
+    let errand = &facts.errands[&errand];
+    ((errand.process, errand.key), errand)
+}
+
+/// Those of a process who wait for a key, in the order in which they came.
+fn waiting(facts: &Facts, place: Place) -> impl Iterator<Item = (&ErrandId, &Errand)> {
+    facts.errands.iter().filter(move |(_, errand)| {
+        (errand.process, errand.key) == place && errand.entered.is_none() && waits(errand)
+    })
 }
 
 fn waits(errand: &Errand) -> bool {

@@ -123,7 +123,10 @@ pub(super) async fn shut_down(caller: Caller, key: KeyId, terms: Terms) {
     if one_in(8) {
         let limit = Duration::from_millis(200);
         // With others at work, there may always be one release more.
-        drop(timeout(limit, caller.locker.shutdown()).await);
+        if timeout(limit, caller.locker.shutdown()).await.is_ok() {
+            let process = caller.process;
+            caller.witness.tell(&Event::Closed { process });
+        }
     }
     sleep(Duration::from_millis(1)).await;
 }
