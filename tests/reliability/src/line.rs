@@ -27,14 +27,14 @@ pub(crate) async fn run(rounds: usize) {
 
     let (fault, mut load) = ("kill -9 of a process in line", start(&topology).await);
     for _ in 0..rounds {
-        let mut killed = load.another().await;
-        load.fault(async {
-            // One that had the key costs its ttl, which is the row below.
-            while dies_with_the_key(&server, &killed).await {
-                killed = load.another().await;
+        loop {
+            let killed = load.another().await;
+            if !load.fault(dies_with_the_key(&server, &killed)).await {
+                break;
             }
-        })
-        .await;
+            // That is the row below.
+            load.forget_fault();
+        }
     }
     println!("{}", load.finish(SERVERS, fault).await);
 
@@ -55,8 +55,8 @@ pub(crate) async fn run(rounds: usize) {
 
     let (fault, mut load) = ("kill -9 of the holder", start(&topology).await);
     for _ in 0..rounds {
-        let mut killed = load.another().await;
         loop {
+            let killed = load.another().await;
             until(LIMIT, "it has the key", async || {
                 has_the_key(&server, &killed).await
             })
@@ -65,7 +65,6 @@ pub(crate) async fn run(rounds: usize) {
                 break;
             }
             load.forget_fault();
-            killed = load.another().await;
         }
     }
     println!("{}", load.finish(SERVERS, fault).await);

@@ -97,8 +97,8 @@ impl Plan {
 
 /// A locker with connections of its own, as a process has them.
 async fn locker(name: &str) -> Locker {
-    let urls = variable("SERVER");
-    let urls = urls.split(' ');
+    let servers = variable("SERVER");
+    let mut urls = servers.split(' ');
     let builder = Locker::builder()
         .owner(name)
         .connection_timeout(Duration::from_secs(5))
@@ -108,7 +108,7 @@ async fn locker(name: &str) -> Locker {
         "cluster" => builder.connect_cluster(urls).await,
         #[cfg(feature = "servers")]
         "sentinel" => builder.connect_sentinel(urls, "mymaster").await,
-        _ => builder.connect(urls.last().unwrap_or_default()).await,
+        _ => builder.connect(urls.next().unwrap_or_default()).await,
     };
     connected.expect("the servers answer")
 }
@@ -234,8 +234,8 @@ async fn rate(lockers: usize, tasks: usize, time: Duration) {
     ready().await;
     let end = Instant::now() + time;
     let mut all = JoinSet::new();
-    let each = lockers.iter().flat_map(|locker| vec![locker; tasks]);
-    for locker in each.cloned() {
+    for locker in lockers.iter().flat_map(|locker| vec![locker; tasks]) {
+        let locker = locker.clone();
         let plan = plan.clone();
         all.spawn(async move {
             let (mut visits, mut longest) = (0_u64, Duration::ZERO);

@@ -77,8 +77,8 @@ async fn nobody_is_served_out_of_turn() {
     };
     let visits = crowd.visits().await;
     // Each was handed over.
-    let turns = visits.windows(2).filter(|two| two[0].token != two[1].token);
-    assert_eq!(turns.count(), crowd.total() - 1);
+    let hand_overs = visits.windows(2).filter(|two| two[0].token != two[1].token);
+    assert_eq!(hand_overs.count(), crowd.total() - 1);
 }
 
 /// The same with many callers in each process, which passes the lock on among them for a while.
@@ -132,7 +132,7 @@ async fn two_processes_with_many_tasks_have_equal_shares() {
     for process in &processes {
         process.wait_for_line("ready", LIMIT).await;
     }
-    let pace = Pace::start();
+    let machine = Pace::start();
     std::fs::write(place.path("go"), "").expect("told");
     let [(mine, wait), (theirs, their_wait)] = [ran(&processes[0]).await, ran(&processes[1]).await];
     let longest = wait.max(their_wait);
@@ -141,11 +141,11 @@ async fn two_processes_with_many_tasks_have_equal_shares() {
     // longer.
     let smaller = 100 * mine.min(theirs) / (mine + theirs);
     assert!(
-        smaller >= if pace.worst() < PROMPT { 45 } else { 35 },
+        smaller >= if machine.worst() < PROMPT { 45 } else { 35 },
         "{smaller} %"
     );
     assert!(
-        longest <= Duration::from_millis(150) + 4 * pace.worst(),
+        longest <= Duration::from_millis(150) + 4 * machine.worst(),
         "{longest:?}"
     );
 }

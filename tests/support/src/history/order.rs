@@ -133,17 +133,15 @@ fn passed_on(visits: &[&Visit]) -> Vec<bool> {
     for visit in visits {
         let end = visit.end.unwrap_or(u64::MAX);
         let tenure = tenures.get_mut(visit.token.as_str());
-        is_passed_on.push(match tenure {
-            Some((began, ended)) => {
-                let is_in_time = *ended <= began.saturating_add(PASSING_NS);
-                *ended = end;
-                is_in_time
-            }
-            None => {
-                tenures.insert(&visit.token, (visit.begin, end));
-                false
-            }
+        let is_in_time = tenure.map(|(began, ended)| {
+            let is_in_time = *ended <= began.saturating_add(PASSING_NS);
+            *ended = end;
+            is_in_time
         });
+        if is_in_time.is_none() {
+            tenures.insert(&visit.token, (visit.begin, end));
+        }
+        is_passed_on.push(is_in_time.unwrap_or(false));
     }
     is_passed_on
 }

@@ -56,7 +56,7 @@ impl Place {
             .env("TTL_MS", LONG.as_millis().to_string())
             .env("HOLD_US", "0")
             .env("HISTORY", self.path("history"));
-        words.iter().fold(launch, |launch, word| launch.arg(word))
+        words.iter().fold(launch, Launch::arg)
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
