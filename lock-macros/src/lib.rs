@@ -79,6 +79,7 @@ use proc_macro::TokenStream;
 /// | `retries` | `u32` | `0` | further attempts after the first, while the lock is busy or on an error that may pass |
 /// | `backoff` | duration, `"50ms..2s"`, or a `Backoff` | `"50ms..1s"` | the pause between attempts: fixed, or growing from one to the other, with jitter |
 /// | `wait` | duration, or nothing | off | instead of `retries`: queues until the lock is free, at most this long, or without a limit |
+/// | `coalesce` | | off | with `wait`: `Busy` at once if somebody waits already, on whatever machine, for one run after the present one is enough |
 /// | `skip` | | off | busy is no error: returns `()`, `None` or `Ok(Default::default())` without running the body |
 /// | `or_else` | `FnOnce(LockError) -> R` | off | makes the return value from any lock error |
 /// | `bind` | a name | none | a variable of type `Lease` that the body can use |

@@ -59,6 +59,12 @@ pub(super) const ARGUMENTS: &[Argument] = &[
         ]),
     row("wait", Takes::TimeOr("wait_forever"), "wait = \"10s\"")
         .elsewhere("acquire_timeout block blocking blocking_timeout max_wait wait_time wait_timeout"),
+    row("coalesce", Takes::Nothing, "coalesce")
+        .elsewhere("debounce dedup deduplicate merge single_flight singleflight")
+        .rules(&[Rule::Needs(
+            "wait",
+            "`coalesce` leaves the work to one who waits already: add `wait`, or remove it",
+        )]),
     row("skip", Takes::Nothing, "skip").apart(),
     row("or_else", Takes::Closure, "or_else = |error| …")
         .elsewhere("fallback on_busy on_error")

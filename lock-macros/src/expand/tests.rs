@@ -91,6 +91,8 @@ fn the_request_is_built_in_order() {
     has(&text, request);
     let text = expanded("key = \"k\", wait", "async fn f() -> R {}");
     has(&text, ".wait_forever()");
+    let text = expanded("key = \"k\", coalesce, wait", "async fn f() -> R {}");
+    has(&text, ".wait_forever().coalesce()");
 }
 
 #[test]

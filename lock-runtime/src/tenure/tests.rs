@@ -193,6 +193,35 @@ fn what_was_passed_on_with_too_little_left_or_without_a_number_is_asked_for() {
 }
 
 #[test]
+fn a_bell_that_is_older_than_a_look_that_found_another_begins_nothing() {
+    let now = Instant::now();
+    let mut tenure = seated(now);
+    tenure.found_busy(now + SECOND);
+    tenure.found_busy(now);
+    let passed = |tenure: &mut Tenure, since| tenure.passed(now, since, TTL, None, &next());
+    assert_eq!(passed(&mut tenure, now), None);
+    // The look itself has taken the seat that was then passed the lock; its stamp is a whole number
+    // of microseconds.
+    let stamp = now + SECOND - Duration::from_nanos(999);
+    assert!(passed(&mut tenure, stamp).is_some());
+}
+
+#[test]
+fn only_what_is_not_granted_is_inherited() {
+    for (mut tenure, inherits) in [
+        (wanted(Instant::now()), true),
+        (seated(Instant::now()), true),
+        (held(Instant::now()), false),
+        (releasing(Instant::now()), false),
+    ] {
+        tenure.inherit(renewed());
+        assert_eq!(tenure.terms.renew, inherits);
+    }
+    let now = Instant::now();
+    assert!(seated(now).is_seated() && !wanted(now).is_seated() && !held(now).is_seated());
+}
+
+#[test]
 fn a_look_that_is_unanswered_when_the_lock_is_passed_on_leaves_its_doubt() {
     let now = Instant::now();
     let mut tenure = seated(now);

@@ -70,11 +70,14 @@ enum Sort {
     /// Nothing goes wrong.
     Calm,
     Troubled,
+    /// Many processes wait for few locks, and something may go wrong.
+    Line,
 }
 
 impl Sort {
     fn draw() -> Self {
-        match between(0..=5) {
+        match between(0..=6) {
+            6 => Self::Line,
             0 => Self::Busy,
             1 | 2 => Self::Calm,
             _ => Self::Troubled,
@@ -87,10 +90,14 @@ const BUSY_KINDS: &[&str] = &[
     "plain", "retries", "wait", "forever", "drop", "leave", "hand", "skip", "fenced", "renew",
 ];
 
+/// These make a line.
+const LINE_KINDS: &[&str] = &["wait", "forever", "renew", "leave", "coalesce", "fenced"];
+
 impl Plan {
     pub(super) fn draw() -> Self {
         match Sort::draw() {
             Sort::Busy => Self::busy(),
+            Sort::Line => Self::line(),
             sort => Self::any(sort),
         }
     }
@@ -116,6 +123,27 @@ impl Plan {
             longest_wait: 5_000,
             length: 20_000,
             ..Self::any(Sort::Busy)
+        }
+    }
+
+    fn line() -> Self {
+        let sort = *one_of(&[Sort::Calm, Sort::Troubled]);
+        let plan = Self::any(sort);
+        let waits = |kind: &Kind| u32::from(LINE_KINDS.contains(&kind.name));
+        let kinds = KINDS
+            .iter()
+            .map(|kind| (kind, between(0..=2) + 5 * waits(kind)));
+        Self {
+            servers: 1,
+            places: between(2..=50),
+            callers: *one_of(&[1, 1, 2, 4]),
+            keys: *one_of(&[1, 1, 2, 4]),
+            kinds: kinds.collect(),
+            ttls: 1_000..=3_000,
+            longest_body: *one_of(&[0, 5, 60, 400]),
+            longest_pause: *one_of(&[0, 20, 200]),
+            longest_wait: *one_of(&[500, 5_000]),
+            ..plan
         }
     }
 

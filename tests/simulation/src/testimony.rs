@@ -175,11 +175,11 @@ pub(super) enum Event {
         what: String,
         until: u64,
     },
-    /// This process has nothing left to release, as it says.
     /// Its locker has closed its connections, and opens them again.
     Closed {
         process: ProcessId,
     },
+    /// This process has nothing left to release, as it says.
     Settled {
         process: ProcessId,
     },

@@ -24,6 +24,11 @@ async fn backoff_while_waiting() -> Result<(), LockError> {
     Ok(())
 }
 
+#[redis_locked(key = "k", retries = 3, coalesce)]
+async fn coalesce_without_wait() -> Result<(), LockError> {
+    Ok(())
+}
+
 #[redis_locked(key = "k", max_hold = "5m")]
 async fn max_hold_alone() -> Result<(), LockError> {
     Ok(())

@@ -63,6 +63,7 @@ const ARGUMENTS: &[&str] = &[
     "backoff = \"50ms..2s\"",
     "wait",
     "wait = \"10s\"",
+    "coalesce",
     "skip",
     "or_else = |e| e.into()",
     "fenced",

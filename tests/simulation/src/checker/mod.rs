@@ -10,6 +10,7 @@ mod min_hold;
 mod numbers;
 mod order;
 mod orphans;
+mod owed;
 mod patience;
 mod progress;
 mod results;
@@ -23,6 +24,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::clock::Clock;
 use super::testimony::{ErrandId, Event, KeyId, ProcessId, Watch};
 pub(super) use facts::{Facts, Limits};
+pub(super) use owed::COALESCE;
 
 /// How often the rules that watch what does not happen are asked.
 const LOOK: u64 = 16;
@@ -88,6 +90,7 @@ impl Witness {
             Box::new(progress::Progress::default()),
             Box::new(numbers::Numbers::default()),
             Box::new(order::Order::default()),
+            Box::new(owed::Owed::default()),
         ];
         Self(Arc::new(Mutex::new(Checker {
             facts: Facts::new(servers, keys, limits),

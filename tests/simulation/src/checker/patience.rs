@@ -1,7 +1,7 @@
 //! Promise 11: what passes is outlasted.
 
 use super::super::testimony::{Event, Outcome, Patience};
-use super::{Facts, Rule};
+use super::{COALESCE, Facts, Rule};
 
 /// Below, a few round trips are a large part of the ttl.
 const LONG_TTL: u64 = 1_000;
@@ -21,6 +21,8 @@ impl Rule for PatienceKept {
         let at = &facts.errands[errand];
         let waited = local.saturating_sub(at.asked_local);
         match (outcome, at.terms.patience) {
+            // It leaves the work to another.
+            (Outcome::Busy { .. }, _) if at.terms.kind == COALESCE => Ok(()),
             (Outcome::Busy { .. } | Outcome::Backend, Patience::Wait(limit))
                 if at.entered.is_none() && waited < limit =>
             {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::super::chance::{between, weighed};
-use super::super::checker::Witness;
+use super::super::checker::{COALESCE, Witness};
 use super::super::plan::Plan;
 use super::super::site::name_of;
 use super::super::testimony::{
@@ -63,6 +63,9 @@ impl Caller {
             Patience::Wait(limit) => request.wait(millis(limit)),
             Patience::Forever => request.wait_forever(),
         };
+        if terms.kind == COALESCE {
+            request = request.coalesce();
+        }
         if terms.renew {
             request = request.renew();
         }

@@ -2,7 +2,8 @@
 
 use futures_util::future::BoxFuture;
 
-use super::super::chance::between;
+use super::super::chance::{between, one_in};
+use super::super::checker::COALESCE;
 use super::super::plan::Plan;
 use super::super::testimony::{Patience, Terms};
 use super::caller::Caller;
@@ -80,6 +81,12 @@ pub(in super::super) static KINDS: &[Kind] = &[
     }),
     Kind {
         is_numbered: true,
+        ..kind(COALESCE, patient, |caller, key, terms| {
+            Box::pin(deeds::run(caller, key, terms))
+        })
+    },
+    Kind {
+        is_numbered: true,
         ..kind("fenced", fenced, |caller, key, terms| {
             Box::pin(deeds::run(caller, key, terms))
         })
@@ -99,6 +106,14 @@ fn wait(plan: &Plan, terms: Terms) -> Terms {
 fn forever(_: &Plan, terms: Terms) -> Terms {
     let patience = Patience::Forever;
     Terms { patience, ..terms }
+}
+
+fn patient(plan: &Plan, terms: Terms) -> Terms {
+    if one_in(3) {
+        forever(plan, terms)
+    } else {
+        wait(plan, terms)
+    }
 }
 
 fn renew(plan: &Plan, terms: Terms) -> Terms {
