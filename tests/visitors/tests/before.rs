@@ -54,7 +54,8 @@ async fn are_served_among(few: (&str, &[&str]), many: (&str, &[&str])) {
     println!("{few:?} beside {many:?}");
     assert!(2 * many.0 >= few.0, "they hardly met");
     for (_, longest) in [few, many] {
-        assert!(longest < LIMIT / 3, "{longest:?}");
+        // Both are told when the key is free; looks that nobody is told of are 5 s apart.
+        assert!(longest < Duration::from_secs(5), "{longest:?}");
     }
 }
 

@@ -11,7 +11,7 @@ use redis_locked_test_support::{Process, until};
 const TTL: Duration = Duration::from_secs(1);
 
 /// What a loaded machine may add, less than what the fault would cost otherwise.
-const SLACK: Duration = Duration::from_millis(1_500);
+const SLACK: Duration = Duration::from_secs(2);
 
 /// The test releases the key; how long it took until the last of these was served.
 async fn until_all_had_it(scene: &Scene, survivors: &[Process], release: impl Future) -> Duration {
