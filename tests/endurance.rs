@@ -85,6 +85,9 @@ async fn nothing_stays_behind() {
     assert!(late.bytes - early.bytes < SLACK, "{early:?}, then {late:?}");
     assert_eq!(late.tasks, early.tasks);
     assert_eq!(late.connections, early.connections);
+    let is_side = |key: &String| key.ends_with(":fence") || key.ends_with(":seats");
+    let keys = server.keys().await;
+    assert!(keys.iter().all(is_side), "orphans: {keys:?}");
     // Seats of lines that are empty go by themselves, within seconds.
     until(LIMIT, "no orphan is left", async || {
         let keys = server.keys().await;

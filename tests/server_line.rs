@@ -210,3 +210,199 @@ async fn a_foreign_client_gets_through_the_open_door() {
         task.await.expect("no panic").expect("its turn");
     }
 }
+
+#[tokio::test]
+async fn who_gives_up_leaves_its_place_to_the_next_of_its_process() {
+    let (server, locker) = redis().await;
+    let held = locker.lock("k").ttl(TTL).acquire().await.expect("free");
+    let ours = locker_at(&server.url()).await;
+    let gives_up = tokio::spawn(ours.lock("k").ttl(TTL).wait(LIMIT).acquire());
+    until_waiting(&server, 1).await;
+    let place: f64 =
+        ask::<Vec<(String, f64)>>(&server, "ZRANGE {k}:line 0 0 WITHSCORES").await[0].1;
+    let next = tokio::spawn(ours.lock("k").ttl(TTL).wait(LIMIT).acquire());
+    let (_other, theirs) = joins(&server, 1).await;
+    gives_up.abort();
+    drop(gives_up.await);
+    // The place is taken over, not given back.
+    let first: Vec<(String, f64)> = ask(&server, "ZRANGE {k}:line 0 0 WITHSCORES").await;
+    assert!((first[0].1 - place).abs() < f64::EPSILON);
+    held.release().await.expect("ours");
+    let guard = gets_it(next).await;
+    assert!(!theirs.is_finished());
+    guard.release().await.expect("ours");
+    drop(gets_it(theirs).await);
+}
+
+#[tokio::test]
+async fn a_place_that_the_next_cannot_use_is_given_back() {
+    let (server, locker) = redis().await;
+    let held = locker.lock("k").ttl(TTL).acquire().await.expect("free");
+    let ours = locker_at(&server.url()).await;
+    let gives_up = tokio::spawn(ours.lock("k").ttl(TTL).wait(LIMIT).acquire());
+    until_waiting(&server, 1).await;
+    let (_other, theirs) = joins(&server, 1).await;
+    let next = tokio::spawn(ours.lock("k").fenced().ttl(TTL).wait(LIMIT).acquire());
+    gives_up.abort();
+    drop(gives_up.await);
+    until_waiting(&server, 2).await;
+    held.release().await.expect("ours");
+    gets_it(theirs).await.release().await.expect("ours");
+    assert!(gets_it(next).await.fencing_token().is_some());
+}
+
+#[tokio::test]
+async fn busy_tells_how_many_wait() {
+    let (server, locker) = redis().await;
+    let held = locker.lock("k").ttl(TTL).acquire().await.expect("free");
+    let (_first, first) = joins(&server, 0).await;
+    let (_second, second) = joins(&server, 1).await;
+    for fenced in [false, true] {
+        let mut request = locker.lock("k").ttl(TTL);
+        if fenced {
+            request = request.fenced();
+        }
+        let busy = request.acquire().await.expect_err("held");
+        assert!(
+            matches!(
+                busy,
+                LockError::Busy {
+                    waiting: Some(2),
+                    ..
+                }
+            ),
+            "{busy:?}"
+        );
+        assert!(busy.to_string().contains("and 2 wait for it"), "{busy}");
+    }
+    // Who waited does not count itself.
+    let other = locker_at(&server.url()).await;
+    let short = Duration::from_millis(300);
+    let busy = other
+        .lock("k")
+        .wait(short)
+        .acquire()
+        .await
+        .expect_err("held");
+    assert!(
+        matches!(
+            busy,
+            LockError::Busy {
+                waiting: Some(2),
+                ..
+            }
+        ),
+        "{busy:?}"
+    );
+    drop((held, first, second));
+}
+
+#[tokio::test]
+async fn a_release_of_a_key_that_is_gone_passes_it_on() {
+    let (server, locker) = redis().await;
+    let held = locker.lock("k").ttl(TTL).acquire().await.expect("free");
+    let (_other, waiter) = joins(&server, 0).await;
+    // Its bell is all that tells: nothing is pushed while the key is not watched.
+    let gone: i64 = ask(&server, "DEL k").await;
+    assert_eq!(gone, 1);
+    assert!(held.release().await.expect_err("gone").is_not_held());
+    drop(gets_it(waiter).await);
+}
+
+#[tokio::test]
+async fn coalescing_callers_leave_the_work_to_the_one_who_waits() {
+    let (server, locker) = redis().await;
+    let coalesce = |locker: &Locker| locker.lock("k").ttl(TTL).wait(LIMIT).coalesce();
+    let held = coalesce(&locker).acquire().await.expect("free");
+    // Of the holder's own process, in a line that nobody else sees but on the server.
+    let waits = tokio::spawn(coalesce(&locker).acquire());
+    until_waiting(&server, 1).await;
+    let other = locker_at(&server.url()).await;
+    for locker in [&locker, &other] {
+        let busy = coalesce(locker)
+            .acquire()
+            .await
+            .expect_err("somebody waits");
+        assert!(
+            matches!(
+                busy,
+                LockError::Busy {
+                    waiting: Some(1),
+                    ..
+                }
+            ),
+            "{busy:?}"
+        );
+    }
+    // Who does not coalesce, waits.
+    let (_third, third) = joins(&server, 1).await;
+    held.release().await.expect("ours");
+    gets_it(waits).await.release().await.expect("ours");
+    gets_it(third).await.release().await.expect("ours");
+    gets_it(tokio::spawn(coalesce(&other).acquire()))
+        .await
+        .release()
+        .await
+        .expect("ours");
+}
+
+#[tokio::test]
+async fn who_is_gone_is_nobody_to_count_on() {
+    let (server, locker) = redis().await;
+    let held = locker.lock("k").ttl(TTL).acquire().await.expect("free");
+    let gone = format!("{};gone", "x".repeat(22));
+    let _: i64 = ask(&server, &format!("ZADD {{k}}:line 1 {gone}")).await;
+    let mut connection = server.connection().await;
+    let mut command = redis::cmd("HSET");
+    command
+        .arg("{k}:seats")
+        .arg(gone)
+        .arg("99999999999999 1 2000 0 bell:x");
+    let _: i64 = command
+        .query_async(&mut connection)
+        .await
+        .expect("answered");
+    let waits = tokio::spawn(locker.lock("k").ttl(TTL).wait(LIMIT).coalesce().acquire());
+    until(LIMIT, "it has a seat, and the dead none", async || {
+        let line: Vec<String> = ask(&server, "ZRANGE {k}:line 0 -1").await;
+        line.len() == 1 && !line[0].contains("gone")
+    })
+    .await;
+    held.release().await.expect("ours");
+    drop(gets_it(waits).await);
+}
+
+#[tokio::test]
+async fn callers_of_one_process_who_coalesce_are_owed_a_run_by_the_first_that_waits() {
+    let (server, locker) = redis().await;
+    let runs = Arc::new(std::sync::atomic::AtomicU64::new(0));
+    for _ in 0..20 {
+        let mut all = Vec::new();
+        for _ in 0..8 {
+            let (locker, runs) = (locker.clone(), Arc::clone(&runs));
+            let request = locker.lock("k").ttl(TTL).wait(LIMIT).coalesce();
+            all.push(tokio::spawn(async move {
+                let asked = runs.load(std::sync::atomic::Ordering::SeqCst);
+                let ran = request.run(async {
+                    runs.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                });
+                (asked, ran.await)
+            }));
+        }
+        let mut owed = Vec::new();
+        for caller in all {
+            let (asked, ran) = caller.await.expect("no panic");
+            match ran {
+                Ok(()) => {}
+                Err(error) if error.is_busy() => owed.push(asked),
+                Err(error) => panic!("{error}"),
+            }
+        }
+        let all = runs.load(std::sync::atomic::Ordering::SeqCst);
+        assert!(owed.iter().all(|asked| *asked < all), "{owed:?}, {all} ran");
+    }
+    let all = runs.load(std::sync::atomic::Ordering::SeqCst);
+    assert!(all < 20 * 8, "some leave it to others");
+    drop(server);
+}

@@ -129,7 +129,7 @@ impl Future for Attempt {
 
 impl Drop for Attempt {
     fn drop(&mut self) {
-        if let Some((guard, unheard)) = self.under_way.take() {
+        if let Some((mut guard, unheard)) = self.under_way.take() {
             guard.leave(Some(unheard), Heirs::Any);
         }
     }

@@ -31,6 +31,8 @@ pub struct LockGuard {
     runtime: Handle,
     /// From when the lock was had.
     had: Option<Had>,
+    /// Its place in the store's line is another's.
+    is_bequeathed: bool,
 }
 
 /// How the lock was got, while it is had.
@@ -74,6 +76,7 @@ impl LockGuard {
             lease: Lease::new(Arc::clone(common), tenure, fenced),
             runtime: runtime.clone(),
             had: None,
+            is_bequeathed: false,
         }
     }
 
@@ -213,23 +216,28 @@ impl LockGuard {
 
     /// Leaves its place in the store's line to the next of this process's line, if there is one to
     /// whom it is of use.
-    fn bequeath(&self) -> bool {
+    fn bequeath(&mut self) -> bool {
         let fenced = self.tenure.entry.counter.is_some();
-        self.tenure.look(Tenure::is_seated)
+        let is_seated = self.tenure.look(Tenure::is_seated);
+        self.is_bequeathed = is_seated
             && (self.common.lines).bequeath(&self.tenure.entry.key, &self.tenure, |needs| {
                 needs.fenced == fenced
-            })
+            });
+        self.is_bequeathed
     }
 
     /// Gives its place in the store's line back: who has it has had its turn.
-    pub(crate) fn give_up_seat(self) {
+    pub(crate) fn give_up_seat(mut self) {
         self.leave(None, Heirs::None);
     }
 
     /// Gives back what there may be to give back; nothing where the tenure is over, or was passed
     /// on.
-    pub(super) fn leave(&self, unheard: Option<UnheardAttempt>, heirs: Heirs) {
-        if !self.owes_release() || heirs == Heirs::Any && self.bequeath() || self.pass_on() {
+    pub(super) fn leave(&mut self, unheard: Option<UnheardAttempt>, heirs: Heirs) {
+        if self.is_bequeathed || !self.owes_release() {
+            return;
+        }
+        if heirs == Heirs::Any && self.bequeath() || self.pass_on() {
             return;
         }
         let tenure = Arc::clone(&self.tenure);

@@ -1,6 +1,6 @@
 //! The task: it takes jobs, extends what is due, and drives the releases.
 
-use std::future::poll_fn;
+use std::future::{Future as _, poll_fn};
 use std::mem::take;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
@@ -12,7 +12,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::runtime::Handle;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use super::release::{Release, vacate};
 use super::staff::{Job, Staff, Work};
@@ -32,6 +32,10 @@ const PIECE: usize = 250;
 /// pieces a round trip, and not so many that a slow server takes longer for all than it may for one.
 const UNDER_WAY: usize = 2 * PIECE;
 
+/// How long the task stays when it has nothing to do: where a lock goes round among processes, each
+/// hand-over needs it again.
+const LINGERS: Duration = Duration::from_millis(10);
+
 pub(super) struct Task {
     staff: Arc<Staff>,
     /// Until the task ends by itself.
@@ -40,6 +44,8 @@ pub(super) struct Task {
     /// How many extensions are.
     extending: usize,
     timer: Option<Pin<Box<Sleep>>>,
+    /// The end of its patience, while it has nothing to do.
+    lingering: Option<Pin<Box<Sleep>>>,
 }
 
 /// A piece of work that came to its end.
@@ -71,6 +77,7 @@ impl Task {
             under_way: FuturesUnordered::new(),
             extending: 0,
             timer: None,
+            lingering: None,
         }
     }
 
@@ -84,8 +91,9 @@ impl Task {
             // nothing to do at once is it safe to pause.
             let moved = self.take_jobs(cx) | self.extend_due(cx) | self.take_done(cx);
             if !moved {
-                return self.pause();
+                return self.pause(cx);
             }
+            self.lingering = None;
         }
     }
 
@@ -247,20 +255,35 @@ impl Task {
         self.staff.forget();
     }
 
-    /// Ends the task when it has nothing to do, unless a job has come in meanwhile.
-    fn pause(&mut self) -> Poll<()> {
-        let is_busy = !self.under_way.is_empty();
-        let ends = {
-            let mut status = self.staff.status();
-            let has_job = self.work.as_ref().is_some_and(|work| !work.jobs.is_empty());
-            let ends = status.watched == 0 && !is_busy && !has_job;
-            if ends && let Some(mut work) = self.work.take() {
-                // All of them are over.
-                work.timers.clear();
-                status.idle = Some(work);
+    fn is_idle(&self) -> bool {
+        self.staff.status().watched == 0 && !self.has_work()
+    }
+
+    fn has_work(&self) -> bool {
+        let has_job = |work: &Work| !work.jobs.is_empty();
+        !self.under_way.is_empty() || self.work.as_ref().is_some_and(has_job)
+    }
+
+    /// Ends the task when it has had nothing to do for a while, unless a job has come in meanwhile.
+    fn pause(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let ends = self.is_idle()
+            && {
+                let lingering = self
+                    .lingering
+                    .get_or_insert_with(|| Box::pin(sleep(LINGERS)));
+                lingering.as_mut().poll(cx).is_ready()
             }
-            ends
-        };
+            && {
+                let staff = Arc::clone(&self.staff);
+                let mut status = staff.status();
+                let ends = status.watched == 0 && !self.has_work();
+                if ends && let Some(mut work) = self.work.take() {
+                    // All of them are over.
+                    work.timers.clear();
+                    status.idle = Some(work);
+                }
+                ends
+            };
         self.staff.progress.notify_waiters();
         if ends { Poll::Ready(()) } else { Poll::Pending }
     }

@@ -360,20 +360,20 @@ impl<H, N, E> Lines<H, N, E> {
         }
     }
 
-    /// The caller with this ticket leaves the line with a lock that the store granted.
-    pub(crate) fn acquired(&self, key: &str, ticket: &Ticket<H>, holder: Arc<H>) {
-        let wakers = {
+    /// The caller with this ticket leaves the line with a lock that the store granted. Answers who had
+    /// it before, as far as the line knew.
+    pub(crate) fn acquired(&self, key: &str, ticket: &Ticket<H>, holder: Arc<H>) -> Option<Arc<H>> {
+        let (former, wakers) = {
             let mut all = self.all();
-            let Some(line) = all.lines.get_mut(key) else {
-                return;
-            };
+            let line = all.lines.get_mut(key)?;
             line.waiting.remove(&ticket.number);
-            line.held = Some(holder);
+            let former = line.held.replace(holder);
             line.grant += 1;
             line.trouble = None;
-            Wakers([line.call_first(None), None])
+            (former, Wakers([line.call_first(None), None]))
         };
         wakers.wake();
+        former
     }
 
     /// Gives the place back. Answers what was passed on to the one who leaves, and is now its to

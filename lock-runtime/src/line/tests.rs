@@ -11,14 +11,15 @@ fn the_number_of_a_line_that_is_gone_is_not_that_of_another_in_the_next() {
     let tenure = Arc::new(());
     let first = lines.join("k", (), true);
     let late = lines.join("k", (), true);
-    lines.acquired("k", &first, Arc::clone(&tenure));
+    let former = lines.acquired("k", &first, Arc::clone(&tenure));
+    assert!(former.is_none());
     assert!(lines.pass_on("k", &tenure, |()| true));
     // Lost on the way: the one it was passed on to asks by itself, and the line has ended meanwhile.
     lines.vacate("k", &tenure, None);
     assert!(lines.is_empty());
     let (head, second) = (lines.join("k", (), true), lines.join("k", (), true));
     let tenure = Arc::new(());
-    lines.acquired("k", &late, Arc::clone(&tenure));
+    assert!(lines.acquired("k", &late, Arc::clone(&tenure)).is_none());
     lines.vacate("k", &tenure, None);
     assert!(lines.leave("k", &head).is_none());
     let cx = Context::from_waker(Waker::noop());

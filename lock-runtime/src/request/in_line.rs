@@ -17,7 +17,7 @@ use crate::hold::LockGuard;
 use crate::keeper::TenureLines;
 use crate::line::{Before, Instruction, Ticket};
 use crate::random::random;
-use crate::store::{Alert, Answer, Asking, Holder, Seat, StoreError, Word, shown};
+use crate::store::{Alert, Answer, Asking, Extended, Holder, Seat, StoreError, Word, shown};
 use crate::telemetry;
 use crate::tenure::{SharedTenure, Tenure};
 
@@ -221,7 +221,11 @@ async fn ask(place: &PlaceInLine, not_before: Option<Instant>) -> Result<LockGua
     if guard.turn() == 0 {
         // From the store.
         let holder = Arc::clone(guard.tenure());
-        place.lines().acquired(&request.key, &place.ticket, holder);
+        let former = place.lines().acquired(&request.key, &place.ticket, holder);
+        // The key was not its any more, and this is sooner than its next extension.
+        if let Some(former) = former {
+            let _ = former.hear_extension(Duration::ZERO, Duration::ZERO, Extended::Gone);
+        }
     }
     Ok(guard)
 }

@@ -195,6 +195,80 @@ async fn a_lock_is_released_and_kept_also_by_a_server_without_memory() {
     assert!((1..=2_000).contains(&left), "{left} ms left");
 }
 
+fn in_line() -> Asking {
+    Asking::InLine {
+        place: None,
+        coalesce: false,
+    }
+}
+
+fn lines_up(server: &Server) -> RedisStore {
+    let servers = Servers::one(&server.url(), &Access::default(), TIMEOUTS).expect("a URL");
+    RedisStore::new(servers, TIMEOUTS, None, Arc::default(), Some(""))
+}
+
+#[tokio::test]
+async fn a_look_that_comes_late_finds_that_its_tenure_is_over() {
+    let server = Server::start();
+    let store = lines_up(&server);
+    for keep in [None, Some(SHORT)] {
+        granted(&store, TTL).await;
+        let released = store.release_in_doubt(entry(), keep, Some(SHORT)).await;
+        assert_eq!(released.expect("released"), Released::Done);
+        assert_eq!(server.ask::<bool>("EXISTS k"), keep.is_some());
+        for asking in [in_line(), Asking::Looking { coalesce: false }] {
+            let late = store.acquire(entry(), TTL, asking).await;
+            assert!(matches!(late.outcome, Ok(Acquired::Busy(_))), "{late:?}");
+            assert_eq!(server.ask::<bool>("EXISTS k"), keep.is_some());
+            assert!(!server.ask::<bool>("EXISTS {k}:line"), "it has a seat");
+        }
+        // Until the doubt is over.
+        until("it may come again", || {
+            server.ask::<i64>("PTTL {k}:seats") < 0
+        });
+        server.ask::<i64>("DEL k");
+    }
+    granted(&store, TTL).await;
+}
+
+#[tokio::test]
+async fn a_place_that_was_lost_is_had_again_before_those_who_came_later() {
+    let server = Server::start();
+    let (store, other) = (lines_up(&server), lines_up(&server));
+    server.ask::<()>("SET k theirs PX 60000");
+    let seat = async |store: &RedisStore, entry: &Arc<Entry>, place| {
+        let asking = Asking::InLine {
+            place,
+            coalesce: false,
+        };
+        let attempted = store.acquire(Arc::clone(entry), TTL, asking).await;
+        match attempted.outcome {
+            Ok(Acquired::Busy(Some(holder))) => holder.seat.expect("a seat"),
+            other => panic!("{other:?}"),
+        }
+    };
+    let theirs = Arc::new(Entry {
+        value: "JIHGFEDCBA_-jihgfedcba;they".into(),
+        key: "k".into(),
+        counter: None,
+    });
+    let first = seat(&store, &entry(), None).await;
+    let second = seat(&other, &theirs, None).await;
+    assert_eq!((first.rank, first.is_new), (0, true));
+    assert!(second.rank == 1 && second.place > first.place);
+    server.ask::<i64>("ZREM {k}:line abcdefghij-_ABCDEFGHIJ;me");
+    // A late copy of its first look comes before the next.
+    let late = seat(&store, &entry(), None).await;
+    assert!(late.rank == 1 && late.is_new);
+    let again = seat(&store, &entry(), Some(first.place)).await;
+    assert_eq!((again.rank, again.place), (0, first.place));
+    assert!(!again.is_new);
+    // Places go on growing when the line has been empty.
+    server.ask::<i64>("DEL {k}:line");
+    let new = seat(&other, &theirs, None).await;
+    assert!(new.place > second.place);
+}
+
 #[tokio::test]
 async fn what_was_never_sent_is_settled() {
     let (server, store) = start().await;

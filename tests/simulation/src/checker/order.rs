@@ -48,7 +48,10 @@ impl Rule for Order {
                     self.waiting_since.remove(&place);
                 }
                 let is_left_to_next = next.is_some_and(|(_, next)| {
-                    at.entered.is_none() && next.terms.fenced == at.terms.fenced
+                    // One that is not polled may have had no place to leave.
+                    at.entered.is_none()
+                        && next.terms.fenced == at.terms.fenced
+                        && at.terms.kind != "drop"
                 });
                 if !is_left_to_next {
                     self.anew.insert(place, facts.now);

@@ -13,17 +13,23 @@ pub(super) struct Owed {
     debts: BTreeMap<KeyId, u64>,
     /// When a run began, or one who waited gave up or died.
     paid: BTreeMap<KeyId, u64>,
+    /// When one who waited gave up.
+    gave_up: BTreeMap<KeyId, u64>,
+    /// When a process died, which may have waited for anything.
+    died: Option<u64>,
 }
+
+/// How long a seat lasts whose process's connections are not closed, as when its machine vanishes, and
+/// then the lock that is passed on to it.
+const SEAT: u64 = 8_000 + 2_000;
 
 impl Rule for Owed {
     fn hear(&mut self, facts: &Facts, event: &Event) -> Result<(), String> {
         match event {
             Event::Entered { errand, .. } => self.pay(facts, facts.errands[errand].key),
-            // Nobody knows any more for what its callers waited.
             Event::Died { .. } => {
-                for key in 0..facts.locks[0].len() {
-                    self.pay(facts, key);
-                }
+                self.died = Some(facts.now);
+                self.debts.clear();
             }
             Event::Got {
                 errand,
@@ -41,10 +47,16 @@ impl Rule for Owed {
                     && !is_over;
                 if is_left_to_another {
                     let paid = self.paid.get(&at.key).copied();
-                    if paid.is_none_or(|paid| paid < at.asked) {
+                    let is_excused = self.died.is_some_and(|died| facts.now < died + SEAT);
+                    // Its place may be on its way back to the server.
+                    let gave_up = self.gave_up.get(&at.key);
+                    let is_leaving =
+                        gave_up.is_some_and(|gave_up| at.asked < gave_up + leaving(facts));
+                    if !is_excused && !is_leaving && paid.is_none_or(|paid| paid < at.asked) {
                         self.debts.insert(at.key, at.asked);
                     }
                 } else {
+                    self.gave_up.insert(at.key, facts.now);
                     self.pay(facts, at.key);
                 }
                 let mut others = facts.errands.iter();
@@ -75,6 +87,15 @@ impl Owed {
     fn pay(&mut self, facts: &Facts, key: KeyId) {
         self.debts.remove(&key);
         self.paid.insert(key, facts.now);
+    }
+}
+
+/// How long one that gives up may be taken for one who waits.
+fn leaving(facts: &Facts) -> u64 {
+    if facts.troubles.is_empty() {
+        8 * facts.limits.parcel
+    } else {
+        SEAT
     }
 }
 
