@@ -106,6 +106,7 @@ async fn a_hand_over_is_one_script_however_many_wait() {
 async fn who_is_gone_is_skipped_at_once() {
     let (server, locker) = redis().await;
     let held = locker.lock("k").ttl(TTL).acquire().await.expect("free");
+    let (_locker, waiter) = joins(&server, 0).await;
     for number in 0..3 {
         let gone = format!("{number}{}", "x".repeat(21));
         let _: i64 = ask(&server, &format!("ZADD {{k}}:line {number} {gone};gone")).await;
@@ -116,7 +117,6 @@ async fn who_is_gone_is_skipped_at_once() {
         command.arg(format!("99999999999999 1 2000 0 bell:{number}"));
         let _: i64 = command.query_async(&mut connection).await.expect(&seat);
     }
-    let (_locker, waiter) = joins(&server, 3).await;
     let released = Instant::now();
     held.release().await.expect("ours");
     let guard = gets_it(waiter).await;

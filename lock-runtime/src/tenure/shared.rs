@@ -10,8 +10,8 @@ use tokio::time::Instant;
 
 use super::asleep::{Look, slept};
 use super::{Needs, Tenure, before};
-use crate::error::LostReason;
-use crate::store::{Ear, Entry, Extended};
+use crate::error::{LockError, LostReason};
+use crate::store::{Ear, Entry, Extended, StoreError};
 
 pub(crate) struct SharedTenure {
     pub(crate) entry: Arc<Entry>,
@@ -29,6 +29,8 @@ struct State {
     slept: Option<Duration>,
     /// How long it had slept before this was made.
     slept_before: Duration,
+    /// The extensions that failed since the last that went well, if any: how many, and why the last.
+    failed: Option<(u32, StoreError)>,
     /// Wakes the body of the holder whose turn it is, when the lock is lost before its deadline.
     body: Option<Waker>,
     /// Hears from the store that the lock was passed on; as long as the tenure lasts, or else a
@@ -69,6 +71,7 @@ impl SharedTenure {
                 tenure,
                 slept,
                 slept_before: slept.unwrap_or_default(),
+                failed: None,
                 body: None,
                 ear: None,
             }),
@@ -156,6 +159,9 @@ impl SharedTenure {
         let mut state = self.state();
         state.wake(now, Look::Lately);
         let is_passed_on = state.tenure.pass_on(now, turn, next);
+        if is_passed_on {
+            state.failed = None;
+        }
         let body = is_passed_on.then(|| state.body.take()).flatten();
         (is_passed_on, body)
     }
@@ -170,6 +176,9 @@ impl SharedTenure {
     ) -> Result<(), LostReason> {
         let now = Instant::now();
         let (_, all) = self.wake(now, Look::Now);
+        if matches!(answer, Extended::Since(_)) {
+            self.state().failed = None;
+        }
         let heard = self.tell(|tenure| match answer {
             Extended::Since(since) => {
                 tenure.extended(now, ttl, before(since, all.saturating_sub(slept)))
@@ -200,6 +209,31 @@ impl SharedTenure {
         drop(state);
         drop(old);
         Ok(cutoff)
+    }
+
+    /// Takes in that an extension failed.
+    pub(super) fn count_failure(&self, error: &StoreError) {
+        let failed = &mut self.state().failed;
+        let before = failed.as_ref().map_or(0, |(count, _)| *count);
+        *failed = Some((before + 1, error.clone()));
+    }
+
+    /// What the holder is told of a loss.
+    pub(crate) fn loss(&self, reason: LostReason) -> LockError {
+        let mut loss = LockError::lost(self.key(), reason);
+        if let LockError::Lost {
+            failed_extensions,
+            last_failure,
+            source,
+            ..
+        } = &mut loss
+            && let Some((count, error)) = &self.state().failed
+        {
+            *failed_extensions = *count;
+            *last_failure = Some(error.to_string());
+            *source = Some(Arc::clone(&error.source));
+        }
+        loss
     }
 
     /// The name of the lock if `was_told` says that this was not told so far.

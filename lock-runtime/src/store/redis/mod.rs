@@ -16,6 +16,7 @@ mod failure;
 mod line;
 #[cfg(all(feature = "cluster", feature = "sentinel"))]
 pub(crate) mod masters;
+mod not_redis;
 mod operation;
 mod profile;
 mod reconnecting;
@@ -61,6 +62,8 @@ use tracking::Tracking;
 
 pub(crate) struct RedisStore {
     servers: Servers,
+    /// Where they are.
+    place: Arc<str>,
     timeouts: Timeouts,
     replicas: Option<Replicas>,
     /// Whether those who ask several servers leave when a majority has answered.
@@ -93,6 +96,7 @@ impl RedisStore {
             connection,
             tracking: Tracking::new(&servers, timeouts, alerts, line.clone(), on_stray),
             line,
+            place: servers.place().into(),
             servers,
             timeouts,
             replicas,
@@ -111,6 +115,11 @@ impl RedisStore {
     /// Opens the connection, and fails when Redis does not answer on it, or runs no scripts for a
     /// key with this prefix. Answers what the server is, where it is one.
     pub(crate) async fn connect(&self, prefix: &str) -> Result<Profile, StoreError> {
+        let profile = self.look(prefix).await;
+        profile.map_err(|error| error.at(&self.place))
+    }
+
+    async fn look(&self, prefix: &str) -> Result<Profile, StoreError> {
         self.operation().check().await?;
         // The last of a lock's commands: where it can't be had, no key may be set. Nobody has this
         // value, so whatever the key holds is left alone.
@@ -300,6 +309,7 @@ impl Store for RedisStore {
     ) -> BoxFuture<'static, Attempted> {
         let mut operation = self.operation().with_replicas(self.replicas);
         let votes = self.one_of_several;
+        let place = Arc::clone(&self.place);
         let waits = matches!(asking, Asking::Looking { .. } | Asking::InLine { .. });
         if (waits || asking == Asking::WhoHolds)
             && let Some((line, keys)) = self.line_for(&entry.key)
@@ -314,7 +324,7 @@ impl Store for RedisStore {
                 };
                 let outcome = outcome.map(|(acquired, _)| acquired);
                 Attempted {
-                    outcome,
+                    outcome: outcome.map_err(|error| error.at(&place)),
                     settled: operation.is_settled(),
                 }
             });
@@ -334,7 +344,7 @@ impl Store for RedisStore {
                 Ok(acquired)
             });
             Attempted {
-                outcome,
+                outcome: outcome.map_err(|error| error.at(&place)),
                 settled: operation.is_settled(),
             }
         })
@@ -351,13 +361,28 @@ impl Store for RedisStore {
         unsettled: Option<Duration>,
     ) -> Answer<Released> {
         let (operation, line) = (self.lasting(), self.line.clone());
-        let how = GivenBack { keep, unsettled };
-        Box::pin(async move { release(operation, &entry, how, line.as_deref()).await })
+        let (how, place) = (GivenBack { keep, unsettled }, Arc::clone(&self.place));
+        Box::pin(async move {
+            let released = release(operation, &entry, how, line.as_deref()).await;
+            released.map_err(|error| error.at(&place))
+        })
     }
 
     fn extend(&self, batch: Vec<(Arc<Entry>, Duration)>) -> BoxFuture<'static, Vec<Extension>> {
         let operation = self.lasting().with_replicas(self.replicas);
-        Box::pin(commands::extend(operation, batch))
+        let place = Arc::clone(&self.place);
+        Box::pin(async move {
+            let mut each = commands::extend(operation, batch).await;
+            for extension in &mut each {
+                let answer = extension.clone();
+                *extension = answer.map_err(|error| error.at(&place));
+            }
+            each
+        })
+    }
+
+    fn place(&self) -> String {
+        self.place.as_ref().to_owned()
     }
 
     /// As long as an attempt may take, and then as long as the kernel goes on delivering what a
