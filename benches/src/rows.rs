@@ -3,6 +3,7 @@
 mod allocations;
 mod builds;
 mod hand_over;
+mod line;
 mod one_lock;
 mod own_locks;
 mod processes;
@@ -30,7 +31,11 @@ pub async fn measure(plan: Plan) -> Vec<Line> {
         ("two processes", Box::pin(processes::two(&plan, &server))),
         ("hand-over", Box::pin(hand_over::measure(&plan, &server))),
         ("waiters", Box::pin(waiters::measure(&plan, &server))),
-        ("many processes", Box::pin(processes::many(&plan))),
+        ("line: rates", Box::pin(line::rates(&plan, &server))),
+        ("line: commands", Box::pin(line::commands(&plan, &server))),
+        ("line: alone", Box::pin(line::alone(&plan, &server))),
+        ("line: order", Box::pin(line::order(&plan))),
+        ("line: foreign", Box::pin(line::foreign(&plan))),
         ("allocations", Box::pin(allocations::measure(&plan))),
         ("traces", Box::pin(traces::measure(&plan, &server))),
         ("builds", Box::pin(async { builds::measure(&plan) })),
