@@ -33,10 +33,10 @@ impl LockGuard {
     pub(crate) fn attempt(
         self,
         asking: Asking,
+        now: Instant,
     ) -> impl Future<Output = (Self, AttemptOutcome)> + Send {
         let store = &self.common.store;
         let settles_within = store.settles_within();
-        let now = Instant::now();
         self.tenure.wake(now, Look::Now);
         let (question, ttl) = self.tenure.tell(|tenure| {
             let question = tenure.asking(now, settles_within);

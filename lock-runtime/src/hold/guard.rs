@@ -42,10 +42,15 @@ struct Had {
 
 impl LockGuard {
     /// Owns the key before it is asked for, so that nothing is left behind by a caller who leaves.
-    pub(crate) fn new(common: &Arc<Common>, entry: Entry, terms: Terms, runtime: &Handle) -> Self {
+    pub(crate) fn new(
+        common: &Arc<Common>,
+        entry: Entry,
+        terms: Terms,
+        runtime: &Handle,
+        now: Instant,
+    ) -> Self {
         let fenced = entry.counter.is_some();
         let prefix = common.settings.prefix.len();
-        let now = Instant::now();
         let on_servers = common.store.is_on_servers();
         let tenure = Tenure::new(terms, now);
         let tenure = SharedTenure::new(entry, prefix, tenure, now, on_servers);
@@ -138,7 +143,7 @@ impl LockGuard {
             return Ok(());
         }
         let asked = Instant::now();
-        let answer = self.ask_release().await;
+        let answer = self.ask_release(asked).await;
         self.conclude(asked, answer)
     }
 
@@ -155,10 +160,10 @@ impl LockGuard {
         self.common.lines.pass_on(key, tenure, may)
     }
 
-    pub(crate) fn ask_release(&self) -> Answer<Released> {
+    pub(crate) fn ask_release(&self, now: Instant) -> Answer<Released> {
         let keep_until = self.tenure.tell(Tenure::release);
         let entry = Arc::clone(&self.tenure.entry);
-        let keep = rest(keep_until, Instant::now());
+        let keep = rest(keep_until, now);
         self.common.store.release(entry, keep)
     }
 

@@ -13,8 +13,11 @@ mod connect;
 mod connection;
 mod credentials;
 mod failure;
+mod gathered;
+mod lone;
 #[cfg(all(feature = "cluster", feature = "sentinel"))]
 pub(crate) mod masters;
+mod message;
 mod operation;
 mod profile;
 mod reconnecting;

@@ -15,6 +15,7 @@ use super::connect::Server;
 use super::connection::Connection;
 #[cfg(feature = "sentinel")]
 use super::credentials::Credentials;
+use super::gathered::Gathered;
 use super::reconnecting::Reconnecting;
 #[cfg(feature = "sentinel")]
 use super::sentinel::Sentinels;
@@ -97,7 +98,7 @@ impl Servers {
         match self {
             Self::Single(server) => {
                 let server = server.clone();
-                let open = move |_| server.open(timeouts.config(), false);
+                let open = move |_| gathered(server.open(timeouts.config(), false), timeouts);
                 Connection::Single(Arc::new(Reconnecting::new(timeouts.total(), open)))
             }
             #[cfg(feature = "cluster")]
@@ -124,11 +125,12 @@ impl Servers {
                     let config = timeouts.config();
                     let config = config.set_push_sender(move |push| heard(number, push));
                     let opening = server.open(config, true);
-                    Box::pin(async move {
+                    let opening = Box::pin(async move {
                         let mut connection = opening.await?;
                         track().query_async::<()>(&mut connection).await?;
                         Ok(connection)
-                    })
+                    });
+                    gathered(opening, timeouts)
                 });
                 Connection::Single(Arc::new(reconnecting.telling(gone)))
             }
@@ -140,6 +142,14 @@ impl Servers {
             }
         }
     }
+}
+
+/// Connects as `opening` does.
+fn gathered(
+    opening: BoxFuture<'static, RedisResult<MultiplexedConnection>>,
+    timeouts: Timeouts,
+) -> BoxFuture<'static, RedisResult<Gathered>> {
+    Box::pin(async move { Ok(Gathered::new(opening.await?, timeouts.response)) })
 }
 
 impl Single {
