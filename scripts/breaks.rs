@@ -15,7 +15,7 @@ const PACKAGE: &str = "redis-locked-simulation";
 /// Faster to build than what is built for a million sections.
 const QUICK: &str = "profile.dev.package.redis-locked-simulation.opt-level=1";
 /// With a mistake, a process may never come to rest.
-const LIMIT: Duration = Duration::from_secs(240);
+const LIMIT: Duration = Duration::from_secs(600);
 const BUILD_LIMIT: Duration = Duration::from_secs(1800);
 const LOG: &str = "breaks.log";
 
@@ -205,7 +205,7 @@ fn attempt(finder: &Finder) -> Result<Outcome, String> {
             let target = env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| "target".to_owned());
             let mut simulation = Command::new(Path::new(&target).join("debug").join(PACKAGE));
             simulation.args(["--busy", "no", "--seeds", &format!("0..{seeds}")]);
-            run(simulation, LIMIT.max(Duration::from_millis(600 * seeds)))?
+            run(simulation, LIMIT.max(Duration::from_secs(2 * seeds)))?
         }
         Finder::Test(test) => run(cargo("test", &["--test", test]), LIMIT)?,
     };

@@ -5,6 +5,7 @@ use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use redis_locked::{LockError, LockGuard, LockRequest, Locker, redis_locked};
 use redis_locked_test_support::{AfterLoss, Pace, Proxy, Server, until};
 use tokio::task::yield_now;
@@ -187,6 +188,7 @@ async fn poll_times<F: Future>(mut future: Pin<&mut F>, polls: usize) -> Option<
 }
 
 async fn all_shapes(answers: Answers) {
+    let mut benches = Vec::new();
     for landed in [false, true] {
         let bench = Bench::new(answers).await;
         let locker = &bench.locker;
@@ -194,22 +196,25 @@ async fn all_shapes(answers: Answers) {
             .drop_everywhere(landed, |key| async move { annotated(locker, &key).await })
             .await;
         assert!(polls > 3, "{polls} polls leave points out");
-        bench.end(polls).await;
+        benches.push((bench, polls));
 
         let bench = Bench::new(answers).await;
         let locker = &bench.locker;
         let polls = bench
             .drop_everywhere(landed, |key| async move { waiting(locker, &key).await })
             .await;
-        bench.end(polls).await;
+        benches.push((bench, polls));
 
         let bench = Bench::new(answers).await;
         let locker = &bench.locker;
         let polls = bench
             .drop_everywhere(landed, |key| async move { by_hand(locker, &key).await })
             .await;
-        bench.end(polls).await;
+        benches.push((bench, polls));
     }
+    // Each waits for what is in doubt.
+    let ends = benches.into_iter().map(|(bench, polls)| bench.end(polls));
+    join_all(ends).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

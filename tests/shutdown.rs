@@ -14,8 +14,12 @@ const LIMIT: Duration = Duration::from_secs(20);
 
 /// With time limits that a loaded machine hardly reaches, and that what is in doubt waits for.
 async fn connected(url: &str) -> Locker {
-    let builder = Locker::builder().connection_timeout(LIMIT);
-    let connecting = builder.response_timeout(LIMIT / 5).connect(url);
+    connected_within(url, LIMIT).await
+}
+
+async fn connected_within(url: &str, limit: Duration) -> Locker {
+    let builder = Locker::builder().connection_timeout(limit);
+    let connecting = builder.response_timeout(limit / 5).connect(url);
     connecting.await.expect("connected")
 }
 
@@ -208,38 +212,45 @@ fn a_guard_that_outlives_its_runtime_is_released_by_the_next() {
 /// to release may stay until the ttl is over.
 #[test]
 fn guards_may_be_dropped_while_their_runtime_goes_down() {
-    for threads in [0, 2] {
-        let (own, server) = server();
-        let runtime = runtime(threads);
-        let locker = runtime.block_on(connected(&server.url()));
-        let tasks: Vec<JoinHandle<()>> = (0..20)
-            .map(|number| {
-                let locker = locker.clone();
-                runtime.spawn(async move {
-                    let key = format!("key {number}");
-                    let guard = hold(&locker, &format!("by hand {number}")).await;
-                    let request = locker.lock(key).ttl(TTL).renew();
-                    let result = request.run(std::future::pending::<()>()).await;
-                    drop(guard);
-                    drop(result);
-                })
+    dropped_while_a_runtime_goes_down(0);
+}
+
+#[test]
+fn guards_may_be_dropped_while_their_runtime_of_two_threads_goes_down() {
+    dropped_while_a_runtime_goes_down(2);
+}
+
+fn dropped_while_a_runtime_goes_down(threads: usize) {
+    let (own, server) = server();
+    let runtime = runtime(threads);
+    let locker = runtime.block_on(connected_within(&server.url(), LIMIT / 4));
+    let tasks: Vec<JoinHandle<()>> = (0..20)
+        .map(|number| {
+            let locker = locker.clone();
+            runtime.spawn(async move {
+                let key = format!("key {number}");
+                let guard = hold(&locker, &format!("by hand {number}")).await;
+                let request = locker.lock(key).ttl(TTL).renew();
+                let result = request.run(std::future::pending::<()>()).await;
+                drop(guard);
+                drop(result);
             })
-            .collect();
-        runtime.block_on(until(LIMIT, "all hold", async || {
-            server.keys().await.len() == 40
-        }));
-        let (sender, over) = std::sync::mpsc::channel();
-        thread::spawn(move || {
-            drop(runtime);
-            let _ = sender.send(());
-        });
-        over.recv_timeout(LIMIT).expect("it goes down");
-        for task in tasks {
-            let end = own.block_on(task).expect_err("it never ends by itself");
-            assert!(end.is_cancelled(), "{end}");
-        }
-        own.block_on(locker.shutdown());
+        })
+        .collect();
+    runtime.block_on(until(LIMIT, "all hold", async || {
+        server.keys().await.len() == 40
+    }));
+    let (sender, over) = std::sync::mpsc::channel();
+    thread::spawn(move || {
+        drop(runtime);
+        let _ = sender.send(());
+    });
+    over.recv_timeout(LIMIT).expect("it goes down");
+    for task in tasks {
+        let end = own.block_on(task).expect_err("it never ends by itself");
+        assert!(end.is_cancelled(), "{end}");
     }
+    own.block_on(locker.shutdown());
 }
 
 /// The release that nobody awaits is under way when its runtime goes.

@@ -147,6 +147,31 @@ async fn settings_that_cannot_be_used_are_named() {
     assert!(said.contains("client's certificate or its key"), "{said}");
 }
 
+/// Each is asked in a way that it does not speak.
+#[tokio::test]
+async fn where_one_side_alone_speaks_tls() {
+    let plain = Server::start().await;
+    let short = Locker::builder().connection_timeout(TTL / 60);
+    let url_of_plain = format!("rediss://localhost:{}", plain.port());
+    let said = refusal(short.clone(), &url_of_plain).await;
+    assert!(said.contains("does not speak TLS"), "{said}");
+    assert!(
+        said.contains(&format!("localhost:{}", plain.port())),
+        "{said}"
+    );
+
+    let authority = Authority::new();
+    let Some(server) = server(&authority, "no").await else {
+        return;
+    };
+    let url_of_tls = format!("redis://localhost:{}", server.tls_port());
+    let said = refusal(short, &url_of_tls).await;
+    assert!(
+        said.contains("write rediss:// instead of redis://"),
+        "{said}"
+    );
+}
+
 /// Who waits is told over TLS that the lock is free.
 #[tokio::test]
 async fn waiting_is_woken_over_tls() {

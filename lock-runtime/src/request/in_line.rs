@@ -4,10 +4,10 @@
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use super::attempts::{Last, NextStep, PauseBetween, Progress, attempts, before};
 use super::check::Request;
@@ -184,12 +184,20 @@ impl<P: Iterator<Item = Duration> + Send> PauseBetween for HeadOfLine<'_, P> {
 
     async fn next(&mut self, request: &Request, progress: &Progress) -> NextStep {
         let place = self.place;
+        let mut is_called = false;
         if let Last::Split(_) = progress.last {
             self.splits += 1;
             let pause = split_pause(progress.asked.elapsed(), self.splits);
-            before(place.until, sleep(pause)).await;
+            let end = Instant::now() + pause;
+            let end = place.until.map_or(end, |until| until.min(end));
+            match pause_in_line(place, end).await {
+                Paused::Take(guard) => return NextStep::Take(guard),
+                Paused::Called => is_called = true,
+                Paused::Unheard => {}
+            }
         }
         let again = match &progress.last {
+            _ if is_called => Some(Instant::now()),
             // Ask in the way that tells when the key is freed.
             Last::Busy(_) | Last::Split(_) if progress.attempts == 1 => Some(Instant::now()),
             Last::Busy(holder) | Last::Split(holder) => {
@@ -220,7 +228,8 @@ impl<P: Iterator<Item = Duration> + Send> PauseBetween for HeadOfLine<'_, P> {
 
     /// Cut short by the end of the wait, it takes nothing away from the answer before.
     fn cut(&self, request: &Request, asked: Instant) -> Option<StoreError> {
-        (asked.elapsed() >= PROMPT).then(|| StoreError::late(request.started.elapsed()))
+        let late = || StoreError::late(request.started.elapsed());
+        (asked.elapsed() >= PROMPT).then(|| late().at(&request.common.store.place()))
     }
 }
 
@@ -254,6 +263,36 @@ async fn passed_on(
         Poll::Pending => rung.as_mut().poll(cx).map(|()| None),
     });
     place.accept(before(until, called).await??)
+}
+
+/// What was heard in a pause.
+enum Paused {
+    /// The lock was passed on: nobody else uses it meanwhile.
+    Take(LockGuard),
+    /// It is to ask, once the pause is over.
+    Called,
+    Unheard,
+}
+
+/// Pauses until then, unless the lock is passed on before.
+async fn pause_in_line(place: &PlaceInLine, until: Instant) -> Paused {
+    let mut is_called = false;
+    let taken = poll_fn(|cx| {
+        loop {
+            match ready!(place.poll_instruction(cx)) {
+                Instruction::Take(tenure) => return Poll::Ready(tenure),
+                Instruction::Ask { .. } | Instruction::Look => is_called = true,
+            }
+        }
+    });
+    match before(Some(until), taken).await {
+        Some(tenure) => match place.accept(tenure) {
+            Some(guard) => Paused::Take(guard),
+            None => Paused::Called,
+        },
+        None if is_called => Paused::Called,
+        None => Paused::Unheard,
+    }
 }
 
 /// After a vote of several servers that nobody won, the pause before the next. Those who collided

@@ -1,7 +1,13 @@
 //! What nobody sees from outside.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
+use crate::store::memory::MemoryStore;
+use crate::store::quorum::QuorumStore;
+use crate::store::{Asking, Store};
 use crate::{LockRequest, Locker};
 
 const TTL: Duration = Duration::from_secs(60);
@@ -40,4 +46,32 @@ async fn an_empty_line_takes_no_memory() {
     assert!(too_long.expect_err("held").is_busy());
     assert!(!has_line(&locker));
     drop(held);
+}
+
+/// It paused deaf after a vote that nobody had won: for up to half a second, nobody used the lock.
+#[tokio::test(start_paused = true)]
+async fn a_lock_that_is_passed_on_after_a_split_vote_is_taken_at_once() {
+    let stores: Vec<Arc<dyn Store>> = (0..3)
+        .map(|_| Arc::new(MemoryStore::default()) as _)
+        .collect();
+    let quorum = QuorumStore::new(stores.iter().cloned(), Arc::default(), TTL);
+    let locker = Locker::builder().build(Arc::new(quorum));
+    let others = Arc::new(locker.common().entry("k", None));
+    for store in &stores[..2] {
+        let attempted = store.acquire(Arc::clone(&others), TTL, Asking::Plain);
+        attempted.await.outcome.expect("free");
+    }
+    let began = Instant::now();
+    let waits = tokio::spawn(request(&locker).acquire());
+    tokio::task::yield_now().await;
+    for store in &stores[..2] {
+        let released = store.release(Arc::clone(&others), None).await;
+        released.expect("there");
+    }
+    let between = locker.lock("k").ttl(TTL).acquire().await.expect("free");
+    between.release().await.expect("passed on");
+    let next = waits.await.expect("no panic").expect("its turn");
+    assert_eq!(began.elapsed(), Duration::ZERO);
+    assert_eq!(next.attempts(), 1);
+    drop(next);
 }

@@ -74,10 +74,10 @@ impl StoreError {
         }
     }
 
-    /// The same, with the name of one of several servers.
-    pub(crate) fn of(self, server: &dyn fmt::Debug) -> Self {
+    /// The same, with where the server is.
+    pub(crate) fn at(self, place: &str) -> Self {
         Self {
-            happened: format!("{server:?}: {}", self.happened),
+            happened: format!("{}, at {place}", self.happened),
             ..self
         }
     }

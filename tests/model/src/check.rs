@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use redis_locked_test_support::step_back;
 use stateright::{Checker, HasDiscoveries, Model, Path};
 
 use crate::config::{Break, Line};
@@ -14,6 +15,7 @@ use crate::trace::trace;
 type Found = Vec<(&'static str, Path<State, Step>)>;
 
 fn run(name: &str, line: &Line) -> Found {
+    step_back();
     let began = Instant::now();
     let checker = line
         .clone()

@@ -19,6 +19,7 @@ const fn fault(name: &'static str, happen: fn(&mut World)) -> Fault {
 pub(super) static FAULTS: &[Fault] = &[
     fault("cut", cut),
     fault("half-open", half_open),
+    fault("connection stands still", delay),
     fault("one direction stands still", stand_still),
     fault("partition", partition),
     fault("server stands still", server_stands_still),
@@ -69,6 +70,19 @@ fn half_open(world: &mut World) {
     );
     world.trouble(what, noticed);
     world.network.wires().lose(link, direction);
+}
+
+/// For as long as the kernel sends a lost packet again, at most: so long, what was sent may come.
+fn delay(world: &mut World) {
+    let Some(link) = some_link(world) else {
+        return;
+    };
+    let direction = *one_of(&[Direction::Up, Direction::Down]);
+    let time = between(1..=world.plan.weather.user_timeout);
+    let what = format!("{direction:?} on connection {link} stands still");
+    world.trouble(what, time);
+    let until = world.now + time;
+    world.network.wires().delay(link, direction, until);
 }
 
 fn stand_still(world: &mut World) {

@@ -14,6 +14,9 @@ use super::workload::{KINDS, Kind};
 /// Some day of 2026, in microseconds since 1970.
 const DAY: i64 = 1_790_000_000_000_000;
 
+/// A ttl that is longer than callers begin new things.
+const OUTLASTS: u64 = 10_000;
+
 pub(super) struct Plan {
     /// One, or those of a quorum.
     pub(super) servers: usize,
@@ -133,7 +136,8 @@ impl Plan {
         let of_all = one_in(2);
         let mut kinds: Vec<_> = kinds.map(|kind| (kind, weight(of_all))).collect();
         kinds[0].1 += 1;
-        let shortest_ttl = *one_of(&[50, 200, 1_000]);
+        // A key that is left behind for the longest of these is there when its process shuts down.
+        let shortest_ttl = *one_of(&[50, 200, 1_000, OUTLASTS]);
         let longest_ttl = shortest_ttl * between(1..=5);
         Self {
             servers,
@@ -151,7 +155,11 @@ impl Plan {
             kinds,
             ttls: shortest_ttl..=longest_ttl,
             longest_body: *one_of(&[2, 5, 20, 60]),
-            long_body_one_in: 20,
+            long_body_one_in: if shortest_ttl == OUTLASTS {
+                u32::MAX
+            } else {
+                20
+            },
             longest_pause: *one_of(&[0, 3, 20, 200]),
             longest_wait: *one_of(&[20, 500, 5_000]),
             clocks: Clocks { drift: one_in(2) },
@@ -165,13 +173,23 @@ impl Plan {
             response_timeout: Duration::from_millis(response),
             server_timeout: Duration::from_millis(*one_of(&[30, 100])),
             faults: if is_troubled {
-                FAULTS.iter().map(|fault| (fault, between(0..=5))).collect()
+                Self::faults()
             } else {
                 Vec::new()
             },
-            calm: between(50..=2_000),
+            calm: *one_of(&[between(30..=150), between(150..=2_000)]),
             length: between(3_000..=8_000),
         }
+    }
+
+    /// All beside each other, or a few: where hardly anything else goes wrong, more is promised.
+    fn faults() -> Vec<(&'static Fault, u32)> {
+        let few = one_in(2);
+        let weight = || if few && !one_in(6) { 0 } else { between(0..=5) };
+        let mut faults: Vec<_> = FAULTS.iter().map(|fault| (fault, weight())).collect();
+        let some = between(0..=faults.len() - 1);
+        faults[some].1 += 1;
+        faults
     }
 
     pub(super) fn limits(&self) -> Limits {

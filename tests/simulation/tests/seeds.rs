@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Instant, SystemTime};
 
-use redis_locked_simulation::simulation::{Report, run, story};
+use redis_locked_simulation::simulation::{Report, is_busy, run, story};
+use redis_locked_test_support::step_back;
 
 /// So many seeds are the same each time.
 const SECONDS_OF_A_DAY: u64 = 24 * 60 * 60;
@@ -44,6 +45,7 @@ fn the_promises_are_kept() {
         assert!(report.violation.is_none());
         return;
     }
+    step_back();
     let began = Instant::now();
     let of_day = first_of_day();
     let (next, sections) = (AtomicU64::new(0), AtomicU64::new(0));
@@ -83,7 +85,9 @@ fn a_seed_is_the_same_story_each_time() {
     if seed_of_environment().is_some() {
         return;
     }
-    for seed in 0..6 {
+    step_back();
+    // Nothing else happens in busy worlds, and it takes them the longest.
+    for seed in (0..).filter(|seed| !is_busy(*seed)).take(6) {
         let (first, second) = (story(seed), story(seed));
         for (line, (first, second)) in first.story.iter().zip(&second.story).enumerate() {
             assert_eq!(first, second, "line {line} of seed {seed}");

@@ -9,6 +9,7 @@ mod lock;
 mod port;
 mod signal;
 
+pub mod calculation;
 pub mod clock;
 pub mod cluster;
 pub mod directory;
@@ -25,6 +26,7 @@ pub mod server;
 pub mod trouble;
 pub mod until;
 
+pub use calculation::step_back;
 pub use certificates::{Authority, Certificate, Files, servers_have_tls};
 pub use cluster::Cluster;
 pub use directory::Directory;

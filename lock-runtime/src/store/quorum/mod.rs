@@ -7,6 +7,8 @@
 
 mod attempt;
 mod servers;
+#[cfg(test)]
+mod tests;
 mod verdict;
 
 use std::fmt;
@@ -70,6 +72,11 @@ impl Store for QuorumStore {
 
     fn alert(&self, key: &str) -> Alert {
         self.alerts.alert(key)
+    }
+
+    fn place(&self) -> String {
+        let each = self.servers.all.iter().map(|server| server.store().place());
+        format!("the quorum of {}", each.collect::<Vec<_>>().join(", "))
     }
 
     fn settles_within(&self) -> Duration {

@@ -14,6 +14,10 @@ impl Rule for Exclusion {
         let Event::Entered { errand, token, .. } = event else {
             return Ok(());
         };
+        // It was lost with a server's data, say, while this process stood still.
+        if facts.was_taken_somewhere(*token) {
+            return Ok(());
+        }
         let key = facts.errands[errand].key;
         let mut others = facts.errands.iter();
         let other =

@@ -2,19 +2,48 @@
 
 use std::collections::BTreeMap;
 
-use super::super::testimony::{Content, Event, KeyId, ProcessId, ServerId, Token};
+use super::super::testimony::{Content, ErrandId, Event, Kept, KeyId, ProcessId, ServerId, Token};
 use super::{Facts, Rule};
 
 #[derive(Default)]
 pub(super) struct Orphans {
+    /// The last errand so far.
+    last: ErrandId,
+    /// For whom a token may have been set: for none that was asked for later.
+    set_for: BTreeMap<Token, SetFor>,
     /// Since when nobody answers for it.
     since: BTreeMap<(ServerId, KeyId, Token), u64>,
 }
 
+/// Whose a token is.
+#[derive(Clone, Copy)]
+enum SetFor {
+    /// Some errand up to this one, which has not entered with it yet.
+    UpTo(ErrandId),
+    /// Those that have entered with it; there is no other that waits to be told.
+    Entered,
+}
+
 impl Rule for Orphans {
     fn hear(&mut self, facts: &Facts, event: &Event) -> Result<(), String> {
-        let Event::Settled { process } = event else {
-            return Ok(());
+        let process = match event {
+            Event::Asked { errand, .. } => {
+                self.last = *errand;
+                return Ok(());
+            }
+            Event::Changed { after, .. } => {
+                if let Some(token) = token_of(*after) {
+                    let set_for = SetFor::UpTo(self.last);
+                    self.set_for.entry(token).or_insert(set_for);
+                }
+                return Ok(());
+            }
+            Event::Entered { token, .. } => {
+                self.set_for.insert(*token, SetFor::Entered);
+                return Ok(());
+            }
+            Event::Settled { process } => process,
+            _ => return Ok(()),
         };
         if is_out_of_reach(facts) {
             return Ok(());
@@ -36,11 +65,10 @@ impl Rule for Orphans {
         }
         let mut since = BTreeMap::new();
         for (server, key, token, owner) in locks(facts) {
-            let is_cared_for = facts
-                .errands
-                .values()
-                .any(|errand| errand.process == owner && errand.key == key);
-            if is_cared_for || !facts.runs(owner) || facts.revived.contains(&(server, token)) {
+            if self.is_cared_for(facts, key, token, owner)
+                || !facts.runs(owner)
+                || facts.revived.contains(&(server, token))
+            {
                 continue;
             }
             let orphan = (server, key, token);
@@ -65,6 +93,22 @@ impl Rule for Orphans {
     }
 }
 
+impl Orphans {
+    /// Whether somebody has it, or may be about to.
+    fn is_cared_for(&self, facts: &Facts, key: KeyId, token: Token, owner: ProcessId) -> bool {
+        let mut errands = facts.errands.iter();
+        errands.any(|(id, errand)| {
+            errand.process == owner
+                && errand.key == key
+                && match (&errand.entered, self.set_for.get(&token)) {
+                    (Some(entered), _) => entered.token == token,
+                    (None, Some(SetFor::UpTo(last))) => id <= last,
+                    (None, Some(SetFor::Entered) | None) => false,
+                }
+        })
+    }
+}
+
 /// A server of a quorum that a release does not reach keeps the key until its ttl is over, which the
 /// docs of `connect_quorum` say.
 fn is_out_of_reach(facts: &Facts) -> bool {
@@ -84,4 +128,11 @@ fn locks(facts: &Facts) -> impl Iterator<Item = (ServerId, KeyId, Token, Process
             _ => None,
         })
     })
+}
+
+fn token_of(kept: Option<Kept>) -> Option<Token> {
+    match kept?.content {
+        Content::Lock { token, .. } => Some(token),
+        _ => None,
+    }
 }

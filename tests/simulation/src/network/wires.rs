@@ -120,6 +120,8 @@ struct Link {
     left: bool,
     /// What is sent in this direction arrives nowhere.
     lost: [bool; 2],
+    /// Until when nothing moves on it, by direction: a packet was lost and is sent again.
+    still_until: [u64; 2],
     /// When the last parcel of each direction arrives.
     last: [u64; 2],
     /// The client's kernel gives it up then.
@@ -272,6 +274,7 @@ impl Wires {
             waker: None,
             left: false,
             lost: [false; 2],
+            still_until: [0; 2],
             last: [0; 2],
             doomed: None,
         });
@@ -378,11 +381,13 @@ impl Wires {
         let path = self.paths[link.place][link.server];
         let due = (now + delay)
             .max(link.last[which])
+            .max(link.still_until[which])
             .max(path.still_until[which]);
         let gives_up = now + user_timeout;
         if direction == Direction::Up && !link.left {
             // What comes back, if only to say that this has come, may stand still as well.
-            let confirmed = due.max(path.still_until[index(Direction::Down)]);
+            let down = index(Direction::Down);
+            let confirmed = due.max(link.still_until[down]).max(path.still_until[down]);
             if link.lost != [false; 2] || confirmed > gives_up {
                 self.doom(id, gives_up);
             }
@@ -445,6 +450,13 @@ impl Wires {
         self.links[link].lost[index(direction)] = true;
         let at = self.now + KEEPALIVE + self.weather.user_timeout;
         self.doom(link, at);
+    }
+
+    /// Nothing moves on this connection, in this direction, until then. On others it does, so what is
+    /// asked again may come before what was asked first.
+    pub(in super::super) fn delay(&mut self, link: LinkId, direction: Direction, until: u64) {
+        let still = &mut self.links[link].still_until[index(direction)];
+        *still = until.max(*still);
     }
 
     /// Nothing moves in this direction until then.

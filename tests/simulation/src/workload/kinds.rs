@@ -55,6 +55,9 @@ pub(in super::super) static KINDS: &[Kind] = &[
     kind("min_hold", min_hold, |caller, key, terms| {
         Box::pin(deeds::run(caller, key, terms))
     }),
+    kind("min_hold by hand", min_hold, |caller, key, terms| {
+        Box::pin(deeds::by_hand(caller, key, terms))
+    }),
     kind("finish", finish, |caller, key, terms| {
         Box::pin(deeds::run(caller, key, terms))
     }),
@@ -115,9 +118,12 @@ fn max_hold(plan: &Plan, terms: Terms) -> Terms {
     }
 }
 
+/// Not so long that the others never come to their end.
+const LONGEST_MIN_HOLD: u64 = 5_000;
+
 fn min_hold(plan: &Plan, terms: Terms) -> Terms {
     Terms {
-        min_hold: Some(between(1..=terms.ttl)),
+        min_hold: Some(between(1..=terms.ttl.min(LONGEST_MIN_HOLD))),
         ..any(plan, terms)
     }
 }
