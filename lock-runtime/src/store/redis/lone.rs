@@ -29,6 +29,19 @@ impl Lone {
         self.spare.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Not a part of `send`, in which the future would be stored a second time.
+    fn sending(&self, connection: MultiplexedConnection, command: Cmd) -> Sending {
+        let carried = carry(connection, command);
+        let spare = self.spare().take();
+        match spare {
+            Some(mut sending) => {
+                sending.set(carried);
+                sending
+            }
+            None => Sending::new(carried),
+        }
+    }
+
     #[cfg(test)]
     pub(super) fn has_room(&self) -> bool {
         self.spare().is_some()
@@ -40,15 +53,7 @@ impl Lone {
         connection: &MultiplexedConnection,
         command: &mut Cmd,
     ) -> RedisResult<Value> {
-        let carried = carry(connection.clone(), take(command));
-        let spare = self.spare().take();
-        let mut sending = match spare {
-            Some(mut sending) => {
-                sending.set(carried);
-                sending
-            }
-            None => Sending::new(carried),
-        };
+        let mut sending = self.sending(connection.clone(), take(command));
         let (answer, carried) = poll_fn(|cx| sending.poll(cx)).await;
         *command = carried;
         *self.spare() = Some(sending);
