@@ -56,6 +56,10 @@ impl Store for SlowStore {
         Duration::ZERO
     }
 
+    fn place(&self) -> String {
+        self.keys.place()
+    }
+
     fn close(&self) {}
 }
 
