@@ -8,6 +8,7 @@
 //! The task waits for answers also where callers have left or stand still, so that nobody depends on
 //! another caller's being polled.
 
+use std::future::poll_fn;
 use std::io;
 use std::mem::take;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use redis::aio::MultiplexedConnection;
-use redis::{Cmd, Pipeline, RedisResult, Value};
+use redis::{Cmd, Pipeline, RedisError, RedisResult, Value};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
@@ -44,19 +45,20 @@ struct Home {
     patience: Duration,
     /// How many callers have asked and were not answered.
     asking: AtomicUsize,
-    /// To the task, which ends when this is gone and all is answered.
-    desk: mpsc::UnboundedSender<Asked>,
+    /// Where the task is left commands.
+    task: mpsc::UnboundedSender<Left>,
 }
 
-struct Asked {
+/// A command that was left with the task.
+struct Left {
     command: Cmd,
     answer: oneshot::Sender<RedisResult<Value>>,
 }
 
-/// One who has asked.
-struct Asking<'a>(&'a AtomicUsize);
+/// Counts a caller as long as it is not answered.
+struct Counted<'a>(&'a AtomicUsize);
 
-impl Drop for Asking<'_> {
+impl Drop for Counted<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -65,14 +67,14 @@ impl Drop for Asking<'_> {
 impl Gathered {
     /// To be called in the runtime in which the connection was opened.
     pub(super) fn new(connection: MultiplexedConnection, patience: Duration) -> Self {
-        let (desk, left) = mpsc::unbounded_channel();
-        tokio::spawn(see_to(left, connection.clone()));
+        let (task, left) = mpsc::unbounded_channel();
+        tokio::spawn(send_what_is_left(left, connection.clone()));
         Self(Arc::new(Home {
             connection,
             lone: Lone::new(),
             patience,
             asking: AtomicUsize::new(0),
-            desk,
+            task,
         }))
     }
 
@@ -91,13 +93,13 @@ impl Gathered {
     /// Sends a command, alone or together with others'. It is the same again when this is ready.
     pub(super) async fn send(&self, command: &mut Cmd) -> RedisResult<Value> {
         let others = self.0.asking.fetch_add(1, Ordering::Relaxed);
-        let _asking = Asking(&self.0.asking);
+        let _counted = Counted(&self.0.asking);
         if others < ALONE {
             return self.0.lone.send(&self.0.connection, command).await;
         }
         let (answer, answered) = oneshot::channel();
         let command = command.clone();
-        if self.0.desk.send(Asked { command, answer }).is_err() {
+        if self.0.task.send(Left { command, answer }).is_err() {
             return Err(ended());
         }
         match timeout(self.0.patience, answered).await {
@@ -107,20 +109,20 @@ impl Gathered {
     }
 }
 
-fn ended() -> redis::RedisError {
+fn ended() -> RedisError {
     let problem = "the runtime ended in which the connection was opened";
     io::Error::new(io::ErrorKind::BrokenPipe, problem).into()
 }
 
-/// The task: sends what was left, until nobody is there to leave anything.
-fn see_to(
-    mut left: mpsc::UnboundedReceiver<Asked>,
+/// The task, which ends when nobody is there to leave anything, and all is answered.
+fn send_what_is_left(
+    mut left: mpsc::UnboundedReceiver<Left>,
     connection: MultiplexedConnection,
 ) -> impl Future<Output = ()> {
     let mut under_way = FuturesUnordered::new();
     let mut gathered = Vec::new();
     let mut is_over = false;
-    std::future::poll_fn(move |cx: &mut Context<'_>| {
+    poll_fn(move |cx: &mut Context<'_>| {
         loop {
             while let Poll::Ready(Some(())) = under_way.poll_next_unpin(cx) {}
             if under_way.len() == PIPELINES {
@@ -144,10 +146,10 @@ fn see_to(
     })
 }
 
-async fn send_together(mut connection: MultiplexedConnection, asked: Vec<Asked>) {
-    let mut pipeline = Pipeline::with_capacity(asked.len());
-    let mut callers = Vec::with_capacity(asked.len());
-    for Asked { command, answer } in asked {
+async fn send_together(mut connection: MultiplexedConnection, left: Vec<Left>) {
+    let mut pipeline = Pipeline::with_capacity(left.len());
+    let mut callers = Vec::with_capacity(left.len());
+    for Left { command, answer } in left {
         pipeline.add_command(command);
         callers.push(answer);
     }
