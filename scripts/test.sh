@@ -117,6 +117,8 @@ fi
 # The simulation compiles the runtime once more, and cargo asks for its doc tests though it says it has none.
 step "doc tests" cargo test "${packages[@]}" --exclude redis-locked-simulation --doc
 
+step "instructions of a call" scripts/instructions.sh
+
 # This Redis listens on no port at all.
 place=$(mktemp -d)
 "$redis_server" --port 0 --unixsocket "$place/socket" --save "" --logfile "$place/log" &

@@ -13,10 +13,13 @@ mod connect;
 mod connection;
 mod credentials;
 mod failure;
+mod gathered;
 mod hearing;
 mod line;
+mod lone;
 #[cfg(all(feature = "cluster", feature = "sentinel"))]
 pub(crate) mod masters;
+mod message;
 mod not_redis;
 mod operation;
 mod profile;
