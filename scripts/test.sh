@@ -95,7 +95,7 @@ servers=$redis
 if [ -n "$all_servers" ]; then
     # What starts servers; the rest would do the same again.
     which=(--lib)
-    for package in lines model simulation templates; do
+    for package in lines macros model simulation templates; do
         which+=(--exclude "redis-locked-$package")
     done
     for file in $(grep -lE 'redis_locked_test_support|^mod common;' tests/*.rs {tests/clients,lock-cli/tests,examples/*/tests}/*.rs); do

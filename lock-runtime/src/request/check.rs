@@ -150,8 +150,8 @@ impl Asked {
         };
         if is_side_key(&whole) {
             return invalid(
-                "its name is that of a key which the library keeps beside a lock's, as \"{z}:fence\" \
-                 is beside \"z\"; let it end in another word",
+                "its name is that of a key that the library keeps beside a lock's key, such as \
+                 \"{z}:fence\" beside \"z\"; let it end in another word",
             );
         }
         let mut counter = None;
