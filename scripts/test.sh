@@ -73,6 +73,9 @@ fi
 packages=(--workspace --exclude redis-locked-benches --all-features)
 
 skipped=$(scripts/clients.sh)
+if ! reason=$(scripts/before.sh 2>&1 >/dev/null); then
+    skipped+=${skipped:+$'\n'}"the version before the line ($reason)"
+fi
 step "formatting" cargo fmt --all --check
 step "import circles" scripts/circles.sh
 step "clippy" cargo clippy "${packages[@]}" --all-targets -- -D warnings
@@ -98,7 +101,7 @@ if [ -n "$all_servers" ]; then
     for package in lines macros model simulation templates; do
         which+=(--exclude "redis-locked-$package")
     done
-    for file in $(grep -lE 'redis_locked_test_support|^mod common;' tests/*.rs {tests/clients,lock-cli/tests,examples/*/tests}/*.rs); do
+    for file in $(grep -lE 'redis_locked_test_support|^mod common;' tests/*.rs {tests/clients,tests/visitors/tests,lock-cli/tests,examples/*/tests}/*.rs); do
         which+=(--test "$(basename "$file" .rs)")
     done
     others=$(scripts/servers.sh)
@@ -113,6 +116,8 @@ if [ -n "$all_servers" ]; then
 fi
 # The simulation compiles the runtime once more, and cargo asks for its doc tests though it says it has none.
 step "doc tests" cargo test "${packages[@]}" --exclude redis-locked-simulation --doc
+
+step "instructions of a call" scripts/instructions.sh
 
 # This Redis listens on no port at all.
 place=$(mktemp -d)

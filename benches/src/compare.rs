@@ -18,6 +18,7 @@ async fn main() {
         heap: env!("CARGO_BIN_EXE_heap").into(),
         contender: env!("CARGO_BIN_EXE_contender").into(),
         traced: env!("CARGO_BIN_EXE_traced").into(),
+        visitors: env!("CARGO_BIN_EXE_visitors").into(),
     };
     let (mut asked, mut json) = (false, false);
     while let Some(argument) = arguments.next() {

@@ -12,6 +12,7 @@ pub mod rows;
 pub mod sample;
 pub mod table;
 pub mod traced;
+pub mod visitors;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -32,6 +33,8 @@ pub struct Plan {
     pub heap: PathBuf,
     /// The program that is run many times to compete for a lock.
     pub contender: PathBuf,
+    /// The program that visits a key, of this commit.
+    pub visitors: PathBuf,
     /// The program that is run with one subscriber and another.
     pub traced: PathBuf,
 }

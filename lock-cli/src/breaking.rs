@@ -190,7 +190,7 @@ fn freed_text(key: &str, lock: &Lock, share: Option<Share>) -> String {
     let on = share.map_or_else(String::new, on);
     format!(
         "freed lock {key:?}{on}: {} held it, {} (token {}); what it runs ends as lost at \
-         its next extension, or at its deadline if it does not renew",
+         once or at its next extension, or at its deadline if it does not renew",
         text::owner(lock),
         text::with_left(lock.left),
         text::plain(&lock.token),

@@ -56,6 +56,7 @@ fn columns(locks: &[Lock], with_fence: bool) -> (Vec<&'static str>, Vec<Vec<Stri
     if with_fence {
         header.push("FENCE");
     }
+    header.push("WAIT");
     if shared {
         header.push("SERVERS");
     }
@@ -68,6 +69,7 @@ fn columns(locks: &[Lock], with_fence: bool) -> (Vec<&'static str>, Vec<Vec<Stri
         if with_fence {
             row.push(text::fence(lock.fence));
         }
+        row.push(text::waiting(lock.waiting));
         if shared {
             row.push(lock.servers.map_or_else(|| "-".into(), text::share));
         }
@@ -80,7 +82,7 @@ fn columns(locks: &[Lock], with_fence: bool) -> (Vec<&'static str>, Vec<Vec<Stri
 pub(crate) fn in_columns(locks: &[Lock], width: Option<usize>) -> String {
     let (header, mut rows) = columns(locks, true);
     let Some(width) = width else {
-        return table(&header, &[2, 3, 4], &rows);
+        return table(&header, &[2, 3, 4, 5], &rows);
     };
     let (mut header, mut room) = (header, room(&rows, width));
     if room < LEAST {
@@ -95,7 +97,7 @@ pub(crate) fn in_columns(locks: &[Lock], width: Option<usize>) -> String {
         row[0] = text::cut(&row[0], room.saturating_sub(owner));
         row[1] = text::cut(&row[1], owner);
     }
-    table(&header, &[2, 3, 4], &rows)
+    table(&header, &[2, 3, 4, 5], &rows)
 }
 
 /// Less room for a key and its owner tells neither.

@@ -8,6 +8,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::glob;
+use crate::waiting::Waiter;
 
 /// What JavaScript and jq keep of a number in JSON.
 const LARGEST_IN_JSON: u128 = (1 << 53) - 1;
@@ -27,6 +28,11 @@ pub(crate) struct Lock {
     /// The last fencing number drawn for the key, if one was.
     #[serde(serialize_with = "in_text")]
     pub(crate) fence: Option<u64>,
+    /// How many processes wait for it; `None` where they do not line up on the server.
+    pub(crate) waiting: Option<usize>,
+    /// Those who wait, in order, if somebody asked who.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) line: Option<Vec<Waiter>>,
     #[serde(skip)]
     pub(crate) reading: Reading,
     /// On how many servers of a quorum it is held.
@@ -91,6 +97,8 @@ impl Lock {
             token,
             left,
             fence: None,
+            waiting: None,
+            line: None,
             reading,
             servers: None,
         }

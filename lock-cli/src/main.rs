@@ -23,6 +23,7 @@ mod show;
 mod table;
 mod text;
 mod usage;
+mod waiting;
 mod watch;
 
 use std::process::ExitCode;

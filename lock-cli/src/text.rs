@@ -71,13 +71,20 @@ pub(crate) fn cut(text: &str, width: usize) -> String {
 }
 
 pub(crate) fn owner(lock: &Lock) -> String {
-    lock.owner
-        .as_deref()
-        .map_or_else(|| "(foreign)".into(), shown)
+    named(lock.owner.as_deref())
+}
+
+/// An owner's name, if the value has one.
+pub(crate) fn named(owner: Option<&str>) -> String {
+    owner.map_or_else(|| "(foreign)".into(), shown)
 }
 
 pub(crate) fn fence(fence: Option<u64>) -> String {
     fence.map_or_else(|| "-".into(), |fence| fence.to_string())
+}
+
+pub(crate) fn waiting(waiting: Option<usize>) -> String {
+    waiting.map_or_else(|| "-".into(), |waiting| waiting.to_string())
 }
 
 pub(crate) fn share(share: Share) -> String {

@@ -259,8 +259,8 @@ impl<P: Iterator<Item = Duration> + Send> PauseBetween for HeadOfLine<'_, P> {
         }
     }
 
-    fn guard(&mut self, request: &Request) -> LockGuard {
-        self.legacy.take().unwrap_or_else(|| request.guard())
+    fn guard(&mut self, request: &Request, now: Instant) -> LockGuard {
+        self.legacy.take().unwrap_or_else(|| request.guard(now))
     }
 
     /// The first attempt is always waited for: without its answer nobody could say whether the lock

@@ -21,6 +21,7 @@ const AFTERWARDS: Duration = Duration::from_secs(3);
 /// Processes that lock all the time, under one set of faults.
 pub(crate) struct Load {
     place: PathBuf,
+    topology: Topology,
     processes: Vec<Process>,
     /// Keys of the servers that are to fail, and others.
     keys: Vec<String>,
@@ -35,28 +36,51 @@ impl Load {
     pub(crate) async fn start(topology: &Topology, keys: &[String], others: &[String]) -> Self {
         let place = std::env::temp_dir().join(format!("redis-locked-load-{}", monotonic_ns()));
         fs::create_dir(&place).expect("a directory of its own");
-        let this = std::env::current_exe().expect("the path of this program");
-        let all: Vec<_> = keys.iter().chain(others).map(String::as_str).collect();
-        let start = |_| {
-            Process::program(&this)
-                .arg("worker")
-                .env("KIND", topology.kind)
-                .env("URLS", topology.urls.join(" "))
-                .env("REPLICAS", topology.replicas.to_string())
-                .env("KEYS", all.join(" "))
-                .env("PLACE", &place)
-                .start()
-        };
-        let load = Self {
-            processes: (0..PROCESSES).map(start).collect(),
+        let mut load = Self {
+            topology: topology.clone(),
+            processes: Vec::new(),
             keys: keys.to_vec(),
             others: others.to_vec(),
             fenced: is_fenced(topology.kind),
             faults: Vec::new(),
             place,
         };
+        load.processes = (0..PROCESSES).map(|_| load.launch()).collect();
         load.granted_since(monotonic_ns()).await;
         load
+    }
+
+    fn launch(&self) -> Process {
+        let this = std::env::current_exe().expect("the path of this program");
+        let keys = self.keys.iter().chain(&self.others);
+        let keys: Vec<_> = keys.map(String::as_str).collect();
+        Process::program(&this)
+            .arg("worker")
+            .env("KIND", self.topology.kind)
+            .env("URLS", self.topology.urls.join(" "))
+            .env("REPLICAS", self.topology.replicas.to_string())
+            .env("KEYS", keys.join(" "))
+            .env("PLACE", &self.place)
+            .start()
+    }
+
+    /// One process more, to be broken; returns when it has been granted a lock.
+    pub(crate) async fn another(&self) -> Process {
+        let process = self.launch();
+        let id = process.id().to_string();
+        until(LIMIT, "it is granted a lock", async || {
+            let history = self.history();
+            history
+                .lines()
+                .any(|line| holder_of(line) == Some(id.as_str()))
+        })
+        .await;
+        process
+    }
+
+    /// Takes back the last fault, which was none.
+    pub(crate) fn forget_fault(&mut self) {
+        self.faults.pop();
     }
 
     /// Does something to the servers under load, and waits until every key is granted again.

@@ -7,6 +7,7 @@
 //! often; the default is 5.
 
 mod cluster;
+mod line;
 mod load;
 mod quorum;
 mod replicas;
@@ -24,7 +25,7 @@ async fn main() {
     }
     let rounds = std::env::var("ROUNDS").ok();
     let rounds = rounds.and_then(|rounds| rounds.parse().ok()).unwrap_or(5);
-    let known = ["cluster", "sentinel", "quorum", "replicas"];
+    let known = ["line", "cluster", "sentinel", "quorum", "replicas"];
     for name in &chosen {
         assert!(
             known.contains(&name.as_str()),
@@ -34,6 +35,9 @@ async fn main() {
     let wanted = |name: &str| chosen.is_empty() || chosen.iter().any(|chosen| chosen == name);
     print!("{}", include_str!("prose.md"));
     println!("{}", Row::HEAD);
+    if wanted("line") {
+        line::run(rounds).await;
+    }
     if wanted("cluster") {
         cluster::run(rounds).await;
     }

@@ -102,6 +102,20 @@ fn at_80_columns_everything_can_be_read() {
 }
 
 #[test]
+fn how_many_wait_is_a_column_while_somebody_does() {
+    let mut changes = Changes::default();
+    let lock = lock("k", "web-1:812", 900, None);
+    let waiting = Some(3);
+    changes.see(vec![Lock { waiting, ..lock }], Instant::now());
+    let shown = lines(&screen(&mut view(changes), 40));
+    let columns = [
+        shown[2].ends_with("FENCE WAIT"),
+        shown[3].ends_with("-    3"),
+    ];
+    assert_eq!(columns, [true, true], "{shown:#?}");
+}
+
+#[test]
 fn colour_is_not_needed_and_not_used_when_it_is_not_wanted() {
     let mut view = changed();
     let has_color = |view: &mut View| {

@@ -52,6 +52,10 @@ impl Store for SlowStore {
         self.keys.alert(key)
     }
 
+    fn place(&self) -> String {
+        self.keys.place()
+    }
+
     fn settles_within(&self) -> Duration {
         Duration::ZERO
     }

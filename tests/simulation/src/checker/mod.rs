@@ -132,7 +132,8 @@ impl Witness {
     }
 
     pub(super) fn set_server_clock(&self, server: usize, clock: Clock) {
-        self.checker().facts.server_clocks[server] = clock;
+        let mut checker = self.checker();
+        checker.facts.server_clocks[server] = clock;
     }
 
     pub(super) fn accuse(&self, of: &str) {

@@ -139,6 +139,10 @@ fn read(line: &str, sections: &mut Vec<Section>) -> Option<()> {
     let fence = words.next()?.parse().ok()?;
     let holder = words.next()?;
     let time = words.next()?.parse().ok()?;
+    if event == "came" {
+        // It is for those who judge the order.
+        return words.next().filter(|_| words.next().is_none()).map(drop);
+    }
     let deadline = words.next().map(str::parse::<u64>).transpose().ok()?;
     if words.next().is_some() {
         return None;
