@@ -1,4 +1,7 @@
 //! Fencing numbers grow from holder to holder.
+//!
+//! The clock keeps them growing when the counter is lost, and the counter does when the clock is set
+//! back. When a server is struck by both, nothing does.
 
 use std::collections::{BTreeMap, BTreeSet};
 
