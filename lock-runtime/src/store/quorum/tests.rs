@@ -60,10 +60,6 @@ impl Store for SlowStore {
         Duration::ZERO
     }
 
-    fn place(&self) -> String {
-        self.keys.place()
-    }
-
     fn close(&self) {}
 }
 
