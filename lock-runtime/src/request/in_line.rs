@@ -39,7 +39,7 @@ const WATCH_AFTER: Duration = Duration::from_millis(10);
 /// with one process.
 const STAND_IN: Duration = Duration::from_millis(100);
 
-/// So often is a lost place had again, less one.
+/// So often is a lost place had again.
 const MISSES: u32 = 2;
 
 const SPLIT_PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(500));

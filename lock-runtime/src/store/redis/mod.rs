@@ -246,8 +246,10 @@ async fn look(
         Ok(Looked::Granted(granted, found)) => Ok((granted, found)),
         Ok(Looked::Busy(holder)) => busy(holder),
         Ok(Looked::Deaf(holder)) => {
+            // One that broke meanwhile says nothing of the server.
+            let was_heard = tracking.hears_bell();
             tracking.open_anew();
-            if line.is_deaf_again() {
+            if was_heard && line.is_deaf_again() {
                 line.refuse(number, None);
             }
             busy(holder)
