@@ -100,9 +100,11 @@ async fn held(
             owner,
             retry_after,
             attempts,
+            waiting,
             ..
         }) => {
-            let message = busy(options, owner.as_deref(), retry_after, attempts);
+            let mut message = busy(options, owner.as_deref(), retry_after, attempts);
+            message.push_str(&others(waiting));
             Err(Failure::new(options.busy_exit, message))
         }
         Err(error) => Err(refused(options, error)),
@@ -166,6 +168,15 @@ fn busy(options: &Run, owner: Option<&str>, left: Option<Duration>, attempts: u3
          wait for it with --wait or --retries",
         options.key
     )
+}
+
+/// How many have come before, if somebody has.
+fn others(waiting: Option<u64>) -> String {
+    match waiting {
+        None | Some(0) => String::new(),
+        Some(1) => "; one waits for it already".to_owned(),
+        Some(count) => format!("; {count} wait for it already"),
+    }
 }
 
 /// What the command ended with is told whatever becomes of the release.

@@ -8,7 +8,7 @@ use redis::{Pipeline, RedisError, Value};
 use tokio::time::Instant;
 
 use crate::exit::Failure;
-use crate::lock::{Lock, Reading, counter_key, fence, is_side_key};
+use crate::lock::{Lock, Reading, fence, is_side_key, line_keys};
 use crate::servers::{Node, Nodes};
 use crate::share::merge;
 use crate::waiting;
@@ -178,7 +178,7 @@ async fn complete(
     let mut beside = redis::pipe();
     for lock in locks {
         let key = format!("{prefix}{}", lock.key);
-        let Some(counter) = counter_key(&key) else {
+        let Some([line, seats, counter]) = line_keys(&key) else {
             continue;
         };
         if found.is_empty() && lines {
@@ -186,7 +186,8 @@ async fn complete(
         }
         beside.cmd("GET").arg(counter);
         if lines {
-            waiting::ask(&mut beside, &key);
+            beside.cmd("ZRANGE").arg(line).arg(0).arg(-1);
+            beside.cmd("HGETALL").arg(seats);
         }
         found.push(lock);
     }

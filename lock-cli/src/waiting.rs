@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use redis::{FromRedisValue, Pipeline, Value, from_redis_value};
-use redis_locked_runtime::private::{line_keys, token_and_owner};
+use redis::{FromRedisValue, Value, from_redis_value};
+use redis_locked_runtime::private::token_and_owner;
 use serde::Serialize;
 
 use crate::exit::Failure;
@@ -22,16 +22,6 @@ pub(crate) struct Waiter {
 pub(crate) struct Place {
     waiter: Waiter,
     bell: String,
-}
-
-/// Asks for the line of a lock with this key, if it has one: see [`read`].
-pub(crate) fn ask(pipeline: &mut Pipeline, key: &str) -> bool {
-    let Some([line, seats, _]) = line_keys(key) else {
-        return false;
-    };
-    pipeline.cmd("ZRANGE").arg(line).arg(0).arg(-1);
-    pipeline.cmd("HGETALL").arg(seats);
-    true
 }
 
 /// The places whose time is not over, in order. `now` is the server's time in milliseconds. What is in
@@ -109,8 +99,8 @@ mod tests {
         let line = Value::Array(vec![text(&first), text(&gone), text(&last), text("odd")]);
         let seats = [
             (first.as_str(), "5001 17 2000 0 bell:1"),
-            (&gone, "5000 17 2000 0 bell:2"),
-            (&last, "9000 17 500 1 a bell"),
+            (gone.as_str(), "5000 17 2000 0 bell:2"),
+            (last.as_str(), "9000 17 500 1 a bell"),
             ("#row", "1 2"),
         ];
         let seats = seats

@@ -84,8 +84,8 @@ async fn those_whom_it_concerns_are_told_at_once() {
         extended.is_some_and(|at| events[at..].iter().any(|event| event.is("pttl", "k")))
     })
     .await;
-    let broken = Instant::now();
     let ended = tool(&server.url(), &["break", "k", "--owner", "holder"]).await;
+    let broken = Instant::now();
     assert_eq!(ended.code, 0, "{ended:?}");
     let lost = timeout(LIMIT, held.lost()).await.expect("told");
     let first = timeout(LIMIT, waiting.remove(0)).await.expect("woken");
