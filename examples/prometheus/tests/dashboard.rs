@@ -23,17 +23,17 @@ fn queries_of_the_page() -> Vec<String> {
 
 fn of_the_row(query: &str) -> String {
     let mut parts = query.split("redis_locked_");
-    let mut all = parts.next().expect("what stands before").to_owned();
-    for part in parts {
+    let before = parts.next().expect("what stands before").to_owned();
+    let asked = parts.map(|part| {
         let end = part.find(|c: char| !c.is_ascii_lowercase() && c != '_');
         let (name, rest) = part.split_at(end.unwrap_or(part.len()));
         let rest = match rest.strip_prefix('{') {
             Some(labels) => labels.split_once('}').expect("an end of the labels").1,
             None => rest,
         };
-        all += &format!("redis_locked_{name}{{lock_name=\"$lock_name\"}}{rest}");
-    }
-    all
+        format!("redis_locked_{name}{{lock_name=\"$lock_name\"}}{rest}")
+    });
+    before + &asked.collect::<Vec<_>>().concat()
 }
 
 #[test]

@@ -42,7 +42,7 @@ impl From<RedisError> for StoreError {
     }
 }
 
-/// The cause, less what [`describe`] has told of it already: whoever prints all causes says nothing twice.
+/// The cause, less the layers that [`describe`] has told already: they would be printed again.
 fn untold(error: RedisError) -> Arc<dyn Error + Send + Sync> {
     #[cfg(any(feature = "cluster", feature = "sentinel"))]
     if let Some(nobody) = causes(&error).find_map(|cause| cause.downcast_ref::<NobodyThere>()) {
