@@ -1,7 +1,8 @@
 //! The guide: one page a question.
 //!
-//! The crate's front page is the short guide, and [`redis_locked`] lists the arguments. Here is what needs
-//! more room: how to choose, what can go wrong, and what others do. `cargo test` compiles all its code.
+//! The crate's front page is the short guide, and [`redis_locked`] lists the arguments. These pages have what
+//! needs more room: how to choose, what can go wrong, and what other libraries do. `cargo test` compiles all
+//! their code.
 
 use crate::{Lease, LockError, Locker, LockerBuilder, LostReason, redis_locked};
 
@@ -27,6 +28,31 @@ pub mod fencing {}
 ///
 #[doc = include_str!("guide/jobs.md")]
 pub mod jobs {}
+
+/// How does one process lead, or consume alone?
+///
+#[doc = include_str!("guide/leader.md")]
+pub mod leader {}
+
+/// How does a web handler lock?
+///
+#[doc = include_str!("guide/web.md")]
+pub mod web {}
+
+/// How are durations written, and where do they come from?
+///
+#[doc = include_str!("guide/durations.md")]
+pub mod durations {}
+
+/// In which order do attributes stand?
+///
+#[doc = include_str!("guide/order.md")]
+pub mod order {}
+
+/// How do I test my own functions?
+///
+#[doc = include_str!("guide/testing.md")]
+pub mod testing {}
 
 /// Wait or retry?
 ///

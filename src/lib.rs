@@ -11,25 +11,28 @@
 //! #[tokio::main]
 //! async fn main() -> Result<(), LockError> {
 //!     let locker = Locker::connect("redis://127.0.0.1:6379").await?;
-//!     locker.install()?; // what annotated functions use from now on
+//!     locker.install()?; // annotated functions use it from now on
 //!     println!("{}", build_report("acme").await?);
 //!     locker.shutdown().await; // waits until no release is pending
 //!     Ok(())
 //! }
 //! ```
 //!
-//! Calls with the same tenant run one at a time, on whatever machines; those with different tenants
-//! don't exclude each other. [`redis_locked`] lists the arguments. All that the attribute does can
-//! be done by hand: [`Locker::lock`] makes a [`LockRequest`], which [runs](LockRequest::run) a body
-//! or [acquires](LockRequest::acquire) a [`LockGuard`].
+//! Calls for the same tenant run one at a time, on whatever machines. Calls for different tenants
+//! don't exclude each other. The body is cut off after 5 s, its `ttl`; without a `ttl`, it is cut off
+//! after 30 s. With `renew`, it may run for as long as it takes.
+//!
+//! [`redis_locked`] lists the arguments. Everything that the attribute does can be done by hand:
+//! [`Locker::lock`] makes a [`LockRequest`], which [runs](LockRequest::run) a body or
+//! [acquires](LockRequest::acquire) a [`LockGuard`].
 //!
 //! # Which ttl, and whether to renew
 //!
 //! The ttl is how long the key outlives a process that dies. Without `renew` it is also the longest
-//! that the body may run: take several times what it usually needs. Renew when the body may take
-//! longer than the others should wait for a dead process, or nobody knows how long it takes; then
-//! the ttl only has to be one and a half times the breaks in the connection that are to be survived.
-//! [More](guide::ttl).
+//! that the body may run: choose several times what it usually needs. Use `renew` if the body may
+//! take longer than the others should wait for a dead process, or if nobody knows how long it takes.
+//! Then choose a ttl of one and a half times the longest break of the connection that is to be
+//! survived. [More](guide::ttl).
 //!
 //! ```
 //! # use redis_locked::{LockError, redis_locked};
@@ -42,8 +45,8 @@
 //!
 //! # Errors
 //!
-//! The function's error type takes a [`LockError`] through `From`: [`LockError`] itself,
-//! `anyhow::Error`, or an enum of one's own.
+//! The function's error type must have `From<LockError>`. It may be [`LockError`] itself,
+//! `anyhow::Error`, or an enum of your own.
 //!
 //! ```
 //! # use redis_locked::{LockError, redis_locked};
@@ -74,30 +77,33 @@
 //! # }
 //! ```
 //!
-//! [`LockError::Busy`] means that another holder has the key, [`LockError::Backend`] that Redis
-//! failed; in both cases none of the body ran. With [`LockError::Lost`], a part of it may have run.
-//! Where busy is no error, write `skip`; where the return type has no room for an error,
+//! [`LockError::Busy`] means that another holder has the key. [`LockError::Backend`] means that Redis
+//! failed. In both cases, nothing of the body ran. With [`LockError::Lost`], a part of it may have
+//! run. If a busy lock is no error for you, write `skip`. If the return type has no room for an error, write
 //! `or_else = |error| …`.
 //!
-//! # Cancellation
+//! # When the lock ends
 //!
-//! The future of an annotated function may be dropped at any time, by `select!` or `timeout` as
-//! well: its body's state is dropped first, then the lock is released in the background, whether or
-//! not Redis had granted it yet. Those releases need the runtime: await [`Locker::shutdown`] before
-//! it ends. A call right after a cut-off may still find the lock busy.
+//! The lock ends when the function returns. A handle, a stream or a response that it returns is used
+//! without the lock, and so is a task that it has spawned.
 //!
-//! A body that is cut off ends where it awaits. What it must not leave half done belongs between
-//! two awaits or into a transaction. With `on_lost = finish` it runs to its end, without the lock.
-//! A body that blocks its thread cannot be cut off, which is not all that [a lock can't
-//! do](guide::limits). Where a late write would do harm, send a [fencing token](FencingToken)
-//! along, and [have it checked](guide::fencing).
+//! You may drop the future of an annotated function at any time, for example by `select!` or
+//! `timeout`. Its body's state is dropped first; then the lock is released in the background, even if
+//! Redis had not granted it yet. Those releases need the runtime: await [`Locker::shutdown`] before
+//! the runtime ends. A call right after a cut-off may still find the lock busy.
+//!
+//! A body that is cut off ends where it awaits. Put what must not be left half done between two
+//! awaits, or into a transaction. With `on_lost = finish`, the body runs to its end without the lock.
+//! A body that blocks its thread cannot be cut off. [What else a lock can't do](guide::limits). If a
+//! late write would do harm, send a [fencing token](FencingToken) with it, and [have it
+//! checked](guide::fencing).
 //!
 //! # Testing
 //!
-//! [`Locker::in_memory`] needs no Redis and runs on tokio's clock, also a paused one (with a
-//! real Redis, every time limit of a connection would be over at once on it);
-//! [`Locker::scope`] gives each test a locker of its own, where [`Locker::install`] works once per
-//! process.
+//! [`Locker::in_memory`] needs no Redis. It runs on tokio's clock, which a test may pause. (On a paused
+//! clock, every time limit of a connection to a real Redis would be over at once.) [`Locker::scope`]
+//! gives each test a locker of its own, whereas [`Locker::install`] works once per process.
+//! [More](guide::testing).
 //!
 //! ```
 //! # use redis_locked::{LockError, Locker, redis_locked};
@@ -116,17 +122,22 @@
 //! # }
 //! ```
 //!
-//! Code that must only run under a lock says so with [`Lease::assert_held`].
+//! Code that must run only under a lock says so with [`Lease::assert_held`].
 //!
 //! # The guide
 //!
 //! - [Which ttl, and renew or not?](guide::ttl)
-//! - [What if Redis fails over?](guide::failover)
-//! - [When do I need fencing, and how does the resource check it?](guide::fencing)
 //! - [How does a job run once per tick?](guide::jobs)
+//! - [How does one process lead, or consume alone?](guide::leader)
+//! - [How does a web handler lock?](guide::web)
 //! - [Wait or retry?](guide::waiting)
+//! - [How are durations written, and where do they come from?](guide::durations)
+//! - [In which order do attributes stand?](guide::order)
+//! - [How do I test my own functions?](guide::testing)
 //! - [What about many machines, and deploys?](guide::deploy)
 //! - [Which servers and services?](guide::servers)
+//! - [What if Redis fails over?](guide::failover)
+//! - [When do I need fencing, and how does the resource check it?](guide::fencing)
 //! - [What can't a lock do?](guide::limits)
 //! - [Coming from another library, in Java, Go, Python or Rust](guide::coming)
 
@@ -138,6 +149,10 @@ pub mod guide;
 pub use redis_locked_macros::redis_locked;
 #[doc(hidden)]
 pub use redis_locked_runtime::private as __private;
+/// The crate `redis`, version 1, of which [`Locker::from_client`] takes a client. Name it through here, and it has
+/// the version that fits. A new major version of `redis` comes with a breaking version of this crate only.
+#[doc(no_inline)]
+pub use redis_locked_runtime::redis;
 pub use redis_locked_runtime::{
     Backoff, Credentials, FencingToken, Lease, LockError, LockGuard, LockRequest, Locker,
     LockerBuilder, LostReason, OnLost,

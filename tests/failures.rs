@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 use common::{LIMIT, redis};
 use redis_locked::{LockError, Locker, redis_locked};
 use redis_locked_test_support::{FakeAnswers, Server};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 
 /// Short time limits, for servers that never answer.
 const CONNECTION: Duration = Duration::from_secs(1);
@@ -93,10 +95,15 @@ async fn a_wrong_password_and_none() {
 #[tokio::test]
 async fn connecting_says_so_without_inventing_a_key() {
     let server = Server::builder().password("right").start().await;
+    let address = format!(", at 127.0.0.1:{} (tried once", server.port());
     let urls = [
         (server.url_with_password("wrong"), "password"),
+        (server.url_with_password("wrong"), &*address),
         (server.url_without_password(), "NOAUTH"),
-        ("redis://127.0.0.1:1".into(), "refused the connection"),
+        (
+            "redis://127.0.0.1:1".into(),
+            "refused the connection, at 127.0.0.1:1 ",
+        ),
         ("http://example.com".into(), "the Redis URL"),
         (String::new(), "the Redis URL"),
     ];
@@ -112,6 +119,39 @@ async fn connecting_says_so_without_inventing_a_key() {
         assert!(text.contains(what), "{text}");
         assert!(error.source().is_some());
         assert!(!text.contains("right") && !text.contains("wrong"), "{text}");
+    }
+}
+
+/// Answers whatever it is sent as a web server does that does not understand it.
+async fn web_server(answer: &'static str) -> (u16, tokio::task::JoinHandle<()>) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let serving = tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let mut request = [0; 1024];
+            let read = client.read(&mut request).await.expect("a request");
+            if read > 0 {
+                client.write_all(answer.as_bytes()).await.expect("read");
+            }
+        }
+    });
+    (port, serving)
+}
+
+#[tokio::test]
+async fn what_answers_and_is_not_redis() {
+    let answer = "HTTP/1.0 400 Bad Request\r\nConnection: close\r\n\r\n";
+    for (answer, sent) in [
+        (answer, "`HTTP/1.0 400 Bad Request`"),
+        ("<\u{1b}[2J>\r\n", r"`<\u{1b}[2J>`"),
+        ("SSH-2.0-OpenSSH_9.6\r\n", "`SSH-2.0-OpenSSH_9.6`"),
+    ] {
+        let (port, serving) = web_server(answer).await;
+        let locker = lazy(&format!("redis://user:secret@127.0.0.1:{port}"));
+        let happened = format!("what answers is not Redis: it sent {sent}, at 127.0.0.1:{port}");
+        let advice = "where a proxy stands in front of Redis, look at the proxy";
+        fails(&locker, &happened, advice, "no answer in Redis' protocol").await;
+        serving.abort();
     }
 }
 
@@ -212,7 +252,8 @@ async fn the_time_limits_are_two_seconds_and_one_by_default() {
 async fn an_error_that_nobody_foresaw_keeps_its_words() {
     let server = FakeAnswers::error("MOONPHASE the moon is waning").await;
     let happened = "Redis answered with the error MOONPHASE";
-    let advice = "see the cause for its words";
+    let advice =
+        "look up its words in the documentation of the server, or of what stands before it";
     fails(&lazy(&server.url()), happened, advice, "the moon is waning").await;
 }
 

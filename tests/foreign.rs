@@ -100,7 +100,7 @@ async fn a_key_without_an_expiry_is_said_to_stay() {
         assert!(busy.foreign && busy.endless, "{write:?}");
         let text = busy.text;
         assert!(
-            text.contains("what this library did not write, without an expiry"),
+            text.contains("what this library did not write, and the key never expires"),
             "{text}"
         );
         assert!(
@@ -120,7 +120,7 @@ async fn a_lock_whose_expiry_was_taken_away_is_said_to_stay() {
     assert!(busy.owner.is_some() && !busy.foreign && busy.endless);
     let text = busy.text;
     assert!(
-        text.contains(" holds it, without an expiry (tried "),
+        text.contains(" holds it, and the key never expires (tried "),
         "{text}"
     );
     assert!(text.contains("free it with `redis-locked break`"), "{text}");

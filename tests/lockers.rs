@@ -113,7 +113,8 @@ async fn none_at_all_child() {
     assert_eq!(
         error.to_string(),
         "lock \"k\" has no locker: none is in scope or installed, and REDIS_URL is not set; call \
-         `Locker::install` at the start of the program, set REDIS_URL, or pass `locker = …`"
+         `Locker::install` at the start of the program, set REDIS_URL, or pass `locker = …`; a spawned \
+         task does not see the `Locker::scope` that it was spawned in"
     );
 
     // The scope is not the spawned task's.

@@ -117,6 +117,71 @@ async fn a_body_is_told_with_the_same_reasons() {
     assert_eq!(server.get("key").await.as_deref(), Some("thief"));
 }
 
+/// Whoever is cut off wants to know whether Redis was asked, and what it said.
+#[tokio::test]
+async fn a_renewal_that_failed_says_how_often_it_was_tried_and_the_last_cause() {
+    let (server, locker) = redis().await;
+    let (logs, _guard) = Logs::of_this_thread();
+    let running = tokio::spawn(locker.lock("key").ttl(RENEWED).renew().run(sleep(LONG)));
+    until(LIMIT, "locked", async || server.exists("key").await).await;
+    let address = format!(", at 127.0.0.1:{}", server.port());
+    server.kill();
+    let error = running.await.expect("no panic").expect_err("cut off");
+    let LockError::Lost {
+        failed_extensions, ..
+    } = error
+    else {
+        panic!("{error}");
+    };
+    assert!(failed_extensions > 1, "{error}");
+    let text = error.to_string();
+    let tried = format!("its deadline passed, as {failed_extensions} extensions had failed, ");
+    let cause = format!("the last one: Redis refused the connection{address}; check");
+    for part in [&tried, &cause] {
+        assert!(text.contains(part), "{text}");
+    }
+    let source = std::error::Error::source(&error).expect("a cause");
+    assert!(source.to_string().contains("refused"), "{source}");
+    let warning = logs.find(Level::WARN, "lock lost").expect("a warning");
+    assert!(warning.fields["reason"].contains(&cause), "{warning:?}");
+}
+
+/// What has passed by the time of a loss has nothing to do with it.
+#[tokio::test]
+async fn an_extension_that_failed_before_one_went_well_is_no_cause() {
+    let (server, proxy, locker) = behind_a_proxy().await;
+    let (logs, _guard) = Logs::of_this_thread();
+    let guard = renewed(&locker).await;
+    proxy.refuse(true).await;
+    proxy.cut().await;
+    until(LIMIT, "an extension fails", async || {
+        logs.find(Level::DEBUG, "not extended yet").is_some()
+    })
+    .await;
+    proxy.refuse(false).await;
+    until(LIMIT, "it is extended", async || {
+        guard.extend(RENEWED).await.is_ok()
+    })
+    .await;
+    assert!(server.del("key").await);
+    let error = until_lost(&guard).await;
+    let LockError::Lost {
+        reason: LostReason::Deleted,
+        failed_extensions: 0,
+        source: None,
+        ..
+    } = error
+    else {
+        panic!("{error:?}");
+    };
+    assert!(error.to_string().contains("FLUSHALL"), "{error}");
+}
+
+async fn until_lost(guard: &LockGuard) -> LockError {
+    timeout(LIMIT, guard.lost()).await.expect("told");
+    guard.extend(LONG).await.expect_err("lost")
+}
+
 #[tokio::test]
 async fn a_released_lock_is_not_lost() {
     let (_server, locker) = redis().await;

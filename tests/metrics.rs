@@ -111,6 +111,18 @@ async fn an_annotated_function_counts_by_its_template() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_annotated_function_with_a_name_counts_by_it() {
+    #[redis_locked(key = "report:{tenant}", name = "reports")]
+    async fn named(tenant: u32) -> Result<(), LockError> {
+        Ok(())
+    }
+    let (metrics, _guard) = Metrics::record();
+    Locker::in_memory().scope(named(7)).await.expect("free");
+    assert_eq!(metrics.counts("report:{tenant}"), "");
+    assert!(metrics.counts("reports").starts_with("acquired_total 1"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_request_without_a_name() {
     let (metrics, _guard) = Metrics::record();
     let held = Locker::in_memory().lock("report:7").acquire().await;

@@ -81,7 +81,10 @@ async fn three_of_five_down_are_no_majority() {
     assert!(start.elapsed() < PATIENCE + SLACK, "{:?}", start.elapsed());
     let text = error.to_string();
     assert!(text.contains("3 of 5 servers failed"), "{text}");
-    let address = format!("127.0.0.1:{}: Redis refused", five.0[0].port());
+    let address = format!(
+        "Redis refused the connection, at 127.0.0.1:{}",
+        five.0[0].port()
+    );
     assert!(text.contains(&address), "{text}");
     five.until_nobody_has("k").await;
 

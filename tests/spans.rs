@@ -38,6 +38,11 @@ async fn waiting(tenant: u32, takes: Duration) -> Result<(), LockError> {
     Ok(())
 }
 
+#[redis_locked(key = "report:{tenant}", ttl = TTL, name = "reports")]
+async fn named(tenant: u32) -> Result<(), LockError> {
+    Ok(())
+}
+
 /// The only span of a run, which is over.
 fn run(logs: &Logs) -> Span {
     let spans = logs.spans();
@@ -82,6 +87,15 @@ async fn a_body_that_ran() {
             .iter()
             .all(|span| span.inside.as_deref() == Some("lock"))
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_in_the_attribute_stands_for_the_template() {
+    let (logs, _guard) = Logs::of_this_thread();
+    Locker::in_memory().scope(named(7)).await.expect("free");
+    let run = run(&logs);
+    assert_eq!(field(&run, "key"), Some("report:7"));
+    assert_eq!(field(&run, "name"), Some("reports"));
 }
 
 #[tokio::test(start_paused = true)]

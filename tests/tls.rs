@@ -106,10 +106,7 @@ async fn a_server_that_nobody_trusted_has_signed_is_refused() {
     };
     for builder in [trusting(&Authority::new()), Locker::builder()] {
         let said = refusal(builder, &url(&server)).await;
-        assert!(
-            said.contains("nobody who is trusted here has signed"),
-            "{said}"
-        );
+        assert!(said.contains("no trusted authority has signed"), "{said}");
         assert!(said.contains("`root_certificate`"), "{said}");
     }
 }
@@ -145,6 +142,31 @@ async fn settings_that_cannot_be_used_are_named() {
     let builder = Locker::builder().client_certificate(own.certificate, "none");
     let said = refusal(builder, &url).await;
     assert!(said.contains("client's certificate or its key"), "{said}");
+}
+
+/// Each is asked in a way that it does not speak.
+#[tokio::test]
+async fn where_one_side_alone_speaks_tls() {
+    let plain = Server::start().await;
+    let short = Locker::builder().connection_timeout(TTL / 20);
+    let url_of_plain = format!("rediss://localhost:{}", plain.port());
+    let said = refusal(short.clone(), &url_of_plain).await;
+    assert!(said.contains("does not speak TLS"), "{said}");
+    assert!(
+        said.contains(&format!("localhost:{}", plain.port())),
+        "{said}"
+    );
+
+    let authority = Authority::new();
+    let Some(server) = server(&authority, "no").await else {
+        return;
+    };
+    let url_of_tls = format!("redis://localhost:{}", server.tls_port());
+    let said = refusal(short, &url_of_tls).await;
+    assert!(
+        said.contains("write rediss:// instead of redis://"),
+        "{said}"
+    );
 }
 
 /// Who waits is told over TLS that the lock is free.

@@ -7,6 +7,8 @@ pub(crate) use redis_locked_runtime::private::{counter_key, is_side_key};
 use serde::Serialize;
 use tokio::time::Instant;
 
+use crate::glob;
+
 /// What JavaScript and jq keep of a number in JSON.
 const LARGEST_IN_JSON: u128 = (1 << 53) - 1;
 
@@ -65,6 +67,12 @@ impl Lock {
         self.owner.is_none()
     }
 
+    /// Whether its owner matches the glob.
+    pub(crate) fn is_of(&self, pattern: &str) -> bool {
+        let owner = self.owner.as_deref();
+        owner.is_some_and(|owner| glob::matches(pattern, owner))
+    }
+
     /// Reads the value of a key.
     pub(crate) fn read(
         key: String,
@@ -86,6 +94,19 @@ impl Lock {
             reading,
             servers: None,
         }
+    }
+}
+
+/// Tokens with blanks between.
+pub(crate) struct Tokens<'a>(pub(crate) &'a str);
+
+impl Tokens<'_> {
+    /// Whether the holder who wrote this value has one of them. One that was released and is kept has
+    /// none.
+    pub(crate) fn include_that_of(&self, value: &[u8]) -> bool {
+        let value = String::from_utf8_lossy(value);
+        let holder = value.split_once(';').map(|(token, _)| token);
+        holder.is_some_and(|holder| self.0.split(' ').any(|token| token == holder))
     }
 }
 

@@ -131,6 +131,61 @@ async fn a_foreign_lock_is_freed_by_its_whole_value_only() {
 }
 
 #[tokio::test]
+async fn what_is_no_lock_is_left_to_del() {
+    let server = Server::start().await;
+    let url = server.url();
+    server.set_px("data", "a page of a cache", 60_000).await;
+    let mut list = redis::cmd("RPUSH");
+    common::ask(&server, list.arg("list").arg("one")).await;
+    for key in ["data", "list"] {
+        let ended = tool(&url, &["break", key, "--owner", "web"]).await;
+        assert_eq!(ended.code, 1, "{ended:?}");
+        assert!(ended.err.contains("use DEL"), "{}", ended.err);
+        assert!(!ended.err.contains("for ever left"), "{}", ended.err);
+        assert!(server.exists(key).await);
+    }
+    hold(&server, "k", "web").await;
+    let ended = tool(&url, &["break", "k", "--owner", "other"]).await;
+    for option in ["--owner", "--token"] {
+        assert!(ended.err.contains(option), "{}", ended.err);
+    }
+    common::ask(&server, redis::cmd("PERSIST").arg("k")).await;
+    let ended = tool(&url, &["break", "k", "--owner", "web"]).await;
+    assert!(
+        ended.out.contains("web held it, without an expiry"),
+        "{ended:?}"
+    );
+}
+
+/// As when a machine has died.
+#[tokio::test]
+async fn all_locks_of_an_owner_are_shown_and_freed() {
+    let server = Server::start().await;
+    let url = server.url();
+    for (key, owner) in [("a", "web-1:8"), ("b", "web-1:9"), ("c", "web-11:8")] {
+        hold(&server, key, owner).await;
+    }
+    let listed = tool(&url, &["list", "--owner", "web-1:*"]).await;
+    assert_eq!(listed.out.lines().count(), 3, "{}", listed.out);
+    assert!(!listed.out.contains("web-11"), "{}", listed.out);
+
+    let free = ["break", "--owner", "web-1:*"];
+    let asked = tool(&url, &free).await;
+    assert_eq!(asked.code, 64, "{asked:?}");
+    assert!(asked.err.contains("--yes"), "{}", asked.err);
+    assert!(server.exists("a").await && server.exists("b").await);
+
+    let freed = tool(&url, &[&free[..], &["--yes"]].concat()).await;
+    assert_eq!((freed.code, freed.err.as_str()), (0, ""));
+    assert_eq!(freed.out.lines().count(), 2, "{}", freed.out);
+    assert!(!server.exists("a").await && !server.exists("b").await);
+    assert!(server.exists("c").await);
+
+    let none = tool(&url, &[&free[..], &["--yes"]].concat()).await;
+    assert_eq!((none.code, none.out.as_str()), (1, ""), "{none:?}");
+}
+
+#[tokio::test]
 async fn the_body_of_a_broken_lock_ends_as_lost_at_its_next_extension() {
     let server = Server::start().await;
     let builder = Locker::builder().owner("web-3:812").prefix("app:");

@@ -121,7 +121,7 @@ async fn what_is_in_the_place_of_a_lock_is_told_by_those_who_find_it_busy() {
     ask(&server, redis::cmd("PERSIST").arg("theirs")).await;
     let ended = tool(&url, &run).await;
     assert_eq!(ended.code, 75, "{ended:?}");
-    assert!(ended.err.contains("without an expiry"), "{ended:?}");
+    assert!(ended.err.contains("the key never expires"), "{ended:?}");
 
     // No lock, whatever the number behind it.
     let run = ["run", "-k", "{theirs}:fence", "--ttl", "5s", "--", "true"];
@@ -283,19 +283,15 @@ async fn each_change_is_a_line_of_json() {
     hold(&server, "k", "first").await;
     let url = server.url();
     let watch = start(&url, &["watch", "--json", "--interval", "20ms"]);
-    // The first look is no news; a lock that comes after it is.
-    let mut number = 0;
-    let new = loop {
-        number += 1;
-        let key = format!("new:{number}");
-        hold(&server, &key, "second").await;
-        if let Some(line) = watch.lines().into_iter().next() {
-            break line;
-        }
-        assert!(number < 2_000, "nothing was told");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    };
+    let first = watch.line(LIMIT).await;
+    let json: serde_json::Value = serde_json::from_str(&first).expect("json");
+    assert_eq!(json["snapshot"][0]["owner"], "first", "{first}");
+    let time = json["time"].as_str().expect("a time");
+    humantime::parse_rfc3339(time).expect("in the form of RFC 3339");
+    hold(&server, "new", "second").await;
+    let new = watch.line(LIMIT).await;
     assert!(new.starts_with(r#"{"change":"new","lock":{"#), "{new}");
+    assert!(new.contains(r#""time":"2"#), "{new}");
     let other = "ABCDEFGHIJ-_abcdefghij;third";
     server.set_px("k", other, 50_000).await;
     watch
@@ -306,6 +302,12 @@ async fn each_change_is_a_line_of_json() {
     server.del("k").await;
     let gone = watch.wait_for_line(r#""change":"gone""#, LIMIT).await;
     assert!(gone.contains(r#""owner":"third""#), "{gone}");
+    server.kill();
+    let trouble = watch.wait_for_line(r#""trouble":"#, LIMIT).await;
+    assert!(trouble.contains(&server.port().to_string()), "{trouble}");
+    server.restart().await;
+    hold(&server, "after", "fourth").await;
+    watch.wait_for_line(r#""owner":"fourth""#, LIMIT).await;
 }
 
 #[tokio::test]

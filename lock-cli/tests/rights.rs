@@ -74,16 +74,9 @@ async fn looking() {
 
     let watch = ["watch", "--json", "--interval", "20ms", "--prefix", "jobs:"];
     let watch = start(&url, &watch);
-    until(LIMIT, "it looks", async || server.connections().await > 0).await;
-    let mut number = 0;
-    until(LIMIT, "a change was told", async || {
-        number += 1;
-        hold(&server, &format!("jobs:{number}"), "web").await;
-        !watch.lines().is_empty()
-    })
-    .await;
-    let told = &watch.lines()[0];
-    assert!(told.starts_with(r#"{"change":"new""#), "{told}");
+    watch.wait_for_line(r#""snapshot":[{"#, LIMIT).await;
+    hold(&server, "jobs:new", "web").await;
+    watch.wait_for_line(r#"{"change":"new""#, LIMIT).await;
 
     grant(&server, "app", &[LOOK, TYPE]).await;
     let shown = tool(&url, &SHOW).await;

@@ -62,8 +62,11 @@ use proc_macro::TokenStream;
 /// # }
 /// ```
 ///
-/// What is odd in it keeps the function as it was: the same types, and no lint in your crate. Beyond this, the
-/// attribute sees to it that no field in the key is empty.
+/// The odd lines keep the function as it was: it has the same types, and your crate gets no lint. In addition,
+/// the attribute makes sure that no field in the key is empty.
+///
+/// Without `ttl` or `renew`, a body is cut off after the locker's `default_ttl`, which is 30 s. The lock ends when
+/// the function returns: a handle, a stream or a response that it returns is used without the lock.
 ///
 /// # Arguments
 ///
@@ -71,37 +74,39 @@ use proc_macro::TokenStream;
 /// | --- | --- | --- | --- |
 /// | `key` | template, or expression | required | names what the lock protects; see [Keys](#keys) |
 /// | `fenced` | | off | draws a fencing token with the lock |
-/// | `ttl` | duration | the locker's, 30 s | how long Redis keeps the lock if this process dies; without `renew`, also the longest that the body may run |
+/// | `ttl` | duration | the locker's, 30 s | how long Redis keeps the lock if this process dies. Without `renew`, it is also the longest that the body may run |
 /// | `renew` | | off | extends the lock while the body runs |
 /// | `max_hold` | duration | none | with `renew`: the longest that the body may run |
 /// | `min_hold` | duration | none | keeps the key at least this long, so that a short job runs once per tick on all machines |
-/// | `on_lost` | `cancel` or `finish` | `cancel` | what becomes of the body when the lock is lost |
-/// | `retries` | `u32` | `0` | further attempts after the first, while the lock is busy or on an error that may pass |
-/// | `backoff` | duration, `"50ms..2s"`, or a `Backoff` | `"50ms..1s"` | the pause between attempts: fixed, or growing from one to the other, with jitter |
+/// | `on_lost` | `cancel` or `finish` | `cancel` | if the lock is lost: drop the body where it awaits, or let it run to its end |
+/// | `retries` | `u32` | `0` | how many attempts follow the first, while the lock is busy or after an error that may pass |
+/// | `backoff` | duration, `"50ms..2s"`, or a `Backoff` | `"50ms..1s"` | the pause between attempts: fixed, or growing from the first to the second, with jitter |
 /// | `wait` | duration, or nothing | off | instead of `retries`: queues until the lock is free, at most this long, or without a limit |
-/// | `skip` | | off | busy is no error: returns `()`, `None` or `Ok(Default::default())` without running the body |
-/// | `or_else` | `FnOnce(LockError) -> R` | off | makes the return value from any lock error |
+/// | `skip` | | off | if the lock is busy, returns `()`, `None` or `Ok(Default::default())` instead of an error; the body does not run |
+/// | `or_else` | `FnOnce(LockError) -> R` | off | turns any lock error, including `Lost`, into the return value |
+/// | `name` | string literal | the template of the key | what spans and metrics call the lock |
 /// | `bind` | a name | none | a variable of type `Lease` that the body can use |
-/// | `locker` | `Locker`, `&Locker`, `Arc<Locker>` | see below | which locker; borrowed, never moved: `locker = self.locker` |
+/// | `locker` | `Locker`, `&Locker`, `Arc<Locker>` | see below | the locker to use, which is borrowed and never moved: `locker = self.locker` |
 /// | `crate` | path | `::redis_locked` | for crates that re-export this one |
 ///
-/// A duration is a literal such as `"500ms"`, `"5s"` or `"1m 30s"`, checked when compiling, or an
-/// expression of type `Duration`. It is above zero, a ttl at least 10 ms, and nothing is over ten years. A literal
-/// counts in weeks at most, since months and years differ in length. The other values are expressions too, and
-/// may use the function's arguments.
+/// A duration is a literal such as `"500ms"`, `"5s"` or `"1m 30s"`, which is checked when compiling, or an
+/// expression of type `Duration`. It is longer than zero and at most ten years; a ttl is at least 10 ms. A literal
+/// counts in weeks at most, since months and years differ in length. The values of `retries`, `backoff`, `or_else`
+/// and `locker` are expressions, too. All expressions may use the function's arguments.
 ///
-/// Without `locker`, the lock is asked of the innermost `Locker::scope`, else of the installed locker,
-/// else of one made on first use from the environment's `REDIS_URL`.
+/// Without `locker`, the function uses the locker of the innermost `Locker::scope`. Outside of any scope it uses the
+/// installed locker. If none is installed, it makes one from the environment variable `REDIS_URL` on first use. A
+/// spawned task does not see the scope that it was spawned in.
 ///
 /// # Keys
 ///
 /// A template holds arguments, `self`, consts and const generics, followed by fields, tuple indexes or
 /// methods without arguments, and may format them: `"{self.region}:{user.id()}:{pair.0}:{id:08x}"`.
-/// `{{` and `}}` are braces. A field whose text is empty or blank is `LockError::InvalidRequest`, for
-/// `"report:{tenant}"` without a tenant would lock something else than was meant.
+/// `{{` and `}}` are braces. If the text of a field is empty or blank, the call fails with
+/// `LockError::InvalidRequest`, since `"report:{tenant}"` without a tenant would lock something else than was meant.
 ///
-/// Different fields can make one key: `"{owner}:{name}"` is `a:b:c` for `a:b` and `c`, and for `a` and
-/// `b:c`, which then exclude each other. Where a text can have the separator in it, have it quoted:
+/// Different fields can make the same key: `"{owner}:{name}"` is `a:b:c` for `a:b` and `c`, and also for `a` and
+/// `b:c`. These calls then exclude each other. If a text can contain the separator, quote it:
 /// `"{owner:?}:{name:?}"` is `"a:b":"c"` and `"a":"b:c"`.
 ///
 /// Anything else that is `Display` is taken as an expression:
@@ -120,11 +125,11 @@ use proc_macro::TokenStream;
 ///
 /// The body does not run, and the function returns what its type allows:
 ///
-/// - `Result<T, E>` with `E: From<LockError>`: the error. This is so for `anyhow::Result` and for your own
-///   error with a variant such as `Lock(#[from] LockError)` of thiserror.
-/// - With `skip`, for `()`, `Option<T>` and `Result<T: Default, E: From<LockError>>`: the empty value when the
-///   lock is busy. Any other failure is the `Err`, or, where there is none, logged at `error`.
-/// - With `or_else`, for any type: what the closure makes of the error.
+/// - A function that returns `Result<T, E>` with `E: From<LockError>` returns the error. `anyhow::Result` is such a
+///   type, and so is your own error with a variant such as `Lock(#[from] LockError)` of thiserror.
+/// - With `skip`, a function that returns `()`, `Option<T>` or `Result<T: Default, E: From<LockError>>` returns the
+///   empty value if the lock is busy. Any other failure is the `Err`. If the type has no `Err`, it is logged at `error`.
+/// - With `or_else`, a function of any type returns what the closure makes of the error.
 ///
 /// ```
 /// # use redis_locked::{Locker, redis_locked};
@@ -144,8 +149,8 @@ use proc_macro::TokenStream;
 /// # }
 /// ```
 ///
-/// The closure is made before the body takes the arguments, and the body takes each as a whole. A closure that
-/// borrows `order.id` does not compile where the body uses `order.lines` of an `order` that moves. Clone before:
+/// The closure is made before the body runs, and the body takes each argument as a whole: clone any argument that
+/// both use. A closure that borrows `order.id` does not compile if the body moves `order.lines`. Clone before:
 ///
 /// ```
 /// # use redis_locked::{LockError, Locker, redis_locked};
@@ -167,44 +172,47 @@ use proc_macro::TokenStream;
 /// # What is seen of it
 ///
 /// Each call is a span `lock` of the crate `tracing`, at level `info`, with the body's spans inside of it.
-/// `lock.name` is the template of the key, or the source of the expression that makes it; the metrics of the
-/// cargo feature `metrics` are labelled by it. The fields and levels are listed at `LockRequest::run`.
+/// `lock.name` is what `name` says. By default it is the template of the key, or the source of the expression that
+/// makes the key. The metrics of the cargo feature `metrics` are labelled by it, so it is a literal and has no fields.
+/// `LockRequest::run` lists the other fields, and the levels.
 ///
 /// # On which functions
 ///
 /// On free functions, methods with any receiver, and methods of traits with a body, native or under
 /// `#[async_trait]`, with any generics, patterns and `impl Trait`. The signature stays as it is.
 ///
-/// - Put it above `#[tokio::main]`, `#[tokio::test]`, rstest's `#[rstest]` and rmcp's `#[tool]`, which make
-///   functions of their own of it.
-/// - Put it below what makes a route of it: `#[get(…)]` and the like of actix-web and Rocket.
-/// - `#[tracing::instrument]`, axum's `#[debug_handler]` and `#[cached]` work above and below. The upper one runs
-///   first: below `#[cached]`, a value that is there is returned without a lock.
+/// - Put it above `#[tokio::main]`, `#[tokio::test]`, rstest's `#[rstest]` and rmcp's `#[tool]`, as these turn the
+///   function into another one.
+/// - Put it below an attribute that turns the function into a route: `#[get(…)]` and the like of actix-web and Rocket.
+/// - `#[tracing::instrument]`, axum's `#[debug_handler]` and `#[cached]` work above and below. The upper attribute
+///   runs first: if `#[cached]` stands above, a value in the cache is returned without a lock.
 /// - Of two `#[redis_locked]` on one function, the lower one locks first.
 ///
 /// # What differs from the plain function
 ///
-/// Nothing but this:
+/// The locked function differs in these points only:
 ///
-/// - **`Send`**: the future is `Send` when the body and its result are, for the result waits until the lock is
-///   released. `Result<T, Box<dyn Error>>` is not: return `Result<T, Box<dyn Error + Send + Sync>>`,
+/// - **`Send`**: the future is `Send` if the body and its result are, since the result waits until the lock is
+///   released. `Result<T, Box<dyn Error>>` is not `Send`: return `Result<T, Box<dyn Error + Send + Sync>>`,
 ///   `anyhow::Result<T>`, or an error type of your own. Instead of a `MutexGuard`, return what it guards. A type
-///   parameter that is returned needs `T: Send`. Where the future need not be `Send`, any result will do. The
+///   parameter that is returned needs `T: Send`. If the future need not be `Send`, any result will do. The
 ///   future is never `Sync` nor `UnwindSafe`.
 /// - **Drops**: the body's variables and the arguments are dropped before the lock is released, in the order of
-///   a plain function: the last argument first. This is so for arguments that the body or the attribute names,
-///   and for those with a name that begins with `_`. Dropped after the release are those that nothing names, or
-///   only `or_else` does; what a pattern leaves behind (`_`, and the rest of a struct); and what `ref` borrows from.
+///   a plain function: the last argument first. That holds for arguments that the body or the attribute names,
+///   and for arguments whose name begins with `_`. Other arguments are dropped after the release: those that nothing
+///   names, or that only `or_else` names; what a pattern leaves behind (`_`, and the rest of a struct); and what `ref`
+///   borrows from.
 /// - **`impl Trait`** in the return type does not tell the body what a closure takes. In a function that returns
 ///   `impl Fn(&str) -> usize`, write the type: `|text: &str| text.len()`.
-/// - **Size**: the future is at most 512 bytes larger, but for some arguments. One that is declared `mut`, and those
-///   that follow it, are stored once more; so is one without a destructor that is not used after the first pause.
-/// - **Depth**: twelve locked functions can call each other where forty plain ones can, before rustc's limit for the
-///   depth of types is reached. Then it asks for `#![recursion_limit = "256"]`.
+/// - **Size**: the future is at most 512 bytes larger, not counting some arguments. An argument that is declared `mut`,
+///   and those that follow it, are stored once more. So is an argument without a destructor that is not used after the
+///   first pause.
+/// - **Depth**: rustc limits the depth of types. It lets forty plain functions call each other, but only twelve locked
+///   ones. Beyond that, it asks for `#![recursion_limit = "256"]`.
 /// - **`mut self`** is called `__self` in rustc's messages about the body.
-/// - **Lints** that look at the body of an `async fn` don't see it: clippy's `unused_async`, `needless_return`,
-///   `infinite_loop`, and a few that are off by default. With `or_else`, and where an argument begins with `_`, the
-///   attribute's own code has an `#[allow]`, of which rustc warns under `#![forbid(clippy::all, clippy::pedantic)]`
+/// - **Lints**: some lints about the body of an `async fn` don't see it: clippy's `unused_async`, `needless_return`,
+///   `infinite_loop`, and a few that are off by default. With `or_else`, and with arguments that begin with `_`, the
+///   attribute's own code has an `#[allow]`. rustc warns of that under `#![forbid(clippy::all, clippy::pedantic)]`
 ///   (`forbidden_lint_groups`).
 #[proc_macro_attribute]
 pub fn redis_locked(args: TokenStream, item: TokenStream) -> TokenStream {

@@ -80,6 +80,21 @@ impl Written<'_> {
             .or_else(|_| self.refuse(next(&found), "takes a path, without quotes"))
     }
 
+    /// What has to be known when compiling.
+    pub(crate) fn text(&self) -> Result<LitStr> {
+        let expr = self.expr()?;
+        match string(&expr) {
+            Some(text) if text.value().trim().is_empty() => {
+                self.refuse(text, "is empty: leave it out, or write a word")
+            }
+            Some(text) => Ok(text),
+            None => self.refuse(
+                expr,
+                "takes a string literal, for metrics keep a row for each name",
+            ),
+        }
+    }
+
     /// Refuses what is surely none: rustc would say so three times.
     pub(crate) fn closure(&self) -> Result<Expr> {
         let expr = self.expr()?;

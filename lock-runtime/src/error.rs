@@ -36,26 +36,33 @@ pub enum LockError {
         attempts: u32,
         /// How long was tried.
         waited: Duration,
-        /// Who holds the lock, where its value tells: control characters escaped, and no more than
-        /// the first 100 characters.
+        /// The owner that the key's value names, if it names one. Control characters are escaped, and
+        /// the text is cut after 100 characters.
         owner: Option<String>,
         /// How long the holder's key still lives unless it is extended or released.
         retry_after: Option<Duration>,
         /// The key holds something that this library did not write: another library's lock, or data.
         foreign: bool,
-        /// The key has no expiry, so it does not go by itself.
+        /// The key has no expiry, so it never goes by itself.
         endless: bool,
     },
 
     /// The lock was held, and is held no more although nobody here released it. The body was cut
     /// off, or never started.
-    #[error("lock {key:?} was lost: {reason}")]
+    #[error("lock {key:?} was lost: {}", Loss(*.reason, *.failed_extensions, .last_failure.as_deref()))]
     #[non_exhaustive]
     Lost {
         /// The key, without the prefix.
         key: String,
         /// How it was lost.
         reason: LostReason,
+        /// How many extensions had failed since the last that went well.
+        failed_extensions: u32,
+        /// What the last of them failed for, and what to do.
+        last_failure: Option<String>,
+        /// The client's or the server's own error of the last of them.
+        #[source]
+        source: Option<Arc<dyn Error + Send + Sync>>,
     },
 
     /// Released, but the key was gone already or is someone else's.
@@ -72,11 +79,12 @@ pub enum LockError {
         taken_over: bool,
     },
 
-    /// A body that this one runs in holds the key already: it would wait for itself.
+    /// A body that this call runs in holds the key already: the call would wait for itself.
     ///
-    /// Seen through the running task. Guards taken by hand and spawned tasks are not seen.
+    /// This is found out for bodies in the running task. Guards taken by hand and spawned tasks are not
+    /// seen.
     #[error(
-        "lock {key:?} is held by a body that this one runs in, which would wait for itself; \
+        "lock {key:?} is held by a body around this call, which would wait for itself; \
         use another key, or call the inner code without its lock"
     )]
     #[non_exhaustive]
@@ -109,7 +117,8 @@ pub enum LockError {
     /// No locker was given, none is in scope, none is installed, and `REDIS_URL` gives none.
     #[error(
         "lock {key:?} has no locker: {problem}; call `Locker::install` at the start of the \
-        program, set REDIS_URL, or pass `locker = …`"
+        program, set REDIS_URL, or pass `locker = …`; a spawned task does not see the \
+        `Locker::scope` that it was spawned in"
     )]
     #[non_exhaustive]
     NotConfigured {
@@ -122,7 +131,7 @@ pub enum LockError {
         source: Option<Box<dyn Error + Send + Sync>>,
     },
 
-    /// The request cannot be meant so. Nothing was sent.
+    /// The request makes no sense. Nothing was sent.
     #[error("{}: {problem}", Refused(.key.as_deref()))]
     #[non_exhaustive]
     InvalidRequest {
@@ -138,6 +147,17 @@ impl LockError {
         Self::InvalidRequest {
             key: Some(key.to_owned()),
             problem: problem.into(),
+        }
+    }
+
+    /// A loss that no failed extension came before.
+    pub(crate) fn lost(key: &str, reason: LostReason) -> Self {
+        Self::Lost {
+            key: key.to_owned(),
+            reason,
+            failed_extensions: 0,
+            last_failure: None,
+            source: None,
         }
     }
 
@@ -208,12 +228,37 @@ impl fmt::Display for LostReason {
             Self::Expired => {
                 "its deadline passed; raise `ttl`, or use `renew` and check that Redis can be reached"
             }
-            Self::Deleted => "someone deleted its key; find out who, nobody but the holder should",
+            Self::Deleted => {
+                "its key was deleted: by `redis-locked break`, DEL or FLUSHALL, by an eviction, or by \
+                 a restart of Redis without its data; look for these on the server"
+            }
             Self::TakenOver => {
                 "someone else has its key now; find out who wrote it without checking the holder"
             }
             Self::MaxHold => "`max_hold` was reached; raise it, or make the work shorter",
         })
+    }
+}
+
+/// A loss, and the extensions that had failed before it.
+pub(crate) struct Loss<'a>(
+    pub(crate) LostReason,
+    pub(crate) u32,
+    pub(crate) Option<&'a str>,
+);
+
+impl fmt::Display for Loss<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self(LostReason::Expired, 1, Some(last)) => {
+                write!(f, "its deadline passed, as an extension had failed: {last}")
+            }
+            Self(LostReason::Expired, failed, Some(last)) => write!(
+                f,
+                "its deadline passed, as {failed} extensions had failed, the last one: {last}"
+            ),
+            Self(reason, ..) => reason.fmt(f),
+        }
     }
 }
 
@@ -246,17 +291,14 @@ fn when_busy(foreign: bool, endless: bool) -> &'static str {
     match (foreign, endless) {
         (false, false) => "try later, or let the request retry or wait longer",
         (false, true) => {
-            "somebody took its expiry away: when nobody holds it any more, free it with \
+            "somebody removed its expiry: when nobody holds it any more, free it with \
             `redis-locked break`"
         }
         (true, false) => {
             "if that is another library's lock, try later, or let the request retry or wait \
             longer; if not, use another key"
         }
-        (true, true) => {
-            "use another key, or delete this one when you know what wrote it, for it does not go \
-            by itself"
-        }
+        (true, true) => "use another key, or delete this one when you know what wrote it",
     }
 }
 
@@ -273,7 +315,7 @@ impl fmt::Display for Held<'_> {
         }
         match left {
             Some(left) => write!(f, ", for at most {left:.1?} unless it extends"),
-            None if endless => f.write_str(", without an expiry"),
+            None if endless => f.write_str(", and the key never expires"),
             None => Ok(()),
         }
     }

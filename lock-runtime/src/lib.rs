@@ -45,6 +45,11 @@ mod telemetry;
 mod tenure;
 mod token;
 
+/// The crate whose [`Client`](redis::Client) [`Locker::from_client`] takes: version 1 of it. A program
+/// that names it through here always has the version that fits, whatever other version it depends on.
+#[doc(no_inline)]
+pub use redis;
+
 pub use backoff::Backoff;
 pub use body::OnLost;
 pub use error::{LockError, LostReason};

@@ -14,6 +14,10 @@ pub(crate) async fn requests_that_cannot_be_meant(locker: Locker) {
         locker.lock("k").ttl(Duration::from_millis(9)),
         locker.lock("k").ttl(TTL).min_hold(TTL * 2),
         locker.lock("k").max_hold(TTL),
+        locker.lock("k").retries(3).wait(TTL),
+        locker.lock("k").wait_forever().retries(0),
+        locker.lock("k").wait(TTL).backoff(TTL),
+        locker.lock("k").backoff(TTL).wait_forever(),
     ] {
         let shown = format!("{request:?}");
         let error = request.run(async { panic!("it ran") }).await;

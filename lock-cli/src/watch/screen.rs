@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::changes::{Mark, Seen};
 use super::view::View;
+use crate::list::LEAST;
 use crate::options::Column;
 use crate::text;
 
@@ -80,10 +81,16 @@ fn widths(rows: &[&Seen], width: u16, shares: bool) -> Vec<u16> {
         let longest = rows.iter().map(|row| of(row).chars().count()).max();
         u16::try_from(longest.unwrap_or(0).max(least)).unwrap_or(u16::MAX)
     };
-    let fence = longest(&|row| text::fence(row.lock.fence), 7);
     let servers = if shares { 7 } else { 0 };
-    let fixed = 1 + 8 + fence + servers + if shares { 5 } else { 4 };
-    let rest = width.saturating_sub(fixed);
+    let rest = |fence| width.saturating_sub(1 + 8 + fence + servers + if shares { 5 } else { 4 });
+    // Where they leave no room for key and owner, the number goes first.
+    let fence = longest(&|row| text::fence(row.lock.fence), 7);
+    let fence = if usize::from(rest(fence)) < LEAST {
+        0
+    } else {
+        fence
+    };
+    let rest = rest(fence);
     let key = longest(&|row| text::plain(&row.lock.key), 5);
     let owner = longest(&|row| text::owner(&row.lock), 7);
     let owner = if key.saturating_add(owner) <= rest {
@@ -129,8 +136,8 @@ fn row_of(seen: &Seen, view: &View, widths: &[u16], shares: bool, now: Instant) 
     };
     let mut cells = vec![
         Cell::from(mark.map_or(" ", Mark::sign)),
-        Cell::from(cut(&text::plain(&lock.key), widths[1])),
-        Cell::from(cut(&text::owner(lock), widths[2])),
+        Cell::from(text::cut(&text::plain(&lock.key), widths[1].into())),
+        Cell::from(text::cut(&text::owner(lock), widths[2].into())),
         right(left),
         right(text::fence(lock.fence)),
     ];
@@ -170,20 +177,6 @@ fn detail_of(view: &View, now: Instant) -> Paragraph<'static> {
 
 fn right(text: String) -> Cell<'static> {
     Cell::from(Line::from(text).right_aligned())
-}
-
-/// Cut in the middle: keys differ at their ends, and so do owners.
-fn cut(text: &str, width: u16) -> String {
-    let width = usize::from(width);
-    let count = text.chars().count();
-    if count <= width {
-        return text.to_owned();
-    }
-    let kept = width.saturating_sub(1);
-    let tail = kept / 2;
-    let head: String = text.chars().take(kept - tail).collect();
-    let tail: String = text.chars().skip(count - tail).collect();
-    format!("{head}…{tail}")
 }
 
 fn colored(view: &View, color: Color) -> Style {

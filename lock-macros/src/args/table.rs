@@ -67,6 +67,7 @@ pub(super) const ARGUMENTS: &[Argument] = &[
             "`skip` and `or_else` exclude each other, for both say what to return: keep one",
         )])
         .apart(),
+    row("name", Takes::Text, "name = \"nightly\""),
     row("bind", Takes::Variable, "bind = lease").apart(),
     row("locker", Takes::Expr, "locker = self.locker")
         .elsewhere("client conn connection pool redis")

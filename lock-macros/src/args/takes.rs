@@ -2,7 +2,7 @@
 
 use proc_macro2::{Ident, TokenStream};
 use quote::ToTokens;
-use syn::{Error, Expr, Path, Result};
+use syn::{Error, Expr, LitStr, Path, Result};
 
 use crate::key::{Key, Template};
 use crate::value::{Pause, Time, Written, string};
@@ -18,6 +18,8 @@ pub(super) enum Takes {
     Number(&'static str),
     Pause,
     Closure,
+    /// A string literal, taken as it is.
+    Text,
     /// One of these words, which are variants of this enum.
     Word(&'static str, &'static [(&'static str, &'static str)]),
     Variable,
@@ -31,6 +33,7 @@ pub(crate) enum Value {
     Key(Key),
     Time(Time),
     Pause(Pause),
+    Text(LitStr),
     Variant(&'static str, &'static str),
     Variable(Ident),
     Expr(Expr),
@@ -78,6 +81,7 @@ impl Takes {
             Self::Number(what) => written.number(what).map(Value::Expr),
             Self::Pause => written.pause().map(Value::Pause),
             Self::Closure => written.closure().map(Value::Expr),
+            Self::Text => written.text().map(Value::Text),
             Self::Word(of, words) => {
                 let names: Vec<_> = words.iter().map(|(word, _)| format!("`{word}`")).collect();
                 let names = names.join(" or ");

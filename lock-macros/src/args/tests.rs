@@ -38,7 +38,7 @@ fn literal(args: &Args, name: &str) -> Duration {
 fn all_arguments_at_once() {
     let args = good(quote! {
         key = "k", ttl = "1m 30s", retries = 3, backoff = "50ms..2s", or_else = |a| (a, b::<C, D>()),
-        renew, max_hold = "10m", min_hold = "5s", on_lost = finish, fenced, bind = lease,
+        renew, max_hold = "10m", min_hold = "5s", on_lost = finish, fenced, name = "n", bind = lease,
         locker = self.locker, crate = my::locks,
     });
     assert!(matches!(
@@ -60,7 +60,8 @@ fn all_arguments_at_once() {
     assert!(matches!(args.get("crate"), Some(Value::Path(_))));
     assert!(args.has("fenced") && !args.has("skip"));
     let of_request: Vec<_> = args.of_request().map(|(name, _)| name).collect();
-    let names = "fenced ttl renew max_hold min_hold on_lost retries backoff";
+    assert!(matches!(args.get("name"), Some(Value::Text(name)) if name.value() == "n"));
+    let names = "fenced ttl renew max_hold min_hold on_lost retries backoff name";
     assert_eq!(of_request.join(" "), names);
 }
 
@@ -135,6 +136,16 @@ fn what_was_meant_is_not_missed_too() {
         quote!(key = "k", retry = 3, backoff = "5s"),
         &["did you mean `retries`"],
     );
+}
+
+#[test]
+fn a_name_is_known_when_compiling() {
+    let why = "takes a string literal";
+    refused(quote!(key = "k", name = NAME), &[why]);
+    refused(quote!(key = "k", name = format!("{tenant}")), &[why]);
+    refused(quote!(key = "k", name = 3), &[why]);
+    refused(quote!(key = "k", name = " "), &["is empty"]);
+    refused(quote!(key = "k", name), &["needs a value"]);
 }
 
 #[test]
@@ -316,6 +327,7 @@ fn documented(takes: &Takes) -> &'static str {
         Takes::Variable => "a name",
         Takes::Expr => "`Locker`, `&Locker`, `Arc<Locker>`",
         Takes::Path => "path",
+        Takes::Text => "string literal",
     }
 }
 

@@ -1,7 +1,7 @@
 //! The expression that makes the request.
 
 use proc_macro2::{Ident, Span, TokenStream};
-use quote::quote_spanned;
+use quote::{ToTokens as _, quote_spanned};
 
 use crate::args::{Args, Value};
 use crate::scope::{Root, Scope};
@@ -40,6 +40,7 @@ pub(super) fn request(args: &Args, root: &Root, scope: &Scope) -> TokenStream {
                 let (of, variant) = (Ident::new(of, ours), Ident::new(variant, ours));
                 Some(quote_spanned!(ours=> #private::#of::#variant))
             }
+            Value::Text(text) => Some(text.to_token_stream()),
             Value::Expr(expr) => Some(scope.expr(expr)),
             Value::Key(_) | Value::Variable(_) | Value::Path(_) | Value::Unreadable => continue,
         };

@@ -25,7 +25,7 @@ pub enum OnLost {
     /// It is dropped where it awaits, and the caller gets [`LockError::Lost`].
     #[default]
     Cancel,
-    /// It runs to its end without the lock; the caller gets its result, the log a warning.
+    /// It runs to its end without the lock. The caller gets its result, and a warning is logged.
     Finish,
 }
 
@@ -143,8 +143,7 @@ impl<F: Future> Future for Locked<F> {
                         }
                         Err(reason) => {
                             guard.tenure().tell_loss(reason);
-                            let key = guard.key().to_owned();
-                            let error = LockError::Lost { key, reason };
+                            let error = guard.tenure().loss(reason);
                             this.run.failed(&error);
                             this.body.set(MaybeDone::Gone);
                             // Drops the guard, which releases in the background.

@@ -58,6 +58,10 @@ impl Store for Awake {
         self.keys.alert(key)
     }
 
+    fn place(&self) -> String {
+        self.keys.place()
+    }
+
     fn settles_within(&self) -> Duration {
         self.keys.settles_within()
     }

@@ -22,9 +22,14 @@ use crate::tenure::{Begun, End, Needs, SharedTenure, Tenure, Terms, rest};
 /// dropped in, or else the one it was acquired in. Only when neither runs any more does the key
 /// stay until its ttl is over.
 ///
-/// It derefs to [`Lease`]. A guard by itself stops nothing when its time is over: watch
-/// [`Lease::lost`], or let [`LockRequest::run`](crate::LockRequest::run) do it.
-#[must_use = "dropping the guard releases the lock at once"]
+/// Bind it to a name: `let _guard = locker.lock("k").acquire().await?` holds the lock to the end of the
+/// block. `let _ = locker.lock("k").acquire().await?` drops the guard, and so releases the lock, in
+/// the same statement.
+///
+/// A guard cannot stop your code when the lock expires: check [`Lease::is_held`], or await
+/// [`Lease::lost`]. [`LockRequest::run`](crate::LockRequest::run) does that for you. A guard derefs to
+/// its [`Lease`].
+#[must_use = "dropping the guard releases the lock at once: bind it, as in `let _guard = …`, not `let _ = …`"]
 pub struct LockGuard {
     lease: Lease,
     /// Where its release runs, should it be dropped outside of any runtime.

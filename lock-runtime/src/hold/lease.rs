@@ -27,13 +27,13 @@ tokio::task_local! {
     static INNERMOST: Lease;
 }
 
-/// The state of a held lock, for whoever wants to look: a cheap clone that keeps nothing alive in
-/// Redis.
+/// The state of a held lock, for code that wants to look at it. It is cheap to clone, and keeps nothing
+/// alive in Redis.
 ///
-/// A lease has the deadline that Redis has confirmed. It counts from just before the command was
-/// sent, less 1 % of the ttl and 2 ms for the drift between the two clocks, so that the key
-/// outlives the deadline. On Linux, the time counts for which the machine sleeps. Elsewhere, the
-/// deadline stands still meanwhile: after a sleep, a lease may seem held although the key has expired.
+/// A lease has the deadline that Redis has confirmed: the ttl, counted from just before the command was
+/// sent, less 1 % of the ttl and 2 ms for the drift between the two clocks. So the key outlives the
+/// deadline. On Linux, the time for which the machine sleeps counts. On other systems it does not: after
+/// a sleep, a lease may seem held although its key has expired.
 ///
 /// ```
 /// # use redis_locked_runtime as redis_locked;
@@ -131,7 +131,8 @@ impl Lease {
     /// Waits until the lock is lost, and tells how.
     ///
     /// With `renew`, a deleted or overwritten key is noticed at the next extension, so within two
-    /// thirds of the ttl; without, at the deadline. Never returns once the lock was released.
+    /// thirds of the ttl. Without `renew`, it is noticed at the deadline. Once the lock was released, this
+    /// never returns.
     ///
     /// Dropping the future does nothing.
     pub async fn lost(&self) -> LostReason {
@@ -157,13 +158,13 @@ impl Lease {
         }
     }
 
-    /// Makes the lock last at least `ttl` from now, and moves the body's deadline along; never
-    /// beyond `max_hold`, and never shortens what is left.
+    /// Makes the lock last at least `ttl` from now, and moves the body's deadline along. The deadline
+    /// never moves beyond `max_hold`, and the time that is left never becomes shorter.
     ///
     /// # Errors
     ///
     /// `InvalidRequest` for a ttl that no request may have, `NotHeld` after the release, `Lost`
-    /// when the lock is lost, `Backend` when Redis could not be asked; the deadline then stays as
+    /// when the lock is lost, `Backend` when Redis could not be asked. The deadline then stays as
     /// it was.
     ///
     /// # Cancellation
@@ -172,7 +173,7 @@ impl Lease {
     pub async fn extend(&self, ttl: Duration) -> Result<(), LockError> {
         check_ttl(self.key(), ttl)?;
         let key = || self.key().to_owned();
-        let lost = |reason| LockError::Lost { key: key(), reason };
+        let lost = |reason| self.tenure.loss(reason);
         let asked = Instant::now();
         let (_, slept) = self.tenure.wake(asked, Look::Now);
         let state = self.look(|tenure| (tenure.loss(asked), tenure.is_granted()));
@@ -212,8 +213,8 @@ impl Lease {
 
     /// The innermost lease whose body the running task is in.
     ///
-    /// Seen from the body and all that it awaits in place; not from tasks it spawned, which take a
-    /// clone along instead.
+    /// The body sees it, and all code that the body awaits in place. A task that the body spawned does not
+    /// see it: give the task a clone.
     #[must_use]
     pub fn current() -> Option<Self> {
         INNERMOST.try_with(Clone::clone).ok()
@@ -221,8 +222,8 @@ impl Lease {
 
     /// Makes sure that the running task is in a body that holds this key, without the prefix.
     ///
-    /// For code that must only be called under a lock: it fails in the first test of a caller who
-    /// forgot it.
+    /// It is for code that must be called only under a lock: a caller that forgot the lock fails in its
+    /// first test.
     ///
     /// # Panics
     ///

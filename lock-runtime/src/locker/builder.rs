@@ -36,6 +36,7 @@ pub struct LockerBuilder {
     pub(crate) timeouts: Timeouts,
     pub(super) server_timeout: Duration,
     replicas: Option<Replicas>,
+    pub(super) lazy: bool,
     pub(crate) access: Access,
     #[cfg(feature = "sentinel")]
     pub(crate) sentinel_login: Option<Credentials>,
@@ -54,6 +55,7 @@ impl Default for LockerBuilder {
             },
             server_timeout: Duration::from_millis(100),
             replicas: None,
+            lazy: false,
             access: Access::default(),
             #[cfg(feature = "sentinel")]
             sentinel_login: None,
@@ -62,16 +64,16 @@ impl Default for LockerBuilder {
 }
 
 impl LockerBuilder {
-    /// What is put before each key in Redis, such as `"billing:"`. By default nothing.
+    /// The prefix of each key in Redis, such as `"billing:"`. By default, there is none.
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = prefix.into();
         self
     }
 
-    /// Who holds the locks, for people who look: part of each value. By default the host's name
-    /// and the process's id, as in `web-3:812`.
+    /// The name of the holder, for people who look: a part of each key's value. By default, it is the
+    /// host's name and the process's id, as in `web-3:812`.
     ///
-    /// One that is blank or has control characters is refused: when connecting, or else by each
+    /// An owner that is blank or has control characters is refused when connecting, or else by each
     /// request. Errors and logs show its first 100 characters.
     pub fn owner(mut self, owner: impl Into<String>) -> Self {
         self.owner = Some(owner.into());
@@ -84,18 +86,44 @@ impl LockerBuilder {
         self
     }
 
-    /// Shows the metrics of locks with these names at zero from now on, rather than from the first
-    /// request for each; without the cargo feature `metrics`, it does nothing.
+    /// Shows the metrics of locks with these names at zero from now on. Otherwise they are shown from the
+    /// first request for each name on. Without the cargo feature `metrics`, this does nothing.
     ///
-    /// For locks that are wanted seldom, such as a nightly job's: a rate does not see a count that
-    /// was never seen before it was one. The name of an annotated function's lock is the template
-    /// of its key, that of others is what [`LockRequest::name`](crate::LockRequest::name) gives.
+    /// It is for locks that are wanted seldom, such as that of a nightly job: a rate can't see the first
+    /// increase of a counter whose zero was never shown. The name of an annotated function's lock is its
+    /// argument `name`, by default the template of its key. For requests by hand, it is what
+    /// [`LockRequest::name`](crate::LockRequest::name) gives.
     pub fn names(mut self, names: impl IntoIterator<Item = &'static str>) -> Self {
         self.names.extend(names);
         self
     }
 
-    /// How long connecting may take. By default 2 s; what is over ten years counts as ten.
+    /// Lets the locker connect with its first request, not when it is made: for services that must
+    /// start while Redis is down.
+    ///
+    /// `connect`, `connect_cluster`, `connect_sentinel` and `connect_quorum` then check the URLs and the
+    /// settings, send nothing, and return at once. What they would have found out is said by the
+    /// requests instead: that nobody answers, that the credentials are refused, that a server is a node
+    /// of a cluster, or that two URLs of a quorum lead to one server. A server that runs no scripts is
+    /// found by the first release, and the key then stays until its ttl is over.
+    ///
+    /// ```
+    /// # use redis_locked_runtime as redis_locked;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), redis_locked::LockError> {
+    /// let builder = redis_locked::Locker::builder().prefix("billing:").lazy();
+    /// let locker = builder.connect("redis://127.0.0.1:6379").await?; // also while Redis is down
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// [`Locker::connect_lazy`] does the same for one server, without an `await`.
+    pub fn lazy(mut self) -> Self {
+        self.lazy = true;
+        self
+    }
+
+    /// How long connecting may take. By default 2 s. A time over ten years counts as ten years.
     pub fn connection_timeout(mut self, timeout: Duration) -> Self {
         self.timeouts.connection = timeout.min(LONGEST_TIME);
         self
@@ -103,9 +131,9 @@ impl LockerBuilder {
 
     /// How long Redis may take to answer a command. By default 1 s.
     ///
-    /// A request takes at most this and the connection timeout together, for each attempt. A command
-    /// that is not answered in time is asked again on a new connection if the old one has been
-    /// silent for 5 s: something between may have forgotten it.
+    /// Each attempt of a request takes at most this and the connection timeout together. If a command is
+    /// not answered in time and its connection had been silent for 5 s, the command is sent again on a new
+    /// connection: something between, such as a load balancer, may have forgotten the old one.
     pub fn response_timeout(mut self, timeout: Duration) -> Self {
         self.timeouts.response = timeout.min(LONGEST_TIME);
         self
@@ -114,8 +142,9 @@ impl LockerBuilder {
     /// How long an operation waits for the servers of a quorum that do not answer. By default
     /// 100 ms.
     ///
-    /// Servers that hang cost up to this, so choose it far below the ttls; a server that is always
-    /// later than this is as good as down, so choose it above what the network takes.
+    /// A server that hangs delays each operation by this time, so choose a time far below the ttls. A
+    /// server that always answers later is as good as down, so choose a time above the network's round
+    /// trip.
     pub fn server_timeout(mut self, timeout: Duration) -> Self {
         self.server_timeout = timeout.min(LONGEST_TIME);
         self
@@ -124,35 +153,36 @@ impl LockerBuilder {
     /// Has this many replicas confirm each lock, within this time, before it is granted, so that no
     /// failover to one of them loses it.
     ///
-    /// Too few confirmations are `Backend`, and the key is released. Extensions are confirmed too:
-    /// a lock that is renewed is lost at its deadline when the replicas stop confirming.
+    /// If too few replicas confirm, the request fails with `Backend`, and the key is released. Extensions
+    /// are confirmed too: if the replicas stop confirming, a lock that is renewed is lost at its deadline.
     ///
-    /// Replication does not wait: without this, a master that dies right after it has granted a lock
-    /// takes the lock with it, and the replica that takes over grants it again. What remains:
+    /// Redis does not wait for its replicas. Without this setting, if a master dies right after it has
+    /// granted a lock, the replica that takes over does not know the lock and grants it again. What this
+    /// setting can't prevent:
     ///
     /// - A failover to a replica that is not among those that confirmed loses the lock. Ask for all
     ///   replicas that may take over, or fence what the lock protects.
     /// - Redis does not say which replicas confirmed, and a replica that confirmed and then lost its
     ///   data can still be promoted.
-    /// - A master that is cut off from its replicas can grant nothing more, but one that others think
-    ///   dead while it still reaches this many replicas can: keep the quorum of the failover and the
-    ///   number here such that both cannot be.
-    /// - A release is not confirmed: after a failover, a released key may be back until its ttl is
-    ///   over. Nobody holds it twice; those who wait, wait that long.
+    /// - A master that is cut off from its replicas can grant no more locks. But a master that others
+    ///   think dead can grant locks while it still reaches this many replicas. Choose the quorum of the
+    ///   failover and the number here so that both can't happen at once.
+    /// - A release is not confirmed. After a failover, a released key may be back until its ttl is over.
+    ///   Nobody holds the lock twice, but callers wait that long.
     /// - The clocks of master and replicas have to agree, since a key expires at the same instant on
-    ///   both: a replica whose clock is ahead lets a lock go early once it is promoted.
+    ///   both. A replica whose clock is ahead frees a lock early once it is promoted.
     ///
-    /// It costs a `WAIT` behind each command that acquires or extends. Redis blocks the whole
-    /// connection for it, so commands of other locks queue behind: choose a time of few milliseconds
-    /// over what the replicas usually take.
+    /// The price is a `WAIT` behind each command that acquires or extends. Redis blocks the whole
+    /// connection for it, so commands of other locks queue behind it. Choose a time that is a few
+    /// milliseconds longer than the replicas usually take.
     pub fn replicas(mut self, count: u32, timeout: Duration) -> Self {
         let timeout = timeout.min(LONGEST_TIME);
         self.replicas = Some(Replicas { count, timeout });
         self
     }
 
-    /// Who to be to the sentinels, where they ask for a password; by default nobody. The
-    /// credentials in the URLs are those of the servers.
+    /// User name and password for the sentinels themselves, if they require one. The credentials in the
+    /// URLs are for the servers.
     ///
     /// Needs the cargo feature `sentinel`.
     #[cfg(feature = "sentinel")]
@@ -164,18 +194,18 @@ impl LockerBuilder {
         self
     }
 
-    /// Asks for the credentials whenever a connection is opened, instead of taking them from the
-    /// URLs: for tokens that are over after some minutes, and passwords that are changed.
+    /// Asks this function for the credentials whenever a connection is opened, instead of taking them from
+    /// the URLs: for tokens that expire after some minutes, and passwords that are rotated.
     ///
-    /// They are those of the servers, for each connection of each kind: to a single server, to each
-    /// node of a cluster, to the master behind sentinels, to each server of a quorum. A connection that
-    /// is open stays, as Redis has it; where the server says `NOAUTH` on it, it is opened again.
+    /// The credentials are for the servers, and for every kind of connection: to a single server, to each
+    /// node of a cluster, to the master behind sentinels, to each server of a quorum. An open connection
+    /// stays open when they change. If the server answers `NOAUTH` on it, it is opened again.
     ///
-    /// The function may be called from several connections at once, and for a cluster's node once more
-    /// after it was connected to; let it keep a token for as long as that is good. It shares the
-    /// connection timeout with the connecting. When it fails or is late, that is a `Backend` error
-    /// with its words, and it is called again with the next attempt. It is dropped where the opening
-    /// of the connection is given up.
+    /// The function may be called for several connections at once. For a node of a cluster, it is called
+    /// once more after the connection was opened. Let it keep a token for as long as the token is good. The
+    /// function and the connecting share the connection timeout. If the function fails or is late, the
+    /// request fails with `Backend`, which has the function's words, and the next attempt calls it again.
+    /// Its future is dropped if the opening of the connection is given up.
     ///
     /// ```no_run
     /// # use redis_locked_runtime as redis_locked;
@@ -202,11 +232,12 @@ impl LockerBuilder {
         self
     }
 
-    /// Says how to reach servers that are announced by addresses which lead nowhere from here, or
-    /// which no certificate names: pairs of the announced `host:port` and the reachable one.
+    /// Says how to reach servers whose announced addresses lead nowhere from here, or are not in their
+    /// certificates: pairs of the announced `host:port` and the reachable one.
     ///
-    /// Sentinels and the nodes of a cluster announce addresses. In containers or behind NAT these are
-    /// often good only among themselves; an error then names them. Other addresses stay as they are.
+    /// Sentinels and the nodes of a cluster announce addresses. In containers or behind NAT, these often
+    /// work only among the servers; an error then names them. Addresses that are not in the map are used
+    /// as they are.
     ///
     /// ```no_run
     /// # use redis_locked_runtime as redis_locked;
@@ -223,8 +254,8 @@ impl LockerBuilder {
     /// # }
     /// ```
     ///
-    /// What is no `host:port` is `InvalidRequest` when connecting. Several calls add up. Needs the
-    /// cargo feature `cluster` or `sentinel`.
+    /// An entry that is no `host:port` is `InvalidRequest` when connecting. Several calls add up. Needs
+    /// the cargo feature `cluster` or `sentinel`.
     #[cfg(any(feature = "cluster", feature = "sentinel"))]
     pub fn address_map<A: Into<String>, R: Into<String>>(
         mut self,
@@ -237,9 +268,8 @@ impl LockerBuilder {
         self
     }
 
-    /// Whom to trust with `rediss://` URLs, in PEM form: the certificate of the authority that has
-    /// signed those of the servers, or several. Then no other is trusted; by default, those are
-    /// that the system trusts.
+    /// The certificate authorities to trust with `rediss://` URLs, in PEM form: one certificate or several.
+    /// By default the system's certificate authorities are trusted; this replaces them.
     ///
     /// Needs the cargo feature `tls`.
     #[cfg(feature = "tls")]
@@ -249,11 +279,11 @@ impl LockerBuilder {
     }
 
     /// Like [`root_certificate`](Self::root_certificate), from a file that is read whenever a
-    /// connection is opened: a renewed one is used without a restart.
+    /// connection is opened: a renewed certificate is used without a restart.
     ///
-    /// Where it can't be read, no connection is opened: a `Backend` error that names the file. Those
-    /// that are open stay. (redis-rs opens a cluster's connections by itself: there, files that have
-    /// changed are read when a command fails.)
+    /// If the file can't be read, no connection is opened, and the `Backend` error names the file. Open
+    /// connections stay open. (redis-rs opens a cluster's connections by itself. For them, files that
+    /// have changed are read when a command fails.)
     ///
     /// Needs the cargo feature `tls`.
     #[cfg(feature = "tls")]
@@ -262,8 +292,8 @@ impl LockerBuilder {
         self
     }
 
-    /// Who to be with `rediss://` URLs, where the servers ask clients for a certificate: one, with
-    /// those between it and its authority if there are any, and its private key, in PEM form.
+    /// The client's certificate for `rediss://` URLs, if the servers ask for one, and its private key, both
+    /// in PEM form. Certificates between it and its authority follow it in the first argument.
     ///
     /// ```no_run
     /// # use redis_locked_runtime as redis_locked;
@@ -289,7 +319,7 @@ impl LockerBuilder {
     }
 
     /// Like [`client_certificate`](Self::client_certificate), from two files that are read whenever
-    /// a connection is opened, as [`root_certificate_file`](Self::root_certificate_file)'s is.
+    /// a connection is opened, as the file of [`root_certificate_file`](Self::root_certificate_file) is.
     ///
     /// Needs the cargo feature `tls`.
     #[cfg(feature = "tls")]
@@ -319,7 +349,7 @@ impl LockerBuilder {
             return Some("its owner is empty or blank; name one, or leave it out");
         }
         let has_control = owner.contains(char::is_control);
-        has_control.then_some("its owner has control characters; name one without")
+        has_control.then_some("its owner has control characters; give one without them")
     }
 
     /// Refuses them before anything is sent.

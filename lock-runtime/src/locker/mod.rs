@@ -23,8 +23,8 @@ tokio::task_local! {
     static SCOPED: Locker;
 }
 
-/// The handle that grants locks: a store and its defaults. Cheap to clone; clones are the same
-/// locker.
+/// The handle that grants locks: a store and its defaults. It is cheap to clone, and clones are the same
+/// locker, so an `Arc<Locker>` is not needed. Where one is there, `locker = …` takes it as well.
 ///
 /// ```no_run
 /// # use redis_locked_runtime as redis_locked;
@@ -54,27 +54,63 @@ impl Locker {
         Self::builder().connect(url).await
     }
 
+    /// Like [`connect`](Self::connect), but connects with the first request: for services that must
+    /// start while Redis is down. Until Redis is up, requests fail with `Backend`, unless their
+    /// `retries` or `wait` outlast it.
+    ///
+    /// ```
+    /// # use redis_locked_runtime as redis_locked;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), redis_locked::LockError> {
+    /// let locker = redis_locked::Locker::connect_lazy("redis://127.0.0.1:6379")?;
+    /// locker.install()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// With other settings, or on several servers: [`LockerBuilder::lazy`].
+    ///
+    /// # Errors
+    ///
+    /// `Backend` when the URL cannot be used.
+    pub fn connect_lazy(url: &str) -> Result<Self, LockError> {
+        Self::builder().connect_later(url)
+    }
+
     /// A locker with other defaults.
     pub fn builder() -> LockerBuilder {
         LockerBuilder::default()
     }
 
-    /// A locker on a `redis` client, with the defaults of [`builder`](Self::builder). Connects
-    /// with the first request.
+    /// A locker on a client of the crate `redis`, with the defaults of [`builder`](Self::builder). It
+    /// connects with the first request.
+    ///
+    /// The client has to be of the version that this crate depends on, which it re-exports:
+    ///
+    /// ```
+    /// # use redis_locked_runtime as redis_locked;
+    /// use redis_locked::{Locker, redis};
+    ///
+    /// # fn main() -> Result<(), redis::RedisError> {
+    /// let client = redis::Client::open("redis://127.0.0.1:6379")?;
+    /// let locker = Locker::from_client(client);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn from_client(client: redis::Client) -> Self {
         Self::builder().from_client(client)
     }
 
-    /// A locker whose locks are in this process's memory, on tokio's clock: for tests of one's own
-    /// functions, also under `tokio::time::pause`, and for programs that run once.
+    /// A locker whose locks are in this process's memory, on tokio's clock. It is for tests of your own
+    /// functions, also under `tokio::time::pause`, and for programs of which only one process runs.
     #[must_use]
     pub fn in_memory() -> Self {
         Self::builder().in_memory()
     }
 
-    /// Makes this the locker of all annotated functions that name no other. Call it once, at the
-    /// start of the program.
+    /// Makes this the locker of all annotated functions that name no other. Call it once, when the program
+    /// starts.
     ///
     /// # Errors
     ///
@@ -90,9 +126,10 @@ impl Locker {
             })
     }
 
-    /// Runs a future in which annotated functions use this locker; the innermost scope counts.
+    /// Runs a future in which annotated functions use this locker. Of several scopes, the innermost counts.
     ///
-    /// Seen by all that the future awaits in place, not by tasks that it spawns.
+    /// A task that the future spawns is outside of the scope. Give it a scope of its own:
+    /// `tokio::spawn(locker.scope(future))`.
     ///
     /// ```
     /// # use redis_locked_runtime as redis_locked;
@@ -108,21 +145,22 @@ impl Locker {
 
     /// A request for the lock of this key, to which the locker's prefix is added.
     ///
-    /// The key may have any bytes that a string can. Refused are an empty one, and the names of the
-    /// keys that are kept beside a lock's: what has a part in braces and ends in `:fence`, `:line`,
-    /// `:seats` or `:last`, as `{z}:fence` does.
+    /// The key may be any text that is not empty. Some names are refused, since the library keeps keys of
+    /// these names beside a lock's key: names that have a part in braces and end in `:fence`, `:line`,
+    /// `:seats` or `:last`, such as `{z}:fence`.
     pub fn lock(&self, key: impl Into<String>) -> LockRequest {
         LockRequest::new(Ok(self.common()), key.into())
     }
 
     /// Waits until no release is pending, and closes the connection. Keys under `min_hold` stay.
     ///
-    /// Usually that takes one round trip. Where the answer to an acquisition was lost, its command may
-    /// still arrive, and its release is pending for twice the connection and response timeouts
-    /// together, 6 s by default. While Redis is down, a release is pending until its key has expired.
+    /// Usually that takes one round trip. If the answer to an acquisition was lost, the command may still
+    /// arrive, and its release is pending for twice the connection and response timeouts together, 6 s
+    /// by default. While Redis is down, a release is pending until its key has expired, so put a
+    /// `timeout` around this.
     ///
-    /// Call it at the end of the program, when nothing holds a lock any more. What still does goes
-    /// on; the next use connects again.
+    /// Call it at the end of the program, when nothing holds a lock any more. A body that still runs goes
+    /// on and keeps its lock; the next use of the locker connects again.
     pub async fn shutdown(&self) {
         self.common.keeper.settle().await;
         self.common.store.close();

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::stream::FuturesUnordered;
 use futures_util::{Stream, StreamExt as _};
@@ -9,19 +10,20 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Locker;
 use super::builder::LockerBuilder;
-use super::connect::part_of_cluster;
+use super::connect::{part_of_cluster, unusable};
 use crate::error::LockError;
 use crate::store::StoreError;
+use crate::store::alerts::Alerts;
 use crate::store::quorum::{QuorumStore, majority};
 use crate::store::redis::{Profile, RedisStore, Servers};
 
 impl LockerBuilder {
-    /// Connects to several independent Redis servers, at best three or five: a lock is held while
-    /// more than half of them grant it (the Redlock algorithm). No replication is between them, so
+    /// Connects to several independent Redis servers, at best three or five. A lock is held while
+    /// more than half of them grant it (the Redlock algorithm). The servers do not replicate each other, so
     /// no failover can lose a lock.
     ///
     /// All servers are asked side by side. A minority of them may be down, hang, answer late or lose
-    /// its data: the lock is granted, extended and released all the same, each operation at most
+    /// its data. The lock is granted, extended and released all the same, each operation at most
     /// [`server_timeout`](Self::server_timeout) later. Without a majority, requests fail with
     /// `Backend`. The log tells when a server begins to fail, and when it answers again.
     ///
@@ -29,25 +31,25 @@ impl LockerBuilder {
     ///
     /// - A server that forgets its keys can grant them twice. A server that was restarted should stay
     ///   away for the longest ttl in use, or write each command to disk (`appendfsync always`).
-    /// - The clocks of the servers have to run at about the same speed, to 1 % and 2 ms. Steps count:
-    ///   Redis' expiries follow the system's clock.
+    /// - The clocks of the servers have to run at about the same speed, to 1 % and 2 ms. They must not be
+    ///   stepped, since Redis' expiries follow the system's clock.
     /// - A server that a release does not reach keeps the key until its ttl is over, and counts as
     ///   busy meanwhile.
     /// - A server that lost the key of a held lock does not get it again. A lock that is renewed for
     ///   hours is lost when a majority was restarted meanwhile, though one after the other.
-    /// - A lock is on the servers that granted it. Where they were the barest majority, one of them that
-    ///   fails leaves the extension or the release without a majority, though others are up.
-    /// - Those who ask at the same moment may get a part of the servers each, and nobody the majority.
-    ///   All give back; `wait` and `retries` then pause for different times. Many who ask again and
-    ///   again without a pause can keep one another from the lock.
+    /// - A lock is on the servers that granted it. If they were the smallest possible majority and one of
+    ///   them fails, the extension or the release has no majority, though other servers are up.
+    /// - Callers that ask at the same moment may get some of the servers each, and none of them the
+    ///   majority. All of them give back what they got; `wait` and `retries` then pause for different
+    ///   times. Many callers that ask again and again without a pause can keep one another from the lock.
     /// - There are no fencing tokens: the servers could not agree on a growing number, so requests
     ///   with `fenced` are refused.
     ///
     /// # Errors
     ///
-    /// `InvalidRequest` without a URL, when two of them lead to one server, or when one leads to a
-    /// replica or to a cluster's node that has a part of the keys only, as far as the servers that
-    /// answer say so (which server it is, by `INFO`); `Backend` when a URL cannot be used, or when no
+    /// `InvalidRequest` without a URL, when two URLs lead to one server, or when a URL leads to a replica
+    /// or to a node of a cluster that has only a part of the keys. That is found out from the servers
+    /// that answer; which server one is, by `INFO`. `Backend` when a URL cannot be used, or when no
     /// majority of the servers answers within the connection and response timeouts and runs scripts.
     ///
     /// ```no_run
@@ -63,8 +65,6 @@ impl LockerBuilder {
         urls: impl IntoIterator<Item = U>,
     ) -> Result<Locker, LockError> {
         self.check()?;
-        let started = Instant::now();
-        let failed = |error: StoreError| error.into_error(None, "connected", 1, started.elapsed());
         let alerts = Arc::default();
         let servers = urls
             .into_iter()
@@ -74,10 +74,15 @@ impl LockerBuilder {
                 Ok(Arc::new(store.one_of_several()))
             })
             .collect::<Result<Vec<_>, redis::RedisError>>()
-            .map_err(|error| failed(error.into()))?;
+            .map_err(unusable)?;
         check(&servers)?;
+        let started = Instant::now();
+        let failed = |error: StoreError| error.into_error(None, "connected", 1, started.elapsed());
         // An answer that replicas have to confirm comes only then.
         let patience = self.server_timeout + self.confirming();
+        if self.lazy {
+            return Ok(self.quorum(servers, alerts, patience));
+        }
         let mut connecting: FuturesUnordered<_> = servers
             .iter()
             .cloned()
@@ -85,7 +90,6 @@ impl LockerBuilder {
                 let prefix = &self.prefix;
                 async move {
                     let profile = server.connect(prefix).await;
-                    let profile = profile.map_err(|error| error.of(&server));
                     profile.map(|profile| (server, profile))
                 }
             })
@@ -107,8 +111,17 @@ impl LockerBuilder {
         if members.count < majority(servers.len()) {
             return Err(failed(StoreError::no_majority(errors, servers.len())));
         }
+        Ok(self.quorum(servers, alerts, patience))
+    }
+
+    fn quorum(
+        self,
+        servers: Vec<Arc<RedisStore>>,
+        alerts: Arc<Alerts>,
+        patience: Duration,
+    ) -> Locker {
         let servers = servers.into_iter().map(|server| server as _);
-        Ok(self.build(Arc::new(QuorumStore::new(servers, alerts, patience))))
+        self.build(Arc::new(QuorumStore::new(servers, alerts, patience)))
     }
 }
 
@@ -137,7 +150,7 @@ impl Members {
         }
         if profile.is_replica {
             return invalid(format!(
-                "{server:?} is a replica, and repeats what its master says; leave it out"
+                "{server:?} is a replica, which only repeats what its master says; leave it out"
             ));
         }
         let name = format!("{server:?}");
@@ -145,7 +158,7 @@ impl Members {
             && let Some(other) = self.known.insert(id, name)
         {
             return invalid(format!(
-                "{other} and {server:?} are one server, which would vote for both; leave one out"
+                "{other} and {server:?} are one server, which would vote twice; leave one out"
             ));
         }
         self.count += 1;
@@ -164,7 +177,7 @@ fn check(servers: &[Arc<RedisStore>]) -> Result<(), LockError> {
         let name = format!("{server:?}");
         if seen.contains(&name) {
             return invalid(format!(
-                "{name} is named twice, and would vote for both; leave one out"
+                "{name} is named twice, and would vote twice; leave one out"
             ));
         }
         seen.insert(name);

@@ -87,9 +87,9 @@ pub(super) async fn attempts(
         progress.last = match granting {
             AttemptOutcome::Granted => return Ok(request.begun(asked, progress.attempts)),
             AttemptOutcome::Lost(reason) => {
-                let key = request.key().to_owned();
-                telemetry::lost(request.terms.name, &key, reason);
-                return Err(LockError::Lost { key, reason });
+                let error = LockError::lost(request.key(), reason);
+                telemetry::lost(request.terms.name, &error);
+                return Err(error);
             }
             AttemptOutcome::Busy(holder) => Last::Busy(holder),
             AttemptOutcome::Split(holder) => Last::Split(holder),

@@ -25,14 +25,23 @@ pub(super) struct Asked {
     pub(super) flaw: Option<String>,
     /// That of the terms, once it is known.
     pub(super) ttl: Option<Duration>,
-    pub(super) patience: Patience,
+    pub(super) retries: Option<u32>,
+    pub(super) backoff: Option<Backoff>,
+    pub(super) wait: Option<Wait>,
     pub(super) terms: Terms,
     pub(super) on_lost: OnLost,
     pub(super) fenced: bool,
 }
 
-/// What to do while the lock is busy.
+/// How long to queue.
 #[derive(Debug, Clone, Copy)]
+pub(super) enum Wait {
+    AtMost(Duration),
+    Forever,
+}
+
+/// What to do while the lock is busy.
+#[derive(Clone, Copy)]
 pub(super) enum Patience {
     Retry { retries: u32, backoff: Backoff },
     Wait { limit: Option<Duration> },
@@ -59,8 +68,28 @@ pub(super) struct Request {
 }
 
 impl Asked {
+    /// What the caller does while the lock is busy, unless it asks for both ways.
+    fn patience(&self) -> Result<Patience, &'static str> {
+        match (self.wait, self.retries, self.backoff) {
+            (Some(_), Some(_), _) => Err(
+                "`retries` and `wait` exclude each other: keep `retries` to try a few times, or \
+                 `wait` to queue until the lock is free",
+            ),
+            (Some(_), None, Some(_)) => Err(
+                "`wait` is woken when the lock is released and pauses nowhere: remove `backoff`",
+            ),
+            (Some(Wait::AtMost(limit)), None, None) => Ok(Patience::Wait { limit: Some(limit) }),
+            (Some(Wait::Forever), None, None) => Ok(Patience::Wait { limit: None }),
+            (None, retries, backoff) => Ok(Patience::Retry {
+                retries: retries.unwrap_or(0),
+                backoff: backoff.unwrap_or_default(),
+            }),
+        }
+    }
+
     /// Refuses what makes no sense.
-    pub(super) fn check(self) -> Result<Request, LockError> {
+    pub(super) fn check(self) -> Result<(Request, Patience), LockError> {
+        let patience = self.patience();
         let common = match self.locker {
             Ok(common) => common,
             Err(NoLocker { problem, source }) => {
@@ -78,6 +107,7 @@ impl Asked {
             ttl: self.ttl.unwrap_or(common.settings.default_ttl),
             ..self.terms
         };
+        let patience = patience.map_err(|problem| LockError::invalid(&key, problem))?;
         check_ttl(&key, terms.ttl)?;
         if let Some(flaw) = self.flaw.as_deref().or(common.settings.flaw) {
             return invalid(flaw);
@@ -107,8 +137,8 @@ impl Asked {
         };
         if is_side_key(&whole) {
             return invalid(
-                "its name is that of a key which the library keeps beside a lock's, as \"{z}:fence\" \
-                 is beside \"z\"; let it end in another word",
+                "its name is that of a key that the library keeps beside a lock's key, such as \
+                 \"{z}:fence\" beside \"z\"; let it end in another word",
             );
         }
         let mut counter = None;
@@ -133,7 +163,7 @@ impl Asked {
                  tokio runs, as below `#[tokio::main]`",
             );
         };
-        Ok(Request {
+        let request = Request {
             common,
             key: whole,
             counter,
@@ -141,7 +171,8 @@ impl Asked {
             started: Instant::now(),
             runtime,
             _waiting: Waiting::new(terms.name),
-        })
+        };
+        Ok((request, patience))
     }
 }
 

@@ -228,7 +228,8 @@ impl<P: Iterator<Item = Duration> + Send> PauseBetween for HeadOfLine<'_, P> {
 
     /// Cut short by the end of the wait, it takes nothing away from the answer before.
     fn cut(&self, request: &Request, asked: Instant) -> Option<StoreError> {
-        (asked.elapsed() >= PROMPT).then(|| StoreError::late(request.started.elapsed()))
+        let late = || StoreError::late(request.started.elapsed());
+        (asked.elapsed() >= PROMPT).then(|| late().at(&request.common.store.place()))
     }
 }
 

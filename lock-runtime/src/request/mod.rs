@@ -22,7 +22,7 @@ use crate::telemetry::{Run, UNNAMED};
 use crate::tenure::Terms;
 use attempts::attempts;
 pub(crate) use check::NoLocker;
-use check::{Asked, Patience};
+use check::{Asked, Patience, Wait};
 use in_line::wait;
 use retries::Retries;
 
@@ -61,10 +61,9 @@ impl LockRequest {
             key,
             flaw: None,
             ttl: None,
-            patience: Patience::Retry {
-                retries: 0,
-                backoff: Backoff::default(),
-            },
+            retries: None,
+            backoff: None,
+            wait: None,
             terms: Terms {
                 ttl: Duration::ZERO,
                 renew: false,
@@ -93,41 +92,38 @@ impl LockRequest {
         request
     }
 
-    /// How long Redis keeps the lock if this process dies, at least 10 ms; without
-    /// [`renew`](Self::renew), also the longest that a body may run. By default the locker's, 30 s.
+    /// How long Redis keeps the lock if this process dies, at least 10 ms. Without
+    /// [`renew`](Self::renew), it is also the longest that a body may run. By default, it is the locker's
+    /// [`default_ttl`](crate::LockerBuilder::default_ttl), 30 s.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.asked.ttl = Some(ttl);
         self
     }
 
-    /// Further attempts after the first, while the lock is busy or an error may pass. By default
-    /// none.
+    /// How many attempts follow the first, while the lock is busy or after an error that may pass. By
+    /// default none. Not together with [`wait`](Self::wait).
     pub fn retries(mut self, retries: u32) -> Self {
-        let backoff = match self.asked.patience {
-            Patience::Retry { backoff, .. } => backoff,
-            Patience::Wait { .. } => Backoff::default(),
-        };
-        self.asked.patience = Patience::Retry { retries, backoff };
+        self.asked.retries = Some(retries);
         self
     }
 
-    /// The pause between attempts; a plain `Duration` is a fixed one. By default exponential,
-    /// from 50 ms to 1 s.
+    /// The pause between attempts; a plain `Duration` is a fixed pause. By default, pauses grow from
+    /// 50 ms to 1 s, with jitter. Not together with [`wait`](Self::wait), which does not pause.
     pub fn backoff(mut self, backoff: impl Into<Backoff>) -> Self {
-        let retries = match self.asked.patience {
-            Patience::Retry { retries, .. } => retries,
-            Patience::Wait { .. } => 0,
-        };
-        let backoff = backoff.into();
-        self.asked.patience = Patience::Retry { retries, backoff };
+        self.asked.backoff = Some(backoff.into());
         self
     }
 
-    /// Instead of retries: queues until the lock is free, for at most this long.
+    /// Instead of retries: queues until the lock is free, for at most this long. A request that has both
+    /// is `InvalidRequest`.
     ///
     /// Callers of one process line up first come first served, and the lock is passed on among
-    /// them without asking Redis. The head of the line is woken when the lock is released, deleted
-    /// or expired by anyone; it does not poll.
+    /// them without asking Redis. The head of the line is woken when the key is released, deleted
+    /// or expired, by whatever client; it does not poll.
+    ///
+    /// Poll the future until it is ready, or drop it. A future that is kept without being polled keeps its
+    /// place, and holds up the callers behind it: with `select!` in a loop, pin it outside of the loop, and
+    /// do nothing long in the other branches.
     ///
     /// ```
     /// # use redis_locked_runtime as redis_locked;
@@ -145,15 +141,14 @@ impl LockRequest {
     /// # }
     /// ```
     pub fn wait(mut self, limit: Duration) -> Self {
-        self.asked.patience = Patience::Wait { limit: Some(limit) };
+        self.asked.wait = Some(Wait::AtMost(limit));
         self
     }
 
-    /// Like [`wait`](Self::wait), without a limit. Then a Redis that is broken is asked again and
-    /// again, too, and since no caller hears of it, the log does: at `error`, once for each time of
-    /// trouble.
+    /// Like [`wait`](Self::wait), without a limit. A Redis that is broken is then asked again and again,
+    /// too. As no caller hears of that, it is logged at `error`, once for each time of trouble.
     pub fn wait_forever(mut self) -> Self {
-        self.asked.patience = Patience::Wait { limit: None };
+        self.asked.wait = Some(Wait::Forever);
         self
     }
 
@@ -169,14 +164,14 @@ impl LockRequest {
         self
     }
 
-    /// Keeps the key at least this long after it was acquired, whatever becomes of the body, so
+    /// Keeps the key at least this long after it was asked for, whatever becomes of the body, so
     /// that a short job runs once per tick on all machines.
     pub fn min_hold(mut self, min_hold: Duration) -> Self {
         self.asked.terms.min_hold = Some(min_hold);
         self
     }
 
-    /// What becomes of the body when the lock is lost. By default it is cut off.
+    /// Whether the body is cut off when the lock is lost, which is the default, or runs to its end.
     pub fn on_lost(mut self, on_lost: OnLost) -> Self {
         self.asked.on_lost = on_lost;
         self
@@ -188,8 +183,8 @@ impl LockRequest {
         self
     }
 
-    /// What spans and metrics call the lock (`lock.name`), as keys are too many to count by. For an
-    /// annotated function it is the template of its key; by default `unnamed`.
+    /// What spans and metrics call the lock (`lock.name`), since there are too many keys to count by. By
+    /// default it is `unnamed`; for an annotated function, it is the template of its key.
     ///
     /// ```
     /// # use redis_locked_runtime as redis_locked;
@@ -208,30 +203,32 @@ impl LockRequest {
 
     /// Acquires the lock.
     ///
-    /// It is counted by the metrics, but has no span: nobody knows which of its caller's work is
-    /// done under the guard. [`run`](Self::run) has one.
+    /// The guard releases the lock when it is dropped, so bind it: `let _guard`, not `let _`.
+    ///
+    /// The metrics count this lock, but it has no span, as nobody knows which of its caller's work is
+    /// done under the guard. [`run`](Self::run) has a span.
     ///
     /// # Errors
     ///
     /// [`LockError::Busy`] when another holder has the key after the last attempt or the whole
     /// wait, `Backend` when Redis could not be asked, `Lost` when the answer came after the
     /// deadline, `WouldDeadlock` when a body that this runs in holds the key, `NotConfigured`
-    /// without a locker, `InvalidRequest` for a request that cannot be meant so.
+    /// without a locker, `InvalidRequest` for a request that makes no sense, such as an empty key.
     ///
     /// # Cancellation
     ///
-    /// Dropping the future frees the key in the background, whether or not Redis has granted it,
-    /// and the place in the line.
+    /// Dropping the future frees the key in the background, even if Redis has granted it meanwhile, and
+    /// gives up the place in the line.
     pub async fn acquire(self) -> Result<LockGuard, LockError> {
         start(*self.asked).await
     }
 
     /// Acquires the lock, runs the body while it is surely held, and releases.
     ///
-    /// The body is never polled after the deadline: it is dropped then, and the caller gets
-    /// `Lost`, unless [`on_lost`](Self::on_lost) says otherwise. Its result is returned even when
-    /// the release fails, which is then logged, and tried again in the background until the key's
-    /// ttl is over.
+    /// The body is never polled after the deadline. It is dropped then, and the caller gets
+    /// `Lost`, unless [`on_lost`](Self::on_lost) says otherwise. The body's result is returned even if
+    /// the release fails. The failure is then logged, and the release is tried again in the background
+    /// until the key's ttl is over.
     ///
     /// # Traces
     ///
@@ -242,13 +239,13 @@ impl LockRequest {
     /// `backend`, `would_deadlock`, `not_configured`, `invalid_request`, `cancelled` when the run
     /// was dropped, or `panicked`.
     ///
-    /// A busy lock is an event at `debug`; a lost one, and a release that fails, at `warn`; a store
-    /// that a wait without a limit cannot ask, and what `skip` hides, at `error`. Other errors are
-    /// the caller's to log.
+    /// A busy lock is logged at `debug`. A lost lock and a release that fails are logged at `warn`. A
+    /// store that a wait without a limit cannot ask, and an error that `skip` hides, are logged at
+    /// `error`. The caller logs the other errors.
     ///
     /// # Errors
     ///
-    /// Those of [`acquire`](Self::acquire), with the body not begun, and `Lost`.
+    /// Those of [`acquire`](Self::acquire); the body has not begun then. And `Lost`.
     ///
     /// # Cancellation
     ///
@@ -278,13 +275,12 @@ impl LockRequest {
 
 /// The path of one acquisition. To be called where it is awaited: it looks at the running task.
 fn start(asked: Asked) -> BoxFuture<'static, Result<LockGuard, LockError>> {
-    let patience = asked.patience;
-    match (asked.check(), patience) {
-        (Err(error), _) => Box::pin(ready(Err(error))),
-        (Ok(request), Patience::Retry { retries, backoff }) => Box::pin(async move {
+    match asked.check() {
+        Err(error) => Box::pin(ready(Err(error))),
+        Ok((request, Patience::Retry { retries, backoff })) => Box::pin(async move {
             let pauses = backoff.pauses();
             attempts(&request, &mut Retries { retries, pauses }).await
         }),
-        (Ok(request), Patience::Wait { limit }) => Box::pin(wait(request, limit)),
+        Ok((request, Patience::Wait { limit })) => Box::pin(wait(request, limit)),
     }
 }

@@ -179,5 +179,9 @@ impl Store for MemoryStore {
         false
     }
 
+    fn place(&self) -> String {
+        "this process".to_owned()
+    }
+
     fn close(&self) {}
 }

@@ -61,6 +61,9 @@ pub(crate) trait Store: fmt::Debug + Send + Sync + 'static {
         false
     }
 
+    /// Where it is, for errors: hosts and ports, never credentials.
+    fn place(&self) -> String;
+
     /// Why no fencing numbers can be had here, if so.
     fn refuses_fencing(&self) -> Option<&'static str> {
         None

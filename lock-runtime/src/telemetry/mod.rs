@@ -7,7 +7,7 @@ mod metrics;
 mod metrics;
 mod run;
 
-use crate::error::{LockError, LostReason};
+use crate::error::{LockError, Loss};
 use crate::store::StoreError;
 pub(crate) use metrics::{Holding, Waiting, backend_error, describe, failed_release, show};
 pub(crate) use run::Run;
@@ -34,14 +34,19 @@ pub(crate) fn waits_for_store(name: &'static str, key: &str, error: &StoreError)
 }
 
 /// A lock that was held is held no more, and a body or a keeper has seen it.
-pub(crate) fn lost(name: &'static str, key: &str, reason: LostReason) {
+pub(crate) fn lost(name: &'static str, error: &LockError) {
     metrics::lost(name);
-    tracing::warn!(
-        lock.key = key,
-        lock.name = name,
-        %reason,
-        "lock lost"
-    );
+    if let LockError::Lost {
+        key,
+        reason,
+        failed_extensions,
+        last_failure,
+        ..
+    } = error
+    {
+        let reason = Loss(*reason, *failed_extensions, last_failure.as_deref());
+        tracing::warn!(lock.key = key, lock.name = name, %reason, "lock lost");
+    }
 }
 
 /// A lock that was held is held no more, which the release has found out and tells its caller.

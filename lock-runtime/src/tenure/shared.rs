@@ -10,8 +10,8 @@ use tokio::time::Instant;
 
 use super::asleep::{Look, slept};
 use super::{Needs, Tenure, before};
-use crate::error::LostReason;
-use crate::store::{Entry, Extended};
+use crate::error::{LockError, LostReason};
+use crate::store::{Entry, Extended, StoreError};
 
 pub(crate) struct SharedTenure {
     pub(crate) entry: Arc<Entry>,
@@ -27,6 +27,8 @@ struct State {
     /// How long the machine has slept, as far as the tenure knows; `None` where the store's keys stay
     /// for longer by that.
     slept: Option<Duration>,
+    /// The extensions that failed since the last that went well, if any: how many, and why the last.
+    failed: Option<(u32, StoreError)>,
     /// Wakes the body of the holder whose turn it is, when the lock is lost before its deadline.
     body: Option<Waker>,
 }
@@ -63,6 +65,7 @@ impl SharedTenure {
             state: Mutex::new(State {
                 tenure,
                 slept,
+                failed: None,
                 body: None,
             }),
             over: Notify::new(),
@@ -129,6 +132,9 @@ impl SharedTenure {
         let mut state = self.state();
         state.wake(now, Look::Lately);
         let is_passed_on = state.tenure.pass_on(now, turn, next);
+        if is_passed_on {
+            state.failed = None;
+        }
         let body = is_passed_on.then(|| state.body.take()).flatten();
         (is_passed_on, body)
     }
@@ -143,6 +149,9 @@ impl SharedTenure {
     ) -> Result<(), LostReason> {
         let now = Instant::now();
         let (_, all) = self.wake(now, Look::Now);
+        if matches!(answer, Extended::Since(_)) {
+            self.state().failed = None;
+        }
         let heard = self.tell(|tenure| match answer {
             Extended::Since(since) => {
                 tenure.extended(now, ttl, before(since, all.saturating_sub(slept)))
@@ -173,6 +182,31 @@ impl SharedTenure {
         drop(state);
         drop(old);
         Ok(cutoff)
+    }
+
+    /// Takes in that an extension failed.
+    pub(super) fn count_failure(&self, error: &StoreError) {
+        let failed = &mut self.state().failed;
+        let before = failed.as_ref().map_or(0, |(count, _)| *count);
+        *failed = Some((before + 1, error.clone()));
+    }
+
+    /// What the holder is told of a loss.
+    pub(crate) fn loss(&self, reason: LostReason) -> LockError {
+        let mut loss = LockError::lost(self.key(), reason);
+        if let LockError::Lost {
+            failed_extensions,
+            last_failure,
+            source,
+            ..
+        } = &mut loss
+            && let Some((count, error)) = &self.state().failed
+        {
+            *failed_extensions = *count;
+            *last_failure = Some(error.to_string());
+            *source = Some(Arc::clone(&error.source));
+        }
+        loss
     }
 
     /// The name of the lock if `was_told` says that this was not told so far.

@@ -11,7 +11,7 @@ impl SharedTenure {
     /// Tells the log of a loss.
     pub(crate) fn tell_loss(&self, reason: LostReason) {
         if let Some(name) = self.first_word(|tenure| &mut tenure.reported.loss) {
-            telemetry::lost(name, self.key(), reason);
+            telemetry::lost(name, &self.loss(reason));
         }
     }
 
@@ -44,6 +44,7 @@ impl SharedTenure {
     /// An extension failed, and another follows: the log is told, unless the last one that went
     /// well is half of the ttl ago at most.
     pub(crate) fn was_not_extended(&self, error: &StoreError) {
+        self.count_failure(error);
         let now = Instant::now();
         let is_late = self.look(|tenure| {
             let left = tenure.confirmed.saturating_duration_since(now);

@@ -144,7 +144,10 @@ fn what(error: &LockError) -> String {
             doing, happened, ..
         } => {
             // Without the servers' addresses, which differ each time.
-            let happened = happened.split(" (Redis at").next().unwrap_or_default();
+            let happened = match happened.split_once(" (") {
+                Some((before, _)) if before.ends_with("majority") => before,
+                _ => happened.split(", at ").next().unwrap_or_default(),
+            };
             format!("not {doing}: {happened}")
         }
         LockError::Lost { .. } => "lost".to_owned(),

@@ -89,4 +89,14 @@ async fn as_in_format(tenant: u8) -> Result<(), LockError> {
     Ok(())
 }
 
+#[redis_locked(key = "k", name = NAME)]
+async fn named_by_a_const() -> Result<(), LockError> {
+    Ok(())
+}
+
+#[redis_locked(key = "k", name = "")]
+async fn named_by_nothing() -> Result<(), LockError> {
+    Ok(())
+}
+
 fn main() {}

@@ -6,9 +6,10 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::style::Color;
 use tokio::time::Instant;
 
-use super::{cut, draw};
+use super::draw;
 use crate::lock::{Lock, Reading};
 use crate::options::Column;
+use crate::text::cut;
 use crate::watch::changes::Changes;
 use crate::watch::view::View;
 
@@ -137,6 +138,18 @@ fn servers_that_do_not_answer_are_told_of_beside_what_was_seen_last() {
     let shown = lines(&screen(&mut view, 80));
     assert_eq!(shown[1], "! 0s old: 127.0.0.1:6379 could not be asked");
     assert!(shown[5].contains("invoice:2"));
+}
+
+#[test]
+fn at_40_columns_the_number_goes_first() {
+    let shown = lines(&screen(&mut changed(), 40));
+    let has = |line: usize, part: &str| assert!(shown[line].contains(part), "{shown:#?}");
+    has(4, "invoice:1");
+    has(4, "web-1:812");
+    has(4, "5h33m");
+    has(6, "tenan");
+    assert!(!shown.concat().contains("18384498"), "{shown:#?}");
+    assert!(!shown[2].contains("FENCE"), "{shown:#?}");
 }
 
 #[test]

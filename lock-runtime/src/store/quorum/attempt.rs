@@ -103,7 +103,7 @@ impl Servers {
             let answer = Server::store(server).acquire(Arc::clone(&entry), ttl, asking);
             async move {
                 let late = |_| Attempted {
-                    outcome: Err(StoreError::late(self.patience)),
+                    outcome: Err(server.late(self.patience)),
                     settled: in_order,
                 };
                 let Attempted { outcome, settled } =

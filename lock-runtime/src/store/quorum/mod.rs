@@ -74,6 +74,11 @@ impl Store for QuorumStore {
         self.alerts.alert(key)
     }
 
+    fn place(&self) -> String {
+        let each = self.servers.all.iter().map(|server| server.store().place());
+        format!("the quorum of {}", each.collect::<Vec<_>>().join(", "))
+    }
+
     fn settles_within(&self) -> Duration {
         let each = self.servers.all.iter();
         let each = each.map(|server| server.store().settles_within());

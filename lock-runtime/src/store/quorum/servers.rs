@@ -37,7 +37,12 @@ impl Server {
         self.failing.load(Ordering::Relaxed)
     }
 
-    /// Its answer, with its name in an error.
+    /// What is said of it when it has not answered.
+    pub(super) fn late(&self, patience: Duration) -> StoreError {
+        StoreError::late(patience).at(&self.store.place())
+    }
+
+    /// Its answer, which tells whether it fails.
     pub(super) fn heard<T>(&self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
         let failing = answer.is_err();
         if self.failing.swap(failing, Ordering::Relaxed) != failing {
@@ -50,7 +55,7 @@ impl Server {
                 ),
             }
         }
-        answer.map_err(|error| error.of(&self.store))
+        answer
     }
 }
 
@@ -84,7 +89,7 @@ impl Servers {
         limit: Instant,
     ) -> Result<Released, StoreError> {
         let answer = server.store().release(Arc::clone(entry), keep);
-        let late = |_| Err(StoreError::late(self.patience));
+        let late = |_| Err(server.late(self.patience));
         server.heard(timeout_at(limit, answer).await.unwrap_or_else(late))
     }
 }

@@ -36,7 +36,7 @@ impl Servers {
         let limit = self.limit();
         let ask = |server| {
             let answers = Server::store(server).extend(batch.clone());
-            let late = || (0..batch.len()).map(|_| Err(StoreError::late(self.patience)));
+            let late = || (0..batch.len()).map(|_| Err(server.late(self.patience)));
             async move {
                 let answers = timeout_at(limit, answers).await;
                 let answers = answers.unwrap_or_else(|_| late().collect());

@@ -90,7 +90,7 @@ impl NobodyThere {
 
 impl fmt::Display for NobodyThere {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.announced, self.source)
+        f.write_str(&self.announced)
     }
 }
 

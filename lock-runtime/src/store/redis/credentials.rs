@@ -78,7 +78,7 @@ impl Provider {
     pub(super) async fn ask(&self) -> RedisResult<Credentials> {
         (self.0)()
             .await
-            .map_err(|source| NoCredentials(source).into())
+            .map_err(|source| NoCredentials(source.into()).into())
     }
 }
 
@@ -90,7 +90,7 @@ impl fmt::Debug for Provider {
 
 /// Why the provider gave none.
 #[derive(Debug)]
-pub(super) struct NoCredentials(AnyError);
+pub(super) struct NoCredentials(pub(super) Arc<dyn Error + Send + Sync>);
 
 impl NoCredentials {
     pub(super) const ADVICE: &'static str =
@@ -98,13 +98,14 @@ impl NoCredentials {
 
     /// For want of time.
     pub(super) fn late() -> RedisError {
-        Self("they did not come within the connection timeout".into()).into()
+        let late: AnyError = "they did not come within the connection timeout".into();
+        Self(late.into()).into()
     }
 }
 
 impl fmt::Display for NoCredentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the credentials for Redis could not be had ({})", self.0)
+        f.write_str("the credentials for Redis could not be had")
     }
 }
 

@@ -1,5 +1,6 @@
 //! Why Redis could not answer, in words for the one who is on call.
 
+use std::error::Error;
 use std::sync::Arc;
 
 use redis::{ErrorKind, RedisError, ServerErrorKind};
@@ -10,6 +11,7 @@ use super::cause::causes;
 #[cfg(feature = "tls")]
 use super::certificates;
 use super::credentials::NoCredentials;
+use super::not_redis::NotRedis;
 use super::refusal::{has_too_many_clients, is_final, refused_in_script};
 use super::script::Script;
 use super::settings::Replicas;
@@ -30,13 +32,29 @@ pub(super) fn too_few_replicas(confirmed: i64, wanted: Replicas) -> StoreError {
 impl From<RedisError> for StoreError {
     fn from(error: RedisError) -> Self {
         let (happened, advice) = describe(&error);
+        let may_pass = !is_final(&error);
         Self {
             happened,
             advice,
-            may_pass: !is_final(&error),
-            source: Arc::new(error),
+            may_pass,
+            source: untold(error),
         }
     }
+}
+
+/// The cause, less what [`describe`] has told of it already: whoever prints all causes says nothing twice.
+fn untold(error: RedisError) -> Arc<dyn Error + Send + Sync> {
+    #[cfg(any(feature = "cluster", feature = "sentinel"))]
+    if let Some(nobody) = causes(&error).find_map(|cause| cause.downcast_ref::<NobodyThere>()) {
+        return untold(nobody.source.clone());
+    }
+    if let Some(none) = causes(&error).find_map(|cause| cause.downcast_ref::<NoCredentials>()) {
+        return Arc::clone(&none.0);
+    }
+    if causes(&error).any(<dyn Error>::is::<NotRedis>) {
+        return plain("no answer in Redis' protocol");
+    }
+    Arc::new(error)
 }
 
 fn describe(error: &RedisError) -> (String, &'static str) {
@@ -86,7 +104,7 @@ fn describe(error: &RedisError) -> (String, &'static str) {
         ),
         #[cfg(not(feature = "tls"))]
         ErrorKind::InvalidClientConfig if error.to_string().contains("TLS") => (
-            said("the URL asks for TLS, which this build has not"),
+            said("the URL asks for TLS, which this build does not have"),
             "enable the cargo feature `tls` of redis-locked",
         ),
         ErrorKind::InvalidClientConfig => (
@@ -120,7 +138,7 @@ fn describe(error: &RedisError) -> (String, &'static str) {
             "check its nodes; give the request `retries` that outlast a failover",
         ),
         ErrorKind::RESP3NotSupported => (
-            said("Redis does not speak RESP3, which telling of changed keys needs"),
+            said("Redis does not speak RESP3, which it needs to report changed keys"),
             "upgrade it to 6 or later, or let its user say HELLO",
         ),
         ErrorKind::MasterNameNotFoundBySentinel => (
@@ -140,7 +158,10 @@ fn describe_cause(error: &RedisError) -> Option<(String, &'static str)> {
         return Some((happened, address_map::ADVICE));
     }
     if let Some(none) = causes(error).find_map(|cause| cause.downcast_ref::<NoCredentials>()) {
-        return Some((none.to_string(), NoCredentials::ADVICE));
+        return Some((format!("{none} ({})", none.0), NoCredentials::ADVICE));
+    }
+    if let Some(other) = causes(error).find_map(|cause| cause.downcast_ref::<NotRedis>()) {
+        return Some((other.to_string(), other.advice()));
     }
     #[cfg(feature = "tls")]
     if let Some(described) = certificates::describe(error) {
@@ -181,12 +202,15 @@ fn by_code(error: &RedisError) -> (String, &'static str) {
             "put the credentials into the URL, or give the locker `credentials`",
         ),
         Some("WRONGPASS") => (
-            format!("Redis does not let us in any more ({})", words_of(error)),
+            format!(
+                "Redis refuses the credentials of this connection ({})",
+                words_of(error)
+            ),
             "check the user, and the locker's `credentials` if they change",
         ),
         Some(_) => (
             format!("Redis answered with the error {}", words_of(error)),
-            "see the cause for its words",
+            "look up its words in the documentation of the server, or of what stands before it",
         ),
         None => (
             format!("the Redis client failed ({})", error.category()),

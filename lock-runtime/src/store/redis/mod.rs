@@ -15,6 +15,7 @@ mod credentials;
 mod failure;
 #[cfg(all(feature = "cluster", feature = "sentinel"))]
 pub(crate) mod masters;
+mod not_redis;
 mod operation;
 mod profile;
 mod reconnecting;
@@ -56,6 +57,8 @@ use tracking::Tracking;
 
 pub(crate) struct RedisStore {
     servers: Servers,
+    /// Where they are.
+    place: Arc<str>,
     timeouts: Timeouts,
     replicas: Option<Replicas>,
     /// Whether those who ask several servers leave when a majority has answered.
@@ -76,6 +79,7 @@ impl RedisStore {
         Self {
             connection: servers.connection(timeouts),
             tracking: Tracking::new(&servers, timeouts, alerts),
+            place: servers.place().into(),
             servers,
             timeouts,
             replicas,
@@ -94,6 +98,11 @@ impl RedisStore {
     /// Opens the connection, and fails when Redis does not answer on it, or runs no scripts for a
     /// key with this prefix. Answers what the server is, where it is one.
     pub(crate) async fn connect(&self, prefix: &str) -> Result<Profile, StoreError> {
+        let profile = self.look(prefix).await;
+        profile.map_err(|error| error.at(&self.place))
+    }
+
+    async fn look(&self, prefix: &str) -> Result<Profile, StoreError> {
         self.operation().check().await?;
         // The last of a lock's commands: where it can't be had, no key may be set. Nobody has this
         // value, so whatever the key holds is left alone.
@@ -157,6 +166,7 @@ impl Store for RedisStore {
         let mut operation = self.operation().with_replicas(self.replicas);
         let tracking = (asking == Asking::Watching).then(|| Arc::clone(&self.tracking));
         let votes = self.one_of_several;
+        let place = Arc::clone(&self.place);
         Box::pin(async move {
             let tracking = tracking.as_deref();
             let acquired = acquire(&mut operation, &entry, ttl, asking, tracking).await;
@@ -170,7 +180,7 @@ impl Store for RedisStore {
                 Ok(acquired)
             });
             Attempted {
-                outcome,
+                outcome: outcome.map_err(|error| error.at(&place)),
                 settled: operation.is_settled(),
             }
         })
@@ -178,12 +188,28 @@ impl Store for RedisStore {
 
     fn release(&self, entry: Arc<Entry>, keep: Option<Duration>) -> Answer<Released> {
         let operation = self.lasting();
-        Box::pin(async move { commands::release(operation, &entry, keep).await })
+        let place = Arc::clone(&self.place);
+        Box::pin(async move {
+            let released = commands::release(operation, &entry, keep).await;
+            released.map_err(|error| error.at(&place))
+        })
     }
 
     fn extend(&self, batch: Vec<(Arc<Entry>, Duration)>) -> BoxFuture<'static, Vec<Extension>> {
         let operation = self.lasting().with_replicas(self.replicas);
-        Box::pin(commands::extend(operation, batch))
+        let place = Arc::clone(&self.place);
+        Box::pin(async move {
+            let mut each = commands::extend(operation, batch).await;
+            for extension in &mut each {
+                let answer = extension.clone();
+                *extension = answer.map_err(|error| error.at(&place));
+            }
+            each
+        })
+    }
+
+    fn place(&self) -> String {
+        self.place.as_ref().to_owned()
     }
 
     /// As long as an attempt may take, and then as long as the kernel goes on delivering what a

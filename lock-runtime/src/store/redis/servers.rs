@@ -92,6 +92,18 @@ impl Servers {
         Ok(Self::Single(Single::Sentinel(Arc::new(sentinels))))
     }
 
+    /// Where they are: hosts and ports, and nothing else of the URLs.
+    pub(super) fn place(&self) -> String {
+        match self {
+            Self::Single(server) => server.to_string(),
+            #[cfg(feature = "cluster")]
+            Self::Cluster(seeds) => {
+                let nodes = seeds.nodes.iter().map(|seed| seed.addr().to_string());
+                format!("the cluster of {}", nodes.collect::<Vec<_>>().join(", "))
+            }
+        }
+    }
+
     /// A connection for commands, which opens itself when it is needed, and again when it breaks.
     pub(super) fn connection(&self, timeouts: Timeouts) -> Connection {
         match self {
