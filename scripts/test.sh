@@ -98,7 +98,7 @@ servers=$redis
 if [ -n "$all_servers" ]; then
     # What starts servers; the rest would do the same again.
     which=(--lib)
-    for package in lines model simulation templates; do
+    for package in lines macros model simulation templates; do
         which+=(--exclude "redis-locked-$package")
     done
     for file in $(grep -lE 'redis_locked_test_support|^mod common;' tests/*.rs {tests/clients,tests/visitors/tests,lock-cli/tests,examples/*/tests}/*.rs); do
@@ -116,6 +116,8 @@ if [ -n "$all_servers" ]; then
 fi
 # The simulation compiles the runtime once more, and cargo asks for its doc tests though it says it has none.
 step "doc tests" cargo test "${packages[@]}" --exclude redis-locked-simulation --doc
+
+step "instructions of a call" scripts/instructions.sh
 
 # This Redis listens on no port at all.
 place=$(mktemp -d)

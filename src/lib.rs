@@ -79,7 +79,7 @@
 //!
 //! [`LockError::Busy`] means that another holder has the key. [`LockError::Backend`] means that Redis
 //! failed. In both cases, nothing of the body ran. With [`LockError::Lost`], a part of it may have
-//! run. If busy is no error for you, write `skip`. If the return type has no room for an error, write
+//! run. If a busy lock is no error for you, write `skip`. If the return type has no room for an error, write
 //! `or_else = |error| …`.
 //!
 //! # When the lock ends

@@ -252,7 +252,8 @@ async fn the_time_limits_are_two_seconds_and_one_by_default() {
 async fn an_error_that_nobody_foresaw_keeps_its_words() {
     let server = FakeAnswers::error("MOONPHASE the moon is waning").await;
     let happened = "Redis answered with the error MOONPHASE";
-    let advice = "see the cause for its words";
+    let advice =
+        "look up its words in the documentation of the server, or of what stands before it";
     fails(&lazy(&server.url()), happened, advice, "the moon is waning").await;
 }
 

@@ -150,7 +150,10 @@ async fn no_more_of_a_value_is_sent_than_can_be_shown() {
     let locker = locker_at(&proxy.url()).await;
     server.set_px("k", "x".repeat(1 << 20), MINUTE).await;
     assert!(busy(&locker).await.foreign);
-    assert!(proxy.count_answers("x".repeat(428)) >= 3);
+    // To one request, to the other, to two looks of the third, and, unless its wait is over before, to
+    // its watch.
+    let answers = proxy.count_answers("x".repeat(428));
+    assert!((4..=5).contains(&answers), "{answers}");
     assert_eq!(proxy.count_answers("x".repeat(429)), 0);
 }
 

@@ -136,7 +136,7 @@ async fn one_server_has_one_vote() {
     assert!(!server.exists("k").await);
     let error = locker.lock("k").wait(LIMIT / 20).acquire().await;
     let text = error.expect_err("one of three").to_string();
-    assert!(text.contains("by another of the URLs"), "{text}");
+    assert!(text.contains("through another of the URLs"), "{text}");
 
     third.restart().await;
     let two_of_three = locker.lock("k").ttl(TTL).wait(LIMIT).acquire().await;

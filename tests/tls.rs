@@ -106,10 +106,7 @@ async fn a_server_that_nobody_trusted_has_signed_is_refused() {
     };
     for builder in [trusting(&Authority::new()), Locker::builder()] {
         let said = refusal(builder, &url(&server)).await;
-        assert!(
-            said.contains("nobody who is trusted here has signed"),
-            "{said}"
-        );
+        assert!(said.contains("no trusted authority has signed"), "{said}");
         assert!(said.contains("`root_certificate`"), "{said}");
     }
 }
@@ -151,7 +148,7 @@ async fn settings_that_cannot_be_used_are_named() {
 #[tokio::test]
 async fn where_one_side_alone_speaks_tls() {
     let plain = Server::start().await;
-    let short = Locker::builder().connection_timeout(TTL / 60);
+    let short = Locker::builder().connection_timeout(TTL / 20);
     let url_of_plain = format!("rediss://localhost:{}", plain.port());
     let said = refusal(short.clone(), &url_of_plain).await;
     assert!(said.contains("does not speak TLS"), "{said}");

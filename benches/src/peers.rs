@@ -7,6 +7,7 @@ use distributed_lock_core::traits::{DistributedLock as _, LockHandle as _, LockP
 use distributed_lock_redis::RedisLockProvider;
 use redis_027::aio::MultiplexedConnection as OldConnection;
 use redis_lock::LockAcrossOptions;
+use redis_locked::Locker;
 use redis_locked_test_support::Server;
 use rslock::LockManager;
 use tokio::sync::Mutex;
@@ -15,11 +16,16 @@ use crate::TTL;
 use crate::ours;
 use crate::raw::{Raw, without_delay};
 
+/// How long one waits at most.
+const WAIT: Duration = Duration::from_secs(60);
+
 /// Who locks.
 #[derive(Clone)]
 pub enum Contender {
     /// redis-locked, through the attribute.
     Ours,
+    /// redis-locked, through a locker that is not installed.
+    Locker(Locker),
     /// Commands by hand.
     Raw(Raw),
     /// rslock 0.10.
@@ -92,7 +98,7 @@ impl Contender {
     #[must_use]
     pub fn hurried(&self) -> Option<Self> {
         match self {
-            Self::Ours | Self::Raw(_) | Self::Distributed(_) => None,
+            Self::Ours | Self::Locker(_) | Self::Raw(_) | Self::Distributed(_) => None,
             Self::Rslock(manager) => {
                 let mut manager = manager.clone();
                 // A pause at random below this, in whole milliseconds: 0 or 1.
@@ -110,7 +116,7 @@ impl Contender {
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Ours => "redis-locked",
+            Self::Ours | Self::Locker(_) => "redis-locked",
             Self::Raw(_) => "raw commands",
             Self::Rslock(_) => "rslock",
             Self::RedisLock { .. } => "redis-lock",
@@ -126,6 +132,10 @@ impl Contender {
     pub async fn call(&mut self, id: usize) {
         match self {
             Self::Ours => ours::call(id).await.expect("locks"),
+            Self::Locker(locker) => {
+                let request = locker.lock(format!("ours:{id}")).ttl(TTL);
+                request.run(async {}).await.expect("locks");
+            }
             Self::Raw(raw) => raw.call(id).await,
             Self::Rslock(manager) => {
                 let guard = manager.acquire(format!("rslock:{id}").as_str(), TTL).await;
@@ -160,6 +170,11 @@ impl Contender {
     pub async fn queue(&mut self, name: &str) -> Instant {
         match self {
             Self::Ours => ours::queue(name).await.expect("locks"),
+            Self::Locker(locker) => {
+                let request = locker.lock(name).ttl(TTL).wait(WAIT);
+                let entered = request.run(async { Instant::now() }).await;
+                entered.expect("locks")
+            }
             Self::Rslock(manager) => {
                 let guard = manager
                     .acquire(format!("rslock:{name}").as_str(), TTL)
@@ -172,7 +187,7 @@ impl Contender {
                 let options = LockAcrossOptions {
                     ttl: TTL,
                     retry: *retry,
-                    duration: Duration::from_secs(60),
+                    duration: WAIT,
                 };
                 let body = async { Instant::now() };
                 let connections = [Arc::clone(connection)];

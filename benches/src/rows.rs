@@ -2,6 +2,7 @@
 
 mod allocations;
 mod builds;
+mod extensions;
 mod hand_over;
 mod line;
 mod one_lock;
@@ -27,6 +28,10 @@ pub async fn measure(plan: Plan) -> Vec<Line> {
             Box::pin(uncontended::measure(&plan, &server)),
         ),
         ("own locks", Box::pin(own_locks::measure(&plan, &server))),
+        (
+            "cluster, own locks",
+            Box::pin(own_locks::on_a_cluster(&plan, &server)),
+        ),
         ("one lock", Box::pin(one_lock::measure(&plan, &server))),
         ("two processes", Box::pin(processes::two(&plan, &server))),
         ("hand-over", Box::pin(hand_over::measure(&plan, &server))),
@@ -36,6 +41,8 @@ pub async fn measure(plan: Plan) -> Vec<Line> {
         ("line: alone", Box::pin(line::alone(&plan, &server))),
         ("line: order", Box::pin(line::order(&plan))),
         ("line: foreign", Box::pin(line::foreign(&plan))),
+        ("many processes", Box::pin(processes::many(&plan))),
+        ("extensions", Box::pin(extensions::measure(&plan, &server))),
         ("allocations", Box::pin(allocations::measure(&plan))),
         ("traces", Box::pin(traces::measure(&plan, &server))),
         ("builds", Box::pin(async { builds::measure(&plan) })),

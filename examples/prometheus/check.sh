@@ -76,5 +76,14 @@ while IFS= read -r -d '' query; do
 done < <(awk '/^```promql$/ { in_query = 1; next } /^```$/ && in_query { in_query = 0; printf "%c", 0; next } in_query' docs/metrics.md)
 [ "$queries" -gt 0 ]
 
+panels=0
+while IFS= read -r line; do
+    query=$(jq --raw-output . <<<"$line")
+    query=${query//'$lock_name'/import}
+    value "${query//'$ttl'/0.2}"
+    panels=$((panels + 1))
+done < <(jq --compact-output '.panels[].targets[]?.expr' docs/dashboard.json)
+[ "$panels" -eq "$queries" ]
+
 value 'ALERTS{alertname="LocksInTrouble", lock_name="import"}'
-echo "$queries queries give numbers, and LocksInTrouble tells of the example's lost locks"
+echo "$queries queries give numbers, on the dashboard too, and LocksInTrouble tells of the example's lost locks"

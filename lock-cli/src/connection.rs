@@ -17,40 +17,41 @@ pub(crate) const SERVERS: &str = "Servers";
 #[derive(Debug, Args)]
 #[command(next_help_heading = SERVERS)]
 pub(crate) struct Connection {
-    /// The server, as in `redis://user:password@host:6379/0`, or `rediss://…` for TLS; several, or
-    /// with commas between them, with --cluster, --quorum and --sentinel. By default, the variable
-    /// `REDIS_URL` says it
+    /// The server, such as `redis://user:password@host:6379/0`, or `rediss://…` for TLS. With --cluster,
+    /// --quorum and --sentinel: several servers, by several --url or with commas between the URLs. By
+    /// default, the variable `REDIS_URL`
     #[arg(long = "url", value_name = "URL")]
     urls: Vec<String>,
-    /// The URLs are of some nodes of a Redis Cluster
+    /// The URLs lead to some nodes of a Redis Cluster
     #[arg(long, conflicts_with_all = ["quorum", "sentinel"])]
     cluster: bool,
-    /// The URLs are of independent servers; a lock is held while more than half of them have it
+    /// The URLs lead to independent servers. A lock is held while more than half of them have it
     #[arg(long, conflicts_with = "sentinel")]
     quorum: bool,
-    /// The URLs are of sentinels, with the credentials of the servers; NAME is the master they watch
+    /// The URLs lead to sentinels, and have the credentials of the servers. NAME is the master that the
+    /// sentinels watch
     #[arg(long, value_name = "NAME")]
     sentinel: Option<String>,
-    /// The sentinels' own user; without it, they get the password alone
+    /// The user for the sentinels themselves. Without it, they get the password alone
     #[arg(long, requires = "sentinel", value_name = "USER")]
     sentinel_user: Option<String>,
-    /// The sentinels' own password; by default, the variable `REDIS_SENTINEL_PASSWORD` says it
+    /// The password for the sentinels themselves. By default, the variable `REDIS_SENTINEL_PASSWORD`
     #[arg(long, requires = "sentinel", value_name = "PASSWORD")]
     sentinel_password: Option<String>,
-    /// Whom to trust with `rediss://`: certificates in PEM form; by default whom the system trusts
+    /// The certificate authorities to trust with `rediss://`, in PEM form. By default, those of the system
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
-    /// The client's certificate, in PEM form, where servers ask for one
+    /// The client's certificate, in PEM form, if the servers ask for one
     #[arg(long, value_name = "FILE", requires = "client_key")]
     client_cert: Option<PathBuf>,
     /// The key of the client's certificate, in PEM form
     #[arg(long, value_name = "FILE", requires = "client_cert")]
     client_key: Option<PathBuf>,
-    /// Where to reach a server that sentinels or a cluster announce at an address which leads nowhere
-    /// from here; once for each
+    /// How to reach a server that sentinels or a cluster announce at an address which leads nowhere from
+    /// here. Give it once for each server
     #[arg(long, value_name = "ANNOUNCED=REACHABLE", value_parser = mapped)]
     address_map: Vec<(String, String)>,
-    /// What is put before each key in Redis, as the programs' lockers do
+    /// The prefix of all keys in Redis, as in the programs' lockers. KEY is given without it
     #[arg(long, default_value = "", hide_default_value = true)]
     pub(crate) prefix: String,
     /// How long connecting to a server may take, and its answer
@@ -67,7 +68,7 @@ impl Connection {
         let urls: Vec<_> = self.urls.iter().chain(&variable).collect();
         if urls.is_empty() {
             return Err(Failure::usage(
-                "no server is named; give its URL by --url or in the variable REDIS_URL",
+                "no server is named: give --url, or set REDIS_URL",
             ));
         }
         Ok(urls.into_iter().flat_map(|urls| divided(urls)).collect())
@@ -80,7 +81,7 @@ impl Connection {
             None if self.quorum => Ok(Topology::Quorum),
             None if urls.len() == 1 => Ok(Topology::One),
             None => Err(Failure::usage(format_args!(
-                "{} URLs were given; say by --cluster, --quorum or --sentinel NAME what they are of",
+                "{} URLs were given: add --cluster, --quorum or --sentinel NAME, to say what they lead to",
                 urls.len()
             ))),
         }
@@ -132,8 +133,8 @@ impl Connection {
                 (None, None) => {}
                 (Some(_), None) => {
                     return Err(Failure::usage(
-                        "--sentinel-user has no password; give it by --sentinel-password or in the \
-                         variable REDIS_SENTINEL_PASSWORD",
+                        "--sentinel-user has no password: give --sentinel-password, or set \
+                         REDIS_SENTINEL_PASSWORD",
                     ));
                 }
             }

@@ -9,6 +9,12 @@ const LONGEST_ANSWER: Duration = Duration::from_secs(60 * 60);
 
 /// A duration in humantime's form, without its months and years.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    if text.trim().parse::<f64>().is_ok() {
+        let number = text.trim();
+        return Err(format!(
+            "it has no unit; write {number}s, {number}m or {number}h"
+        ));
+    }
     let duration = humantime::parse_duration(text)
         .map_err(|error| format!("{error}; write 500ms, 30s or 1m 30s"))?;
     let mut units = text.split(|c: char| !c.is_alphabetic());
@@ -59,6 +65,12 @@ mod tests {
             assert!(told(&format!("1s 2{unit}")).contains("30d"), "{unit}");
         }
         assert_eq!(duration("1m 2h 3w"), Ok(Duration::from_secs(1_821_660)));
+    }
+
+    #[test]
+    fn a_number_without_a_unit_is_told_which_to_add() {
+        let told = duration("5").expect_err("five of what?");
+        assert_eq!(told, "it has no unit; write 5s, 5m or 5h");
     }
 
     #[test]

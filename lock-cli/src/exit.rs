@@ -1,5 +1,6 @@
 //! How the tool ends when it does not end well. The numbers are those of sysexits.h where it has one.
 
+use std::error::Error;
 use std::fmt;
 
 use redis::RedisError;
@@ -24,7 +25,7 @@ pub(crate) const LOST: u8 = 76;
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) code: u8,
-    message: String,
+    pub(crate) message: String,
 }
 
 impl Failure {
@@ -44,7 +45,8 @@ impl Failure {
 
     /// Why a server could not be asked.
     pub(crate) fn redis(server: &str, error: &RedisError) -> Self {
-        let said = error.to_string().to_lowercase();
+        let error_and_causes = with_causes(error);
+        let said = error_and_causes.to_lowercase();
         let advice = if said.contains("announce") {
             "if this address does not lead there from here, say by --address-map which does"
         } else if said.contains("certificate") {
@@ -58,9 +60,23 @@ impl Failure {
         } else {
             "see what the server says"
         };
-        let message = format!("{server} could not be asked: {error}; {advice}");
+        let message = format!("{server} could not be asked: {error_and_causes}; {advice}");
         Self::new(UNAVAILABLE, message)
     }
+}
+
+/// An error and all that lies behind it, each once.
+pub(crate) fn with_causes(error: &dyn Error) -> String {
+    let mut told = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let words = cause.to_string();
+        if !told.contains(&words) {
+            told = format!("{told}: {words}");
+        }
+        next = cause.source();
+    }
+    told
 }
 
 impl fmt::Display for Failure {
@@ -77,8 +93,36 @@ impl From<LockError> for Failure {
             LockError::InvalidRequest { .. } => USAGE,
             _ => UNAVAILABLE,
         };
-        Self::new(code, error)
+        Self::new(code, in_options(&error.to_string()))
     }
+}
+
+/// The library names arguments and methods where the tool has options.
+fn in_options(text: &str) -> String {
+    let options = [
+        ("`ttl`", "--ttl"),
+        ("`renew`", "--renew"),
+        ("`max_hold`", "--max-hold"),
+        ("`min_hold`", "--min-hold"),
+        ("`retries`", "--retries"),
+        ("`wait`", "--wait"),
+        ("`backoff`", "--backoff"),
+        ("the locker's timeouts", "--timeout"),
+        ("its min_hold", "--min-hold"),
+        ("its max_hold", "--max-hold"),
+        ("its ttl", "--ttl"),
+        ("its owner", "--owner"),
+        (
+            "the builder the `root_certificate`",
+            "--ca with the certificate",
+        ),
+        (
+            "the builder a `client_certificate`",
+            "--client-cert and --client-key",
+        ),
+    ];
+    let translated = |text: String, (name, option): &(&str, &str)| text.replace(name, option);
+    options.iter().fold(text.to_owned(), translated)
 }
 
 /// Writing to a pipe whose reader has left is no failure worth a word.

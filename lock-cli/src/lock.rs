@@ -7,6 +7,9 @@ pub(crate) use redis_locked_runtime::private::{counter_key, is_side_key};
 use serde::Serialize;
 use tokio::time::Instant;
 
+use crate::glob;
+use crate::waiting::Waiter;
+
 /// What JavaScript and jq keep of a number in JSON.
 const LARGEST_IN_JSON: u128 = (1 << 53) - 1;
 
@@ -25,6 +28,11 @@ pub(crate) struct Lock {
     /// The last fencing number drawn for the key, if one was.
     #[serde(serialize_with = "in_text")]
     pub(crate) fence: Option<u64>,
+    /// How many processes wait for it; `None` where they do not line up on the server.
+    pub(crate) waiting: Option<usize>,
+    /// Those who wait, in order, if somebody asked who.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) line: Option<Vec<Waiter>>,
     #[serde(skip)]
     pub(crate) reading: Reading,
     /// On how many servers of a quorum it is held.
@@ -65,6 +73,12 @@ impl Lock {
         self.owner.is_none()
     }
 
+    /// Whether its owner matches the glob.
+    pub(crate) fn is_of(&self, pattern: &str) -> bool {
+        let owner = self.owner.as_deref();
+        owner.is_some_and(|owner| glob::matches(pattern, owner))
+    }
+
     /// Reads the value of a key.
     pub(crate) fn read(
         key: String,
@@ -83,9 +97,24 @@ impl Lock {
             token,
             left,
             fence: None,
+            waiting: None,
+            line: None,
             reading,
             servers: None,
         }
+    }
+}
+
+/// Tokens with blanks between.
+pub(crate) struct Tokens<'a>(pub(crate) &'a str);
+
+impl Tokens<'_> {
+    /// Whether the holder who wrote this value has one of them. One that was released and is kept has
+    /// none.
+    pub(crate) fn include_that_of(&self, value: &[u8]) -> bool {
+        let value = String::from_utf8_lossy(value);
+        let holder = value.split_once(';').map(|(token, _)| token);
+        holder.is_some_and(|holder| self.0.split(' ').any(|token| token == holder))
     }
 }
 

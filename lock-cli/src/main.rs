@@ -10,6 +10,7 @@ mod breaking;
 mod connection;
 mod duration;
 mod exit;
+mod glob;
 mod list;
 mod lock;
 mod options;
@@ -21,24 +22,21 @@ mod share;
 mod show;
 mod table;
 mod text;
+mod usage;
+mod waiting;
 mod watch;
 
 use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use exit::{Failure, USAGE, say};
+use exit::{Failure, say};
 use options::{Cli, Command};
 
 fn main() -> ExitCode {
-    let command = match Cli::try_parse() {
-        Ok(cli) => cli.command,
-        Err(error) => {
-            let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { USAGE } else { 0 });
-        }
-    };
-    let code = execute(command).unwrap_or_else(|failure| {
+    let code = Cli::try_parse().map_err(|error| usage::answer(&error));
+    let code = code.and_then(|cli| execute(cli.command));
+    let code = code.unwrap_or_else(|failure| {
         let message = failure.to_string();
         if !message.is_empty() {
             say(message);
@@ -51,7 +49,7 @@ fn main() -> ExitCode {
 fn execute(command: Command) -> Result<u8, Failure> {
     match command {
         Command::Man { directory } => return pages::manual(&directory),
-        Command::Completions { shell } => return Ok(pages::completions(shell)),
+        Command::Completions { shell } => return pages::completions(shell),
         Command::UnderLock(command) => return Err(run::under_lock::become_command(&command)),
         Command::Outlive(signal) => return run::ignored::outlive(&signal),
         _ => {}

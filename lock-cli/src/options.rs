@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::connection::Connection;
 use crate::duration::positive;
+use crate::lock::Lock;
 use crate::run::ignored::Outlive;
 use crate::run::options::Run;
 use crate::run::under_lock::UnderLock;
@@ -32,22 +33,20 @@ Exit codes:
 pub(crate) enum Command {
     /// List the locks that are held: key, owner, time left, fencing number
     List(List),
-    /// Show one lock; exits with 1 when nobody holds it
+    /// Show one lock; exits with 1 if nobody holds it
     Show(Show),
     /// Watch the locks live, in a terminal; changes are marked
     Watch(Watch),
-    /// Free a lock, only if it is still the one that was meant
+    /// Free a lock, but only if it is still the one that you mean
     Break(Break),
     /// Run a command only while holding a lock, as flock(1) does, across machines
     Run(Run),
     /// Write the manual pages into a directory
-    #[command(hide = true)]
     Man {
         /// Made if missing
         directory: PathBuf,
     },
     /// Write the completions of a shell to standard output
-    #[command(hide = true)]
     Completions {
         /// Which shell
         shell: clap_complete::Shell,
@@ -63,7 +62,7 @@ pub(crate) enum Command {
 /// Which locks, and in which order.
 #[derive(Debug, Args)]
 pub(crate) struct Choice {
-    /// Only keys that match this glob, as in `report:*`; it does not apply to the prefix
+    /// Only keys that match this glob, such as `report:*`. It does not apply to the prefix
     #[arg(default_value = "*")]
     pub(crate) pattern: String,
     /// In which order
@@ -72,7 +71,10 @@ pub(crate) struct Choice {
     /// The other way around
     #[arg(long)]
     pub(crate) reverse: bool,
-    /// Also keys with an expiry whose value names no owner: locks of other clients, or no locks
+    /// Only locks whose owner matches this glob, such as `web-1:*`
+    #[arg(long, value_name = "GLOB", allow_hyphen_values = true)]
+    pub(crate) owner: Option<String>,
+    /// Also every string key that has an expiry and names no owner: locks of other libraries, or data
     #[arg(long)]
     pub(crate) foreign: bool,
 }
@@ -103,10 +105,10 @@ pub(crate) struct Show {
 pub(crate) struct Watch {
     #[command(flatten)]
     pub(crate) choice: Choice,
-    /// How often to look; each look scans all keys of the servers
+    /// How often to look. Each look scans all keys of the servers
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = positive)]
     pub(crate) interval: Duration,
-    /// No colour; so does a variable `NO_COLOR` that is not empty
+    /// No colour. A variable `NO_COLOR` that is not empty does the same
     #[arg(long)]
     pub(crate) no_color: bool,
     /// One JSON object for each change instead of a screen
@@ -118,19 +120,38 @@ pub(crate) struct Watch {
 
 #[derive(Debug, Args)]
 pub(crate) struct Break {
-    /// The lock's key, without the prefix
-    pub(crate) key: String,
-    /// Only if this owner holds it still, as `list` and `show` name it
-    #[arg(long, required_unless_present = "token", allow_hyphen_values = true)]
+    /// The lock's key, without the prefix. Without KEY, all locks of an owner are freed
+    #[arg(required_unless_present = "owner")]
+    pub(crate) key: Option<String>,
+    /// With KEY: only if this owner still holds it, as `list` and `show` name it. Without KEY: free all
+    /// locks whose owner matches this glob, such as `web-1:*`, after a question
+    #[arg(
+        long,
+        value_name = "OWNER",
+        required_unless_present = "token",
+        allow_hyphen_values = true
+    )]
     pub(crate) owner: Option<String>,
-    /// Only in this tenure: the token that `show` names; for a foreign lock, its whole value
-    #[arg(long, allow_hyphen_values = true)]
+    /// Only if the holder still has this token, which `show` names. For a foreign lock: its whole value
+    #[arg(long, requires = "key", allow_hyphen_values = true)]
     pub(crate) token: Option<String>,
-    /// One JSON object instead of a sentence
+    /// Without KEY: free the locks without a question
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+    /// One JSON object for each lock instead of a sentence
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) connection: Connection,
+}
+
+impl Choice {
+    /// Keeps the locks of the owners that were asked for.
+    pub(crate) fn of_owner(&self, locks: &mut Vec<Lock>) {
+        if let Some(pattern) = &self.owner {
+            locks.retain(|lock| lock.is_of(pattern));
+        }
+    }
 }
 
 /// What locks are sorted by.

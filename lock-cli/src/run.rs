@@ -4,6 +4,7 @@ mod connecting;
 mod group;
 pub(crate) mod ignored;
 mod itself;
+mod nested;
 pub(crate) mod options;
 mod plan;
 pub(crate) mod signals;
@@ -13,6 +14,7 @@ pub(crate) mod under_lock;
 mod voice;
 mod warnings;
 
+use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use redis_locked_runtime::{LockError, LockGuard, LockRequest, Locker};
@@ -33,6 +35,7 @@ const SHUTDOWN: Duration = Duration::from_secs(5);
 pub(crate) async fn run(options: &Run) -> Result<u8, Failure> {
     let grace = options.grace()?;
     let mut signals = Signals::listen()?;
+    nested::refuse(options).await?;
     let (locker, patience) = tokio::select! {
         biased;
         signal = signals.next_ending() => return Ok(code_of(signal)),
@@ -74,12 +77,23 @@ async fn held(
             release(options, guard).await;
             code
         }
-        Err(LockError::Busy { .. }) if options.skip => Ok(0),
+        Err(LockError::Busy { owner, .. }) if options.skip => {
+            // cron sends what is said to somebody, each time.
+            if options.verbose || std::io::stderr().is_terminal() {
+                let holder = owner.as_deref().unwrap_or("another holder");
+                say(format_args!(
+                    "skipped: {holder} has lock {:?}; nothing was run",
+                    options.key
+                ));
+            }
+            Ok(0)
+        }
         // What the library says of these cannot be said shorter.
         Err(
             error @ (LockError::Busy { foreign: true, .. } | LockError::Busy { endless: true, .. }),
         ) => {
-            let message = format_args!("{error}. Nothing was run");
+            let Failure { message, .. } = error.into();
+            let message = format_args!("{message}. Nothing was run");
             Err(Failure::new(options.busy_exit, message))
         }
         Err(LockError::Busy {
@@ -103,8 +117,9 @@ fn refused(options: &Run, error: LockError) -> Failure {
         Some(counter) if lacks_a_right => Failure::new(
             UNAVAILABLE,
             format_args!(
-                "{error}. The number for the command takes the right +time and the key \
-                 {counter:?}; --no-fence does without"
+                "{}. The number for the command takes the right +time and the key \
+                 {counter:?}; --no-fence does without",
+                Failure::from(error)
             ),
         ),
         _ => error.into(),
@@ -137,7 +152,8 @@ fn request(options: &Run, patience: Patience, locker: &Locker) -> LockRequest {
 }
 
 fn busy(options: &Run, owner: Option<&str>, left: Option<Duration>, attempts: u32) -> String {
-    let holder = owner.map_or_else(|| "another holder".into(), text::plain);
+    // Escaped by the library.
+    let holder = owner.unwrap_or("another holder");
     let left = left.map_or_else(String::new, |left| {
         format!(", for at most {} unless it extends", text::left(Some(left)))
     });
@@ -147,7 +163,7 @@ fn busy(options: &Run, owner: Option<&str>, left: Option<Duration>, attempts: u3
     };
     format!(
         "lock {:?} is busy: {holder} has it{left} (tried {tried}); nothing was run. Try later, or \
-         be patient by --wait or --retries",
+         wait for it with --wait or --retries",
         options.key
     )
 }
@@ -159,7 +175,7 @@ async fn release(options: &Run, guard: LockGuard) {
         // The loss has been told already.
         Ok(Ok(()) | Err(LockError::NotHeld { .. })) if was_lost => {}
         Ok(Ok(())) => {}
-        Ok(Err(error)) => say(error),
+        Ok(Err(error)) => say(Failure::from(error)),
         Err(_) => say(format_args!(
             "lock {:?} could not be released in time; its key stays until its ttl is over",
             options.key

@@ -11,6 +11,7 @@ use crate::exit::Failure;
 use crate::lock::{Lock, Reading, counter_key, fence, is_side_key};
 use crate::servers::{Node, Nodes};
 use crate::share::merge;
+use crate::waiting;
 
 /// How many keys one `SCAN` looks at: enough to be done soon, few enough to hold up nobody.
 const BATCH: usize = 1000;
@@ -28,8 +29,15 @@ pub(crate) struct Search<'a> {
 
 /// All locks, by their keys.
 pub(crate) async fn all(nodes: &mut Nodes, search: Search<'_>) -> Result<Vec<Lock>, Failure> {
-    let asking = nodes.nodes.iter_mut().map(|node| scan(node, search));
-    together(nodes.quorum, join_all(asking).await)
+    let lines = nodes.quorum.is_none();
+    let asking = nodes.nodes.iter_mut();
+    let asking = asking.map(|node| scan(node, search, lines));
+    let mut locks = together(nodes.quorum, join_all(asking).await)?;
+    // How many is enough.
+    for lock in &mut locks {
+        lock.line = None;
+    }
+    Ok(locks)
 }
 
 /// One list out of the answers of all servers. Of a quorum, a minority may be missing.
@@ -59,7 +67,7 @@ fn merge_masters(found: Vec<Vec<Lock>>) -> Vec<Lock> {
     locks.into_values().collect()
 }
 
-async fn scan(node: &mut Node, search: Search<'_>) -> Result<Vec<Lock>, Failure> {
+async fn scan(node: &mut Node, search: Search<'_>, lines: bool) -> Result<Vec<Lock>, Failure> {
     let pattern = format!("{}{}", escaped(search.prefix), search.pattern);
     let mut locks = BTreeMap::new();
     let mut cursor: u64 = 0;
@@ -72,7 +80,7 @@ async fn scan(node: &mut Node, search: Search<'_>) -> Result<Vec<Lock>, Failure>
             .into_iter()
             // The library's keys are text.
             .filter_map(|key| String::from_utf8(key).ok());
-        for lock in read(node, keys.collect(), search).await? {
+        for lock in read(node, keys.collect(), search, lines).await? {
             locks.insert(lock.key.clone(), lock);
         }
         cursor = next;
@@ -91,15 +99,22 @@ pub(crate) async fn one(nodes: &Nodes, prefix: &str, key: &str) -> Result<Option
     };
     let full = format!("{prefix}{key}");
     let mut holding = nodes.of_key(&full).await?;
-    let asking = holding.iter_mut().map(|node| named(node, &full, search));
+    let lines = nodes.quorum.is_none();
+    let asking = holding.iter_mut();
+    let asking = asking.map(|node| named(node, &full, search, lines));
     Ok(together(nodes.quorum, join_all(asking).await)?.pop())
 }
 
-async fn named(node: &mut Node, full: &str, search: Search<'_>) -> Result<Vec<Lock>, Failure> {
+async fn named(
+    node: &mut Node,
+    full: &str,
+    search: Search<'_>,
+    lines: bool,
+) -> Result<Vec<Lock>, Failure> {
     let kind: String = node.ask(redis::cmd("TYPE").arg(full)).await?;
     match kind.as_str() {
         "none" => Ok(Vec::new()),
-        "string" => read(node, vec![full.to_owned()], search).await,
+        "string" => read(node, vec![full.to_owned()], search, lines).await,
         other => {
             let key = full[search.prefix.len()..].to_owned();
             let value = format!("(not a lock: a {other})");
@@ -111,11 +126,13 @@ async fn named(node: &mut Node, full: &str, search: Search<'_>) -> Result<Vec<Lo
     }
 }
 
-/// Reads values and times, then the fencing counters of what turns out to be locks.
+/// Reads values and times, then the fencing counters of what turns out to be locks, with `lines` also
+/// who waits for them.
 async fn read(
     node: &mut Node,
     keys: Vec<String>,
     search: Search<'_>,
+    lines: bool,
 ) -> Result<Vec<Lock>, Failure> {
     let mut values = redis::pipe();
     for key in &keys {
@@ -146,30 +163,50 @@ async fn read(
             (is_wanted && *left != -2).then_some(lock)
         })
         .collect();
-    count(node, &mut locks, search.prefix).await?;
+    complete(node, &mut locks, search.prefix, lines).await?;
     Ok(locks)
 }
 
-async fn count(node: &mut Node, locks: &mut [Lock], prefix: &str) -> Result<(), Failure> {
-    let mut numbered: Vec<&mut Lock> = Vec::new();
-    let mut counters = redis::pipe();
+/// What is kept beside a lock.
+async fn complete(
+    node: &mut Node,
+    locks: &mut [Lock],
+    prefix: &str,
+    lines: bool,
+) -> Result<(), Failure> {
+    let mut found: Vec<&mut Lock> = Vec::new();
+    let mut beside = redis::pipe();
     for lock in locks {
-        if let Some(counter) = counter_key(&format!("{prefix}{}", lock.key)) {
-            counters.cmd("GET").arg(counter);
-            numbered.push(lock);
+        let key = format!("{prefix}{}", lock.key);
+        let Some(counter) = counter_key(&key) else {
+            continue;
+        };
+        if found.is_empty() && lines {
+            beside.cmd("TIME");
         }
+        beside.cmd("GET").arg(counter);
+        if lines {
+            waiting::ask(&mut beside, &key);
+        }
+        found.push(lock);
     }
-    let answers = ask_all(node, &counters).await?;
-    for (lock, answer) in numbered.into_iter().zip(answers) {
-        if let Value::BulkString(counter) = answer {
+    let mut answers = ask_all(node, &beside).await?.into_iter();
+    let time = if lines { answers.next() } else { None };
+    let now = time.as_ref().map_or(0, waiting::millis);
+    let mut standing = Vec::new();
+    for lock in found {
+        if let Some(Value::BulkString(counter)) = answers.next() {
             lock.fence = fence(&counter);
         }
+        if lines && let (Some(line), Some(seats)) = (answers.next(), answers.next()) {
+            standing.push((lock, waiting::read(&line, &seats, now)));
+        }
     }
-    Ok(())
+    waiting::tell(node, standing).await
 }
 
 /// One round trip. A key that is of another type by now, or on another node, spoils no other.
-async fn ask_all(node: &mut Node, pipeline: &Pipeline) -> Result<Vec<Value>, Failure> {
+pub(crate) async fn ask_all(node: &mut Node, pipeline: &Pipeline) -> Result<Vec<Value>, Failure> {
     if pipeline.is_empty() {
         return Ok(Vec::new());
     }

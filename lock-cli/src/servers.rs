@@ -5,7 +5,7 @@ use redis_locked_runtime::LockerBuilder;
 pub(crate) use redis_locked_runtime::private::Topology;
 use redis_locked_runtime::private::{Master, Masters, Unreachable, masters};
 
-use crate::exit::{Failure, UNAVAILABLE};
+use crate::exit::{Failure, UNAVAILABLE, with_causes};
 
 pub(crate) struct Servers {
     masters: Masters,
@@ -34,6 +34,7 @@ impl Servers {
         urls: &[String],
     ) -> Result<Self, Failure> {
         let unusable = |error: RedisError| {
+            let error = with_causes(&error);
             Failure::usage(format_args!("a URL or certificate cannot be used: {error}"))
         };
         let masters = masters(builder, topology, urls).map_err(unusable)?;

@@ -39,6 +39,13 @@ fn in_lines(lock: &Lock) -> String {
         }
         lines.push(("servers", servers));
     }
+    if let Some(line) = &lock.line {
+        lines.push(("waiting", line.len().to_string()));
+        for (place, waiter) in (1..).zip(line) {
+            let (owner, token) = (text::named(waiter.owner.as_deref()), &waiter.token);
+            lines.push(("", format!("{place}. {owner}  {}", text::plain(token))));
+        }
+    }
     let lines = lines
         .iter()
         .map(|(name, value)| format!("{name:<8}{value}\n"));

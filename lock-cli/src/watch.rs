@@ -6,6 +6,7 @@ mod screen;
 mod view;
 
 use std::io::Write as _;
+use std::time::SystemTime;
 
 use serde_json::json;
 use tokio::time::{Instant, sleep};
@@ -15,7 +16,7 @@ use crate::lock::Lock;
 use crate::options::Watch;
 use crate::scan::{self, Search};
 use crate::servers::{Nodes, Servers};
-use changes::Changes;
+use changes::{Changes, Mark};
 
 pub(crate) async fn watch(options: &Watch) -> Result<u8, Failure> {
     let mut eye = Eye::new(options)?;
@@ -54,29 +55,50 @@ impl<'a> Eye<'a> {
             pattern: &self.options.choice.pattern,
             foreign: self.options.choice.foreign,
         };
-        let locks = scan::all(&mut nodes, search).await?;
+        let mut locks = scan::all(&mut nodes, search).await?;
+        self.options.choice.of_owner(&mut locks);
         // After a failure, all are connected to anew: masters may have changed.
         self.nodes = Some(nodes);
         Ok(locks)
     }
 }
 
-/// One line of JSON for each change, until the reader has gone.
+/// Lines of JSON, until the reader has gone: first all locks that are held, then each change, and each
+/// time of trouble.
 async fn write_changes(eye: &mut Eye<'_>, options: &Watch) -> Result<u8, Failure> {
     let mut changes = Changes::default();
+    let mut last_trouble = None;
     loop {
-        match eye.look().await {
+        let answer = eye.look().await;
+        let time = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
+        let mut lines = Vec::new();
+        match answer {
             Ok(locks) => {
-                changes.see(locks, Instant::now());
-                let mut out = std::io::stdout().lock();
-                for (mark, lock) in changes.fresh() {
-                    let line = json!({ "change": mark.name(), "lock": lock });
-                    writeln!(out, "{line}")?;
+                if changes.last().is_none() {
+                    lines.push(json!({ "time": time, "snapshot": locks }));
+                    changes.see(locks, Instant::now());
+                } else {
+                    changes.see(locks, Instant::now());
+                    let change = |(mark, lock): &(Mark, Lock)| json!({ "time": time, "change": mark.name(), "lock": lock });
+                    lines.extend(changes.fresh().iter().map(change));
                 }
-                out.flush()?;
+                last_trouble = None;
             }
-            Err(failure) => crate::exit::say(failure),
+            Err(failure) => {
+                let trouble = Some(failure.to_string());
+                // Once, for as long as it lasts.
+                if trouble != last_trouble {
+                    lines.push(json!({ "time": time, "trouble": trouble }));
+                }
+                last_trouble = trouble;
+            }
         }
+        let mut out = std::io::stdout().lock();
+        for line in lines {
+            writeln!(out, "{line}")?;
+        }
+        out.flush()?;
+        drop(out);
         sleep(options.interval).await;
     }
 }

@@ -3,11 +3,12 @@
 mod common;
 
 use std::future::pending;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::{LIMIT, TOKEN, grant, hold, tool};
 use redis_locked_runtime::{LockError, Locker, LostReason};
-use redis_locked_test_support::{Server, until_some};
+use redis_locked_test_support::{Event, Server, until, until_some};
+use tokio::time::timeout;
 
 const OTHER_TOKEN: &str = "ABCDEFGHIJ-_abcdefghij";
 
@@ -43,6 +44,68 @@ async fn a_lock_that_is_kept_after_its_release_is_shown_and_freed_as_its_owners(
         assert_eq!((ended.code, ended.err.as_str()), (0, ""));
         assert!(!server.exists("k").await);
     }
+}
+
+/// The holder, whose lock is renewed, and the first of those who wait: the second stays.
+#[tokio::test]
+async fn those_whom_it_concerns_are_told_at_once() {
+    let server = Server::start().await;
+    let connected = async |owner: &str| {
+        let builder = Locker::builder().owner(owner);
+        builder.connect(&server.url()).await.expect("connected")
+    };
+    let ttl = Duration::from_secs(12);
+    let holder = connected("holder").await;
+    let held = holder.lock("k").ttl(ttl).renew().acquire().await;
+    let held = held.expect("free");
+    let monitor = server.monitor();
+    let mut waiting = Vec::new();
+    for owner in ["first", "second"] {
+        let locker = connected(owner).await;
+        waiting.push(tokio::spawn(locker.lock("k").wait_forever().acquire()));
+        let sits = |event: &Event| event.is("zadd", "{k}:line") && event.is_from_script();
+        let count = waiting.len();
+        until(LIMIT, "it waits", async || {
+            monitor
+                .events()
+                .await
+                .iter()
+                .filter(|event| sits(event))
+                .count()
+                >= count
+        })
+        .await;
+    }
+    // The holder hears of changes from its first extension on, and so does the first when it has
+    // looked again after that.
+    until(LIMIT, "both hear of changes", async || {
+        let events = monitor.events().await;
+        let extended = events.iter().rposition(|event| event.is("pexpire", "k"));
+        extended.is_some_and(|at| events[at..].iter().any(|event| event.is("pttl", "k")))
+    })
+    .await;
+    let broken = Instant::now();
+    let ended = tool(&server.url(), &["break", "k", "--owner", "holder"]).await;
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let lost = timeout(LIMIT, held.lost()).await.expect("told");
+    let first = timeout(LIMIT, waiting.remove(0)).await.expect("woken");
+    let first = first.expect("no panic").expect("its turn");
+    // The next extension would be three seconds later, the next look five after the last.
+    assert!(
+        broken.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        broken.elapsed()
+    );
+    assert!(matches!(lost, LostReason::Deleted | LostReason::TakenOver));
+    assert!(first.is_held() && !waiting[0].is_finished());
+    first.release().await.expect("held");
+    let second = timeout(LIMIT, waiting.remove(0)).await.expect("its turn");
+    second
+        .expect("no panic")
+        .expect("passed on")
+        .release()
+        .await
+        .expect("held");
 }
 
 /// One of 64 tokens does.
@@ -128,6 +191,61 @@ async fn a_foreign_lock_is_freed_by_its_whole_value_only() {
         tool(&url, &["break", "k", "--token", "3f1c;"]).await.code,
         0
     );
+}
+
+#[tokio::test]
+async fn what_is_no_lock_is_left_to_del() {
+    let server = Server::start().await;
+    let url = server.url();
+    server.set_px("data", "a page of a cache", 60_000).await;
+    let mut list = redis::cmd("RPUSH");
+    common::ask(&server, list.arg("list").arg("one")).await;
+    for key in ["data", "list"] {
+        let ended = tool(&url, &["break", key, "--owner", "web"]).await;
+        assert_eq!(ended.code, 1, "{ended:?}");
+        assert!(ended.err.contains("use DEL"), "{}", ended.err);
+        assert!(!ended.err.contains("for ever left"), "{}", ended.err);
+        assert!(server.exists(key).await);
+    }
+    hold(&server, "k", "web").await;
+    let ended = tool(&url, &["break", "k", "--owner", "other"]).await;
+    for option in ["--owner", "--token"] {
+        assert!(ended.err.contains(option), "{}", ended.err);
+    }
+    common::ask(&server, redis::cmd("PERSIST").arg("k")).await;
+    let ended = tool(&url, &["break", "k", "--owner", "web"]).await;
+    assert!(
+        ended.out.contains("web held it, without an expiry"),
+        "{ended:?}"
+    );
+}
+
+/// As when a machine has died.
+#[tokio::test]
+async fn all_locks_of_an_owner_are_shown_and_freed() {
+    let server = Server::start().await;
+    let url = server.url();
+    for (key, owner) in [("a", "web-1:8"), ("b", "web-1:9"), ("c", "web-11:8")] {
+        hold(&server, key, owner).await;
+    }
+    let listed = tool(&url, &["list", "--owner", "web-1:*"]).await;
+    assert_eq!(listed.out.lines().count(), 3, "{}", listed.out);
+    assert!(!listed.out.contains("web-11"), "{}", listed.out);
+
+    let free = ["break", "--owner", "web-1:*"];
+    let asked = tool(&url, &free).await;
+    assert_eq!(asked.code, 64, "{asked:?}");
+    assert!(asked.err.contains("--yes"), "{}", asked.err);
+    assert!(server.exists("a").await && server.exists("b").await);
+
+    let freed = tool(&url, &[&free[..], &["--yes"]].concat()).await;
+    assert_eq!((freed.code, freed.err.as_str()), (0, ""));
+    assert_eq!(freed.out.lines().count(), 2, "{}", freed.out);
+    assert!(!server.exists("a").await && !server.exists("b").await);
+    assert!(server.exists("c").await);
+
+    let none = tool(&url, &[&free[..], &["--yes"]].concat()).await;
+    assert_eq!((none.code, none.out.as_str()), (1, ""), "{none:?}");
 }
 
 #[tokio::test]

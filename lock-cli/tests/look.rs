@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use common::{LIMIT, PROGRAM, TOKEN, ask, end, hold, start, tool};
+use redis_locked_runtime::Locker;
 use redis_locked_test_support::{Server, until};
 
 #[tokio::test]
@@ -22,11 +23,12 @@ async fn locks_are_listed_with_owner_time_left_and_number() {
         .lines()
         .map(|line| line.split_whitespace().collect())
         .collect();
-    assert_eq!(lines[0], ["KEY", "OWNER", "LEFT", "FENCE"]);
+    assert_eq!(lines[0], ["KEY", "OWNER", "LEFT", "FENCE", "WAIT"]);
     assert_eq!(lines[1][..2], ["report:42", "web-3:812"]);
     assert_eq!((lines[1][2].starts_with('5'), lines[1][3]), (true, "-"));
     assert_eq!(lines[2][..2], ["report:7", "web-1:5"]);
     assert_eq!(lines[2][3], (3 << 10).to_string());
+    assert_eq!((lines[1][4], lines[2][4]), ("0", "0"));
     assert_eq!(lines.len(), 3, "{}", ended.out);
 }
 
@@ -71,6 +73,77 @@ async fn the_order_is_chosen() {
     assert_eq!(first(&by_fence).await.as_deref(), Some("a"));
 }
 
+/// Those who are there: neither one whose bell nobody hears, nor one whose seat is over.
+#[tokio::test]
+async fn who_waits_is_counted_and_named_in_order() {
+    let server = Server::start().await;
+    hold(&server, "k", "web-3:812").await;
+    let url = server.url();
+    let json = async |arguments: &[&str]| -> serde_json::Value {
+        let ended = tool(&url, arguments).await;
+        serde_json::from_str(&ended.out).expect("json")
+    };
+    let show = ["show", "k", "--json"];
+    for (count, owner) in [(1, "web-1:5"), (2, "web-2:7")] {
+        let builder = Locker::builder().owner(owner);
+        let locker = builder.connect(&url).await.expect("connected");
+        tokio::spawn(locker.lock("k").wait_forever().acquire());
+        until(LIMIT, "it waits", async || {
+            json(&show).await["waiting"] == count
+        })
+        .await;
+    }
+    let seats = [
+        ("unheard", "9999999999999 1 500 0 bell:1"),
+        ("late", "1 1 500 0 bell:2"),
+    ];
+    for (value, seat) in seats {
+        let mut line = redis::cmd("ZADD");
+        ask(&server, line.arg("{k}:line").arg("+inf").arg(value)).await;
+        let mut seats = redis::cmd("HSET");
+        ask(&server, seats.arg("{k}:seats").arg(value).arg(seat)).await;
+    }
+    let shown = json(&show).await;
+    assert_eq!(shown["waiting"], 2);
+    let owners = [&shown["line"][0]["owner"], &shown["line"][1]["owner"]];
+    assert_eq!(owners, ["web-1:5", "web-2:7"]);
+    assert_eq!(shown["line"][0]["token"].as_str().map(str::len), Some(22));
+    let ended = tool(&url, &["show", "k"]).await;
+    let lines: Vec<_> = ended.out.lines().skip(5).collect();
+    assert!(
+        lines.len() == 3
+            && lines[0] == "waiting 2"
+            && lines[1].starts_with("        1. web-1:5  ")
+            && lines[2].starts_with("        2. web-2:7  "),
+        "{}",
+        ended.out
+    );
+    let listed = json(&["list", "--json"]).await;
+    assert_eq!(
+        (&listed[0]["waiting"], listed[0].get("line")),
+        (&2.into(), None)
+    );
+    let ended = tool(&url, &["list"]).await;
+    let columns = ended.out.lines().nth(1).map(str::split_whitespace);
+    assert_eq!(columns.and_then(Iterator::last), Some("2"), "{}", ended.out);
+}
+
+/// One that finds it busy says how many have come before.
+#[tokio::test]
+async fn a_command_that_is_not_run_is_told_how_many_wait() {
+    let server = Server::start().await;
+    hold(&server, "k", "web-3:812").await;
+    let locker = Locker::connect(&server.url()).await.expect("connected");
+    tokio::spawn(locker.lock("k").wait_forever().acquire());
+    let run = ["run", "-k", "k", "--ttl", "5s", "--", "true"];
+    until(LIMIT, "it is told", async || {
+        let ended = tool(&server.url(), &run).await;
+        assert_eq!(ended.code, 75, "{ended:?}");
+        ended.err.contains("one waits for it")
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn thousands_of_keys_are_scanned_and_keys_is_never_sent() {
     let server = Server::start().await;
@@ -86,6 +159,7 @@ async fn thousands_of_keys_are_scanned_and_keys_is_never_sent() {
     let calls = server.command_calls().await;
     assert!(calls["scan"] > 1, "{calls:?}");
     assert!(!calls.contains_key("keys"), "{calls:?}");
+    assert!(!calls.contains_key("pubsub|numsub"), "{calls:?}");
 }
 
 #[tokio::test]
@@ -155,7 +229,10 @@ async fn one_lock_is_shown_whole_or_is_free() {
     let ended = tool(&url, &["show", "report:42"]).await;
     assert_eq!(ended.code, 0);
     let names: Vec<_> = ended.out.lines().map(|line| &line[..5]).collect();
-    assert_eq!(names, ["key  ", "owner", "token", "left ", "fence"]);
+    assert_eq!(
+        names,
+        ["key  ", "owner", "token", "left ", "fence", "waiti"]
+    );
     let ended = tool(&url, &["show", "other"]).await;
     assert_eq!(
         (ended.code, ended.out.as_str()),
@@ -188,6 +265,8 @@ async fn one_lock_is_json_for_programs() {
         "left_ms": null,
         // The numbers of JavaScript and jq end at 2^53.
         "fence": "9223372036854774784",
+        "waiting": 0,
+        "line": [],
     });
     assert_eq!((code, json), (0, all));
     let free = serde_json::json!({ "key": "other", "owner": null });
@@ -283,19 +362,15 @@ async fn each_change_is_a_line_of_json() {
     hold(&server, "k", "first").await;
     let url = server.url();
     let watch = start(&url, &["watch", "--json", "--interval", "20ms"]);
-    // The first look is no news; a lock that comes after it is.
-    let mut number = 0;
-    let new = loop {
-        number += 1;
-        let key = format!("new:{number}");
-        hold(&server, &key, "second").await;
-        if let Some(line) = watch.lines().into_iter().next() {
-            break line;
-        }
-        assert!(number < 2_000, "nothing was told");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    };
+    let first = watch.line(LIMIT).await;
+    let json: serde_json::Value = serde_json::from_str(&first).expect("json");
+    assert_eq!(json["snapshot"][0]["owner"], "first", "{first}");
+    let time = json["time"].as_str().expect("a time");
+    humantime::parse_rfc3339(time).expect("in the form of RFC 3339");
+    hold(&server, "new", "second").await;
+    let new = watch.line(LIMIT).await;
     assert!(new.starts_with(r#"{"change":"new","lock":{"#), "{new}");
+    assert!(new.contains(r#""time":"2"#), "{new}");
     let other = "ABCDEFGHIJ-_abcdefghij;third";
     server.set_px("k", other, 50_000).await;
     watch
@@ -306,6 +381,12 @@ async fn each_change_is_a_line_of_json() {
     server.del("k").await;
     let gone = watch.wait_for_line(r#""change":"gone""#, LIMIT).await;
     assert!(gone.contains(r#""owner":"third""#), "{gone}");
+    server.kill();
+    let trouble = watch.wait_for_line(r#""trouble":"#, LIMIT).await;
+    assert!(trouble.contains(&server.port().to_string()), "{trouble}");
+    server.restart().await;
+    hold(&server, "after", "fourth").await;
+    watch.wait_for_line(r#""owner":"fourth""#, LIMIT).await;
 }
 
 #[tokio::test]

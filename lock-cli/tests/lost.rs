@@ -124,7 +124,7 @@ async fn when_the_key_is_deleted_the_command_is_ended_after_the_next_extension()
         server.del("k").await;
     })
     .await;
-    assert!(told.contains("deleted its key"), "{told}");
+    assert!(told.contains("its key was deleted"), "{told}");
 }
 
 #[tokio::test]

@@ -8,7 +8,8 @@ use common::{LIMIT, ask, end, grant, hold, start, tool};
 use redis_locked_test_support::{Sentinels, Server, until};
 
 /// The rules of `docs/tool.md`.
-const LOOK: &str = "~jobs:* ~{jobs:*}:fence +getrange +pttl +get";
+const LOOK: &str = "~jobs:* ~{jobs:*}:fence ~{jobs:*}:line ~{jobs:*}:seats +getrange +pttl +get \
+                    +time +zrange +hgetall +pubsub|numsub";
 const SCAN: &str = "+scan";
 const TYPE: &str = "+type";
 const BREAK: &str = "~jobs:* +eval +get +pttl +del";
@@ -49,7 +50,7 @@ fn url(server: &Server) -> String {
     format!("redis://app:secret@127.0.0.1:{}", server.port())
 }
 
-/// A server with a lock, a number drawn for it, and keys that are not the user's.
+/// A server with a lock, a number drawn for it, one who waited for it, and keys that are not the user's.
 async fn server() -> Server {
     let server = Server::start().await;
     fill(&server).await;
@@ -60,6 +61,11 @@ async fn fill(server: &Server) {
     hold(server, "jobs:k", "web").await;
     server.set_px("{jobs:k}:fence", "3", 60_000).await;
     hold(server, "other:k", "web").await;
+    let mut line = redis::cmd("ZADD");
+    ask(server, line.arg("{jobs:k}:line").arg(1).arg("gone")).await;
+    let mut seats = redis::cmd("HSET");
+    seats.arg("{jobs:k}:seats").arg("gone");
+    ask(server, seats.arg("9999999999999 1 500 0 jobs:bell:1")).await;
 }
 
 #[tokio::test]
@@ -74,16 +80,9 @@ async fn looking() {
 
     let watch = ["watch", "--json", "--interval", "20ms", "--prefix", "jobs:"];
     let watch = start(&url, &watch);
-    until(LIMIT, "it looks", async || server.connections().await > 0).await;
-    let mut number = 0;
-    until(LIMIT, "a change was told", async || {
-        number += 1;
-        hold(&server, &format!("jobs:{number}"), "web").await;
-        !watch.lines().is_empty()
-    })
-    .await;
-    let told = &watch.lines()[0];
-    assert!(told.starts_with(r#"{"change":"new""#), "{told}");
+    watch.wait_for_line(r#""snapshot":[{"#, LIMIT).await;
+    hold(&server, "jobs:new", "web").await;
+    watch.wait_for_line(r#"{"change":"new""#, LIMIT).await;
 
     grant(&server, "app", &[LOOK, TYPE]).await;
     let shown = tool(&url, &SHOW).await;
@@ -109,10 +108,15 @@ async fn a_missing_right_is_69_and_is_named() {
         (&LIST, "getrange"),
         (&LIST, "pttl"),
         (&LIST, "get"),
+        (&LIST, "time"),
+        (&LIST, "zrange"),
+        (&LIST, "hgetall"),
+        (&LIST, "pubsub|numsub"),
         (&SHOW, "type"),
         (&SHOW, "getrange"),
         (&SHOW, "pttl"),
         (&SHOW, "get"),
+        (&SHOW, "zrange"),
         (&FREE, "eval"),
         (&FREE, "get"),
         (&FREE, "pttl"),

@@ -5,7 +5,7 @@ mod common;
 use std::process::Command;
 use std::time::Duration;
 
-use common::{LIMIT, PROGRAM, held, hold, signal, start, tool};
+use common::{LIMIT, PROGRAM, TOKEN, held, hold, signal, start, tool};
 use redis_locked_test_support::process::Launch;
 use redis_locked_test_support::{Directory, Process, Server, until};
 
@@ -33,6 +33,82 @@ async fn the_command_has_the_lock_and_its_exit_code_is_passed_on() {
     assert_eq!(run.line(LIMIT).await, "begun");
     assert!(held(&server, "k").await.ends_with(";cron-1"));
     assert!(server.pttl("k").await > 0);
+}
+
+#[tokio::test]
+async fn a_line_for_the_shell_is_run_by_it() {
+    let server = Server::start().await;
+    let run = [
+        "run",
+        "-k",
+        "k",
+        "--ttl",
+        "10s",
+        "-c",
+        "echo $((6 * 7)) | cat; exit 3",
+    ];
+    let ended = tool(&server.url(), &run).await;
+    assert_eq!((ended.code, ended.out.as_str()), (3, "42\n"), "{ended:?}");
+    let both = [&run[..], &["--", "true"]].concat();
+    assert_eq!(tool(&server.url(), &both).await.code, 64);
+}
+
+#[tokio::test]
+async fn a_command_knows_its_lock() {
+    let server = Server::start().await;
+    let line = "echo $REDIS_LOCKED_PREFIX $REDIS_LOCKED_KEY $REDIS_LOCKED_TOKEN";
+    let run = [
+        "run", "-k", "k", "--prefix", "jobs:", "--ttl", "10s", "-c", line,
+    ];
+    let ended = tool(&server.url(), &run).await;
+    let words: Vec<_> = ended.out.split_whitespace().collect();
+    assert_eq!(words[..2], ["jobs:", "k"], "{ended:?}");
+    assert_eq!(words[2].len(), 22, "{ended:?}");
+}
+
+/// It would wait until its own ttl is over.
+#[tokio::test]
+async fn a_run_inside_of_a_run_does_not_wait_for_the_lock_around_it() {
+    let server = Server::start().await;
+    let run =
+        |key: &str, rest: &str| format!("{PROGRAM} run -k {key} --ttl 10s --wait 15s -c '{rest}'");
+    let run_whole = |line: String| {
+        let url = server.url();
+        async move { tool(&url, &["run", "-k", "a", "--ttl", "20s", "-c", &line]).await }
+    };
+    let inner = run_whole(run("a", "echo ran")).await;
+    assert_eq!((inner.code, inner.out.as_str()), (64, ""), "{inner:?}");
+    assert!(inner.err.contains("would wait for itself"), "{inner:?}");
+    let other = run_whole(run("b", "echo ran")).await;
+    assert_eq!((other.code, other.out.as_str()), (0, "ran\n"), "{other:?}");
+    // With another lock between.
+    let line = format!("{PROGRAM} run -k b --ttl 10s -- {}", run("a", "echo ran"));
+    let inner = run_whole(line).await;
+    assert_eq!((inner.code, inner.out.as_str()), (64, ""), "{inner:?}");
+}
+
+/// As of a daemon that was started under it.
+#[tokio::test]
+async fn a_variable_of_a_lock_that_has_ended_hinders_nobody() {
+    let server = Server::start().await;
+    let run = ["run", "-k", "k", "--ttl", "10s", "--", "echo", "ran"];
+    for (holder, tokens, code) in [
+        (None, TOKEN, 0),
+        (Some("ABCDEFGHIJ-_abcdefghij;web"), TOKEN, 75),
+        (Some("~abcdefghij-_ABCDEFGHIJ;web"), TOKEN, 75),
+        (Some("abcdefghij-_ABCDEFGHIJ;web"), "", 75),
+        (Some("abcdefghij-_ABCDEFGHIJ;web"), TOKEN, 64),
+    ] {
+        match holder {
+            Some(value) => server.set_px("k", value, 60_000).await,
+            None => drop(server.del("k").await),
+        }
+        let mut command = Command::new(PROGRAM);
+        command.args(run).env("REDIS_URL", server.url());
+        command.env("REDIS_LOCKED_TOKENS", tokens);
+        let ended = common::end(command).await;
+        assert_eq!(ended.code, code, "{holder:?}: {ended:?}");
+    }
 }
 
 #[tokio::test]
@@ -67,6 +143,12 @@ async fn a_busy_lock_runs_nothing() {
     assert_eq!(
         (ended.code, ended.out.as_str(), ended.err.as_str()),
         (0, "", "")
+    );
+    let ended = tool(&url, &script(&["--skip", "-v"], "echo ran")).await;
+    assert_eq!((ended.code, ended.out.as_str()), (0, ""));
+    assert_eq!(
+        ended.err,
+        "redis-locked: skipped: web-3:812 has lock \"k\"; nothing was run\n"
     );
     let options = ["--retries", "2", "--backoff", "1ms..5ms"];
     let ended = tool(&url, &script(&options, "echo ran")).await;

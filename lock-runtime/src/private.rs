@@ -9,7 +9,7 @@ pub use std::time::Duration;
 pub use crate::backoff::Backoff;
 pub use crate::body::{FromLockError, FromSkipped, OnLost, or_else};
 use crate::hold::Lease;
-pub use crate::key::{Fields, Key, counter_key, is_side_key};
+pub use crate::key::{Fields, Key, counter_key, is_side_key, line_keys};
 use crate::locker::Locker;
 use crate::request::LockRequest;
 #[cfg(all(feature = "cluster", feature = "sentinel"))]

@@ -5,9 +5,11 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::random::random_bytes;
+use tokio::runtime::Handle;
+use tokio::time::Instant;
 
-const RANDOM_BYTES: usize = 16;
+use crate::random::random_name;
+
 /// How many characters a token has.
 pub(crate) const TOKEN_LEN: usize = 22;
 
@@ -17,16 +19,17 @@ pub(crate) fn is_token(text: &str) -> bool {
     text.len() == TOKEN_LEN && text.bytes().all(is_digit)
 }
 
-/// A fresh token: 16 random bytes in URL-safe base64 without padding.
+/// A fresh token, for now and this runtime: 16 random bytes in URL-safe base64 without padding.
 ///
-/// The bytes are the operating system's. A generator of this process would give the same ones to
-/// two processes after a fork, or to two machines that were started from one snapshot.
+/// The bytes are the operating system's, drawn a millisecond before at most. A generator of this
+/// process would give the same ones to two processes after a fork, or to two machines that were
+/// started from one snapshot.
 ///
 /// # Panics
 ///
 /// When the operating system has no random numbers.
-pub(crate) fn random_token() -> [u8; TOKEN_LEN] {
-    let bytes: [u8; RANDOM_BYTES] = random_bytes();
+pub(crate) fn random_token(now: Instant, runtime: &Handle) -> [u8; TOKEN_LEN] {
+    let bytes = random_name(now, runtime);
     let mut text = [0; TOKEN_LEN];
     let written = URL_SAFE_NO_PAD.encode_slice(bytes, &mut text);
     debug_assert_eq!(written, Ok(TOKEN_LEN));
@@ -85,16 +88,19 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn a_token_is_sixteen_bytes_of_unpadded_url_safe_base64() {
-        let text = random_token();
-        let bytes = URL_SAFE_NO_PAD.decode(text).expect("decodes");
-        assert_eq!(bytes.len(), RANDOM_BYTES);
+    fn token() -> [u8; TOKEN_LEN] {
+        random_token(Instant::now(), &Handle::current())
     }
 
-    #[test]
-    fn tokens_differ() {
-        let tokens: HashSet<_> = (0..10_000).map(|_| random_token()).collect();
+    #[tokio::test]
+    async fn a_token_is_sixteen_bytes_of_unpadded_url_safe_base64() {
+        let bytes = URL_SAFE_NO_PAD.decode(token()).expect("decodes");
+        assert_eq!(bytes.len(), 16);
+    }
+
+    #[tokio::test]
+    async fn tokens_differ() {
+        let tokens: HashSet<_> = (0..10_000).map(|_| token()).collect();
         assert_eq!(tokens.len(), 10_000);
     }
 

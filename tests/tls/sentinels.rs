@@ -63,7 +63,7 @@ async fn sentinels_over_tls() -> Result<(), LockError> {
         (trusting(&authority), "or asks for one"),
         (
             trusting(&Authority::new()),
-            "nobody who is trusted here has signed",
+            "no trusted authority has signed",
         ),
     ] {
         let error = connect(builder, &sentinels).await.expect_err("refused");

@@ -6,7 +6,7 @@ use std::time::Duration;
 use redis_locked_test_support::Process;
 
 use crate::Plan;
-use crate::table::{Line, Unit};
+use crate::table::{Line, Target, Unit};
 
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -31,7 +31,8 @@ pub(super) async fn measure(plan: &Plan) -> Vec<Line> {
     }
     let measured = "bytes allocated by an uncontended call";
     let (ours, raw) = (bytes("redis-locked"), bytes("raw commands"));
-    lines.push(Line::ours(measured, ours, Unit::Bytes).beside("raw commands", raw, ours / raw));
+    let line = Line::ours(measured, ours, Unit::Bytes).beside("raw commands", raw, ours / raw);
+    lines.push(line.target(Target::RatioAtMost(1.2)));
     lines
 }
 

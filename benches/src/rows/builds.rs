@@ -57,7 +57,7 @@ impl Builds {
         }
         Line::ours(measured, pairs.ours(), Unit::Seconds)
             .beside("redis-rs + tokio", pairs.theirs(), pairs.ratio())
-            .target(Target::RatioAtMost(1.15))
+            .target(Target::RatioAtMost(1.10))
     }
 
     /// Milliseconds that `cargo check` takes longer for each function with the attribute.

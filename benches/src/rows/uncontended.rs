@@ -35,7 +35,7 @@ pub(super) async fn measure(plan: &Plan, server: &Server) -> Vec<Line> {
         let line = Line::ours(measured, pairs.ours(), Unit::Micros);
         let line = line.beside(peer.name(), pairs.theirs(), pairs.ratio());
         lines.push(if is_raw {
-            line.target(Target::RatioAtMost(1.05))
+            line.target(Target::RatioAtMost(1.03))
         } else {
             line
         });

@@ -8,8 +8,10 @@ use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
+use redis_locked_runtime::Lease;
 
 use super::itself::this_program;
+use super::nested::variables;
 use super::options::Run;
 use crate::exit::Failure;
 
@@ -34,11 +36,7 @@ pub(crate) enum Change {
 
 impl Group {
     /// Starts the command.
-    pub(crate) fn start(
-        options: &Run,
-        fence: Option<u64>,
-        foreground: bool,
-    ) -> Result<Self, Failure> {
+    pub(crate) fn start(options: &Run, lease: &Lease, foreground: bool) -> Result<Self, Failure> {
         // What the command leaves behind is ours to bury, so that the group can be seen to end also
         // where process 1 buries nobody. Without it, the group is waited for all the same.
         #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -49,10 +47,11 @@ impl Group {
         if foreground {
             start.arg("--foreground");
         }
-        start.arg("--").args(&options.command).process_group(0);
+        start.arg("--").args(options.command()).process_group(0);
         start.stdin(Stdio::inherit());
+        start.envs(variables(options, lease));
         let name = OsStr::new("REDIS_LOCKED_FENCE");
-        match fence {
+        match lease.fencing_token().map(u64::from) {
             Some(fence) => start.env(name, fence.to_string()),
             // That of a lock around this one is not the command's.
             None => start.env_remove(name),

@@ -1,6 +1,6 @@
 //! What `run` can be told.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::time::Duration;
 
 use clap::Args;
@@ -15,20 +15,24 @@ use crate::lock::counter_key;
 const SHORTEST_TTL: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Args)]
-#[command(after_long_help = HELP)]
+#[command(
+    after_long_help = HELP,
+    override_usage = "redis-locked run [OPTIONS] --key KEY --ttl DURATION -- COMMAND [ARGUMENT]...\n       \
+                      redis-locked run [OPTIONS] --key KEY --ttl DURATION -c LINE"
+)]
 #[expect(clippy::struct_excessive_bools, reason = "flags of the command line")]
 pub(crate) struct Run {
     /// The lock's key, without the prefix
     #[arg(long, short)]
     pub(crate) key: String,
-    /// How long Redis keeps the lock if this machine dies; without --renew, also the longest that
+    /// How long Redis keeps the lock if this machine dies. Without --renew, it is also the longest that
     /// the command may run. At least 1s
     #[arg(long, value_name = "DURATION", value_parser = ttl)]
     pub(crate) ttl: Duration,
-    /// Further attempts after the first, while another holder has the lock or an error may pass
+    /// How many attempts follow the first, while the lock is busy or after an error that may pass
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) retries: u32,
-    /// The pause between attempts: fixed, as in 1s, or growing, as in 50ms..1s
+    /// The pause between attempts: fixed, such as 1s, or growing, such as 50ms..1s
     #[arg(long, value_name = "FROM..CAP", requires = "retries", value_parser = backoff)]
     pub(crate) backoff: Option<Backoff>,
     /// Instead of retries: queue until the lock is free, for at most this long, or `forever`;
@@ -41,34 +45,45 @@ pub(crate) struct Run {
     /// With --renew: the longest that the command may run
     #[arg(long, value_name = "DURATION", requires = "renew", value_parser = positive)]
     pub(crate) max_hold: Option<Duration>,
-    /// Keep the key at least this long, however soon the command ends: once per tick on all machines
+    /// Keep the key at least this long, however soon the command ends, so that it runs once per tick on
+    /// all machines
     #[arg(long, value_name = "DURATION", value_parser = positive)]
     pub(crate) min_hold: Option<Duration>,
-    /// Draw no fencing number. By default one is drawn, `REDIS_LOCKED_FENCE` in the command's
-    /// environment; it needs a key beside the lock's, and the right +time
+    /// Draw no fencing number. By default, the command finds one in its variable `REDIS_LOCKED_FENCE`.
+    /// Drawing it needs a second key beside the lock's, and the right +time
     #[arg(long)]
     pub(crate) no_fence: bool,
-    /// How long before the deadline of its lock the command gets SIGTERM; SIGKILL comes when four
-    /// fifths of this have passed. By default a quarter of the ttl or of
-    /// --max-hold, at most 10s
+    /// How long before the deadline of its lock the command gets SIGTERM. SIGKILL follows when four
+    /// fifths of this time have passed. By default a quarter of --ttl or of --max-hold, at most 10s
     #[arg(long, value_name = "DURATION", value_parser = positive)]
     grace: Option<Duration>,
-    /// When another holder has the lock, exit with 0 and without a word
+    /// If another holder has the lock, exit with 0. It is said in one line on a terminal or with -v
     #[arg(long, conflicts_with = "busy_exit")]
     pub(crate) skip: bool,
-    /// The exit code when another holder has the lock
+    /// Say on standard error that the command was skipped, also where that is no terminal
+    #[arg(long, short)]
+    pub(crate) verbose: bool,
+    /// The exit code if another holder has the lock
     #[arg(long, value_name = "CODE", default_value_t = BUSY)]
     pub(crate) busy_exit: u8,
-    /// Hold the lock only until the command itself has ended, though others of its group, such as a
-    /// daemon that it has started, may run on; as `flock -o`
+    /// Hold the lock only until the command itself has ended, even if a daemon that it has started runs
+    /// on, as `flock -o` does
     #[arg(long, short = 'o')]
     pub(crate) command_only: bool,
-    /// Who to be for those who look; by default the host's name and this process's id
+    /// The owner that `list` and `show` name. By default the host's name and this process's id
     #[arg(long)]
     pub(crate) owner: Option<String>,
+    /// A line for the shell to run, instead of a command: `sh -c 'LINE'`
+    #[arg(
+        short = 'c',
+        value_name = "LINE",
+        conflicts_with = "command",
+        allow_hyphen_values = true
+    )]
+    pub(crate) line: Option<OsString>,
     /// What to run, with its arguments
-    #[arg(last = true, required = true, value_name = "COMMAND")]
-    pub(crate) command: Vec<OsString>,
+    #[arg(last = true, required_unless_present = "line", value_name = "COMMAND")]
+    command: Vec<OsString>,
     #[command(flatten)]
     pub(crate) connection: Connection,
     /// Have so many replicas confirm the lock before the command begins, and each extension, so
@@ -80,7 +95,7 @@ pub(crate) struct Run {
         value_parser = clap::value_parser!(u32).range(1..)
     )]
     pub(crate) replicas: Option<u32>,
-    /// How long the replicas may take to confirm; choose little more than they usually take
+    /// How long the replicas may take to confirm. Choose little more than they usually take
     #[arg(
         long,
         value_name = "DURATION",
@@ -89,8 +104,7 @@ pub(crate) struct Run {
         value_parser = answer_time
     )]
     pub(crate) replicas_timeout: Duration,
-    /// With --quorum: how long the lock waits for servers that do not answer; choose it far below
-    /// the ttl
+    /// With --quorum: how long to wait for servers that do not answer. Choose it far below the ttl
     #[arg(
         long,
         value_name = "DURATION",
@@ -103,12 +117,12 @@ pub(crate) struct Run {
 
 const HELP: &str = "\
 The command runs in a process group of its own, and only under the lock. Signals are passed on to
-that group, and the lock is held until the whole group has ended, or with --command-only the
-command. If the lock is lost, the group gets SIGTERM, then SIGKILL before the key can expire.
+that group. The lock is held until the whole group has ended; with --command-only, until the command
+has ended. If the lock is lost, the group gets SIGTERM, then SIGKILL before the key can expire.
 
-REDIS_LOCKED_FENCE in its environment is a number greater than that of all who had the lock before,
-for what can check it. It is not set with --no-fence or --quorum, and for a key such as `a}b`, whose
-braces allow no counter.
+The variable REDIS_LOCKED_FENCE of the command is a number that is greater than the numbers of all
+earlier holders of the lock, so that a resource can refuse late writes. It is not set with --no-fence
+or --quorum, nor for a key such as `a}b`, whose braces allow no counter.
 
 Exit codes:
    0..255  that of the command; 128 + N when signal N ended it
@@ -121,8 +135,13 @@ Exit codes:
       127  there is no such command
   128 + N  signal N came before the lock; nothing was run
 
-Example, for cron on many machines:
-  redis-locked run --key nightly --ttl 1m --renew --min-hold 30s --skip -- ./nightly.sh";
+REDIS_LOCKED_KEY, REDIS_LOCKED_PREFIX and REDIS_LOCKED_TOKEN say which lock the command runs under. A run
+inside of a run that asks for the lock around it is refused with 64: it would wait for itself.
+
+Example: these lines are in the crontab of every machine, and one machine runs the script.
+  PATH=/usr/local/bin:/usr/bin:/bin
+  REDIS_URL=redis://user:password@redis.internal:6379
+  0 2 * * *  redis-locked run --key nightly --ttl 1m --renew --min-hold 1h --skip -- /srv/app/nightly.sh";
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Wait {
@@ -131,6 +150,14 @@ pub(crate) enum Wait {
 }
 
 impl Run {
+    /// What to run, with its arguments.
+    pub(crate) fn command(&self) -> Vec<&OsStr> {
+        match &self.line {
+            Some(line) => vec![OsStr::new("sh"), OsStr::new("-c"), line],
+            None => self.command.iter().map(OsString::as_os_str).collect(),
+        }
+    }
+
     /// The key of the counter that the command's number is drawn from. A quorum has none, and some
     /// keys have none.
     pub(crate) fn counter(&self) -> Option<String> {

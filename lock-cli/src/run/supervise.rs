@@ -65,12 +65,11 @@ pub(crate) async fn supervise(
         );
         return Err(Failure::new(LOST, message));
     }
-    let fence = lease.fencing_token().map(u64::from);
     let voice = Voice::new()?;
     let mut watch = Watch {
         options,
         lease,
-        group: Group::start(options, fence, foreground)?,
+        group: Group::start(options, lease, foreground)?,
         terminal,
         stops_itself: !foreground,
         voice,

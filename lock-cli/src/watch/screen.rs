@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::changes::{Mark, Seen};
 use super::view::View;
+use crate::list::LEAST;
 use crate::options::Column;
 use crate::text;
 
@@ -55,12 +56,13 @@ fn title_of(view: &View, now: Instant) -> Paragraph<'static> {
 fn draw_table(frame: &mut Frame<'_>, area: Rect, view: &mut View, now: Instant) {
     let rows = view.rows();
     let selected = view.selected_row(&rows);
-    let shares = rows.iter().any(|row| row.lock.servers.is_some());
-    let widths = widths(&rows, area.width, shares);
-    let lines = rows
-        .iter()
-        .map(|row| row_of(row, view, &widths, shares, now));
-    let header = header(view, shares).style(Style::new().add_modifier(Modifier::BOLD));
+    let more = More {
+        shares: rows.iter().any(|row| row.lock.servers.is_some()),
+        waiting: rows.iter().any(|row| row.lock.waiting > Some(0)),
+    };
+    let widths = widths(&rows, area.width, more);
+    let lines = rows.iter().map(|row| row_of(row, view, &widths, more, now));
+    let header = header(view, more).style(Style::new().add_modifier(Modifier::BOLD));
     let constraints = widths.iter().map(|&width| Constraint::Length(width));
     let table = Table::new(lines, constraints)
         .header(header)
@@ -73,17 +75,34 @@ fn draw_table(frame: &mut Frame<'_>, area: Rect, view: &mut View, now: Instant) 
     view.top = state.offset();
 }
 
-/// Mark, key, owner, left, fence, servers. What is left over goes to key and owner, which are cut
+/// Which columns are shown that not all locks have.
+#[derive(Clone, Copy)]
+struct More {
+    shares: bool,
+    waiting: bool,
+}
+
+/// Mark, key, owner, left, fence, how many wait, servers. What is left over goes to key and owner, which are cut
 /// where they do not fit; the selected row has them whole below.
-fn widths(rows: &[&Seen], width: u16, shares: bool) -> Vec<u16> {
+fn widths(rows: &[&Seen], width: u16, more: More) -> Vec<u16> {
     let longest = |of: &dyn Fn(&Seen) -> String, least: usize| {
         let longest = rows.iter().map(|row| of(row).chars().count()).max();
         u16::try_from(longest.unwrap_or(0).max(least)).unwrap_or(u16::MAX)
     };
+    let beside: Vec<u16> = [(more.waiting, 4), (more.shares, 7)]
+        .into_iter()
+        .filter_map(|(is_shown, width)| is_shown.then_some(width))
+        .collect();
+    let gaps = beside.iter().map(|width| width + 1).sum::<u16>();
+    let rest = |fence| width.saturating_sub(1 + 8 + fence + 4 + gaps);
+    // Where they leave no room for key and owner, the number goes first.
     let fence = longest(&|row| text::fence(row.lock.fence), 7);
-    let servers = if shares { 7 } else { 0 };
-    let fixed = 1 + 8 + fence + servers + if shares { 5 } else { 4 };
-    let rest = width.saturating_sub(fixed);
+    let fence = if usize::from(rest(fence)) < LEAST {
+        0
+    } else {
+        fence
+    };
+    let rest = rest(fence);
     let key = longest(&|row| text::plain(&row.lock.key), 5);
     let owner = longest(&|row| text::owner(&row.lock), 7);
     let owner = if key.saturating_add(owner) <= rest {
@@ -93,13 +112,11 @@ fn widths(rows: &[&Seen], width: u16, shares: bool) -> Vec<u16> {
         owner.min((rest * 2 / 5).max(rest.saturating_sub(key)))
     };
     let mut widths = vec![1, rest.saturating_sub(owner), owner, 8, fence];
-    if shares {
-        widths.push(servers);
-    }
+    widths.extend(beside);
     widths
 }
 
-fn header(view: &View, shares: bool) -> Row<'static> {
+fn header(view: &View, more: More) -> Row<'static> {
     let name = |name: &str, column: Column| {
         if view.sort != column {
             return name.to_owned();
@@ -113,13 +130,16 @@ fn header(view: &View, shares: bool) -> Row<'static> {
         right(name("LEFT", Column::Left)),
         right(name("FENCE", Column::Fence)),
     ];
-    if shares {
+    if more.waiting {
+        cells.push(right("WAIT".into()));
+    }
+    if more.shares {
         cells.push(right("SERVERS".into()));
     }
     Row::new(cells)
 }
 
-fn row_of(seen: &Seen, view: &View, widths: &[u16], shares: bool, now: Instant) -> Row<'static> {
+fn row_of(seen: &Seen, view: &View, widths: &[u16], more: More, now: Instant) -> Row<'static> {
     let lock = &seen.lock;
     let mark = seen.mark(now);
     let left = if seen.is_gone() {
@@ -129,12 +149,15 @@ fn row_of(seen: &Seen, view: &View, widths: &[u16], shares: bool, now: Instant) 
     };
     let mut cells = vec![
         Cell::from(mark.map_or(" ", Mark::sign)),
-        Cell::from(cut(&text::plain(&lock.key), widths[1])),
-        Cell::from(cut(&text::owner(lock), widths[2])),
+        Cell::from(text::cut(&text::plain(&lock.key), widths[1].into())),
+        Cell::from(text::cut(&text::owner(lock), widths[2].into())),
         right(left),
         right(text::fence(lock.fence)),
     ];
-    if shares {
+    if more.waiting {
+        cells.push(right(text::waiting(lock.waiting)));
+    }
+    if more.shares {
         cells.push(right(lock.servers.map_or_else(|| "-".into(), text::share)));
     }
     let style = match mark {
@@ -170,20 +193,6 @@ fn detail_of(view: &View, now: Instant) -> Paragraph<'static> {
 
 fn right(text: String) -> Cell<'static> {
     Cell::from(Line::from(text).right_aligned())
-}
-
-/// Cut in the middle: keys differ at their ends, and so do owners.
-fn cut(text: &str, width: u16) -> String {
-    let width = usize::from(width);
-    let count = text.chars().count();
-    if count <= width {
-        return text.to_owned();
-    }
-    let kept = width.saturating_sub(1);
-    let tail = kept / 2;
-    let head: String = text.chars().take(kept - tail).collect();
-    let tail: String = text.chars().skip(count - tail).collect();
-    format!("{head}…{tail}")
 }
 
 fn colored(view: &View, color: Color) -> Style {

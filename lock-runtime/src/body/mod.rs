@@ -131,7 +131,7 @@ impl<F: Future> Future for Locked<F> {
                         Ok(()) if guard.pass_on() => *this.step = Step::Done,
                         Ok(()) => {
                             let asked = Instant::now();
-                            let answer = guard.ask_release();
+                            let answer = guard.ask_release(asked);
                             *this.step = match mem::replace(this.step, Step::Done) {
                                 Step::Held(guard) => Step::Releasing {
                                     answer,

@@ -12,7 +12,7 @@ use crate::error::LockError;
 use crate::locker::Locker;
 use crate::store::alerts::Alert;
 use crate::store::memory::MemoryStore;
-use crate::store::{Answer, Asking, Attempted, Entry, Extended, Extension, Released, Store};
+use crate::store::{Answer, Asking, Attempted, Ear, Entry, Extended, Extension, Released, Store};
 use crate::tenure::fall_asleep;
 
 const TTL: Duration = Duration::from_secs(10);
@@ -58,8 +58,12 @@ impl Store for Awake {
         self.keys.alert(key)
     }
 
-    fn place(&self) -> String {
-        self.keys.place()
+    fn lines_up(&self) -> bool {
+        self.keys.lines_up()
+    }
+
+    fn listen(&self, entry: &Entry) -> Option<Ear> {
+        self.keys.listen(entry)
     }
 
     fn settles_within(&self) -> Duration {

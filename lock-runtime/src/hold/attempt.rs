@@ -36,6 +36,7 @@ impl LockGuard {
     pub(crate) fn attempt(
         self,
         asking: Asking,
+        now: Instant,
     ) -> impl Future<Output = (Self, AttemptOutcome)> + Send {
         let store = &self.common.store;
         let settles_within = store.settles_within();
@@ -43,7 +44,6 @@ impl LockGuard {
         if in_line {
             self.tenure.listen(|entry| store.listen(entry));
         }
-        let now = Instant::now();
         self.tenure.wake(now, Look::Now);
         let (question, ttl) = self.tenure.tell(|tenure| {
             let question = tenure.asking(now, settles_within);

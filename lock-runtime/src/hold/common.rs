@@ -4,6 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
+use tokio::time::Instant;
+
 use crate::keeper::{Keeper, TenureLines};
 use crate::store::{Entry, Store};
 use crate::token::{TOKEN_LEN, random_token};
@@ -36,11 +39,18 @@ impl Common {
         }
     }
 
-    /// What the store holds for a new tenure of this key, which has the prefix.
-    pub(crate) fn entry(&self, key: &str, counter: Option<&str>) -> Entry {
+    /// What the store holds for a new tenure of this key, which has the prefix, from now on and in
+    /// this runtime.
+    pub(crate) fn entry(
+        &self,
+        key: &str,
+        counter: Option<&str>,
+        now: Instant,
+        runtime: &Handle,
+    ) -> Entry {
         let owner = &self.settings.owner;
         let mut value = String::with_capacity(TOKEN_LEN + 1 + owner.len());
-        value.push_str(str::from_utf8(&random_token()).expect("base64"));
+        value.push_str(str::from_utf8(&random_token(now, runtime)).expect("base64"));
         value.push(';');
         value.push_str(owner);
         Entry {

@@ -57,10 +57,15 @@ pub(super) enum Heirs {
 
 impl LockGuard {
     /// Owns the key before it is asked for, so that nothing is left behind by a caller who leaves.
-    pub(crate) fn new(common: &Arc<Common>, entry: Entry, terms: Terms, runtime: &Handle) -> Self {
+    pub(crate) fn new(
+        common: &Arc<Common>,
+        entry: Entry,
+        terms: Terms,
+        runtime: &Handle,
+        now: Instant,
+    ) -> Self {
         let fenced = entry.counter.is_some();
         let prefix = common.settings.prefix.len();
-        let now = Instant::now();
         let on_servers = common.store.is_on_servers();
         let tenure = Tenure::new(terms, now);
         let tenure = SharedTenure::new(entry, prefix, tenure, now, on_servers);
@@ -154,7 +159,7 @@ impl LockGuard {
             return Ok(());
         }
         let asked = Instant::now();
-        let answer = self.ask_release().await;
+        let answer = self.ask_release(asked).await;
         self.conclude(asked, answer)
     }
 
@@ -171,10 +176,9 @@ impl LockGuard {
         self.common.lines.pass_on(key, tenure, may)
     }
 
-    pub(crate) fn ask_release(&self) -> Answer<Released> {
+    pub(crate) fn ask_release(&self, now: Instant) -> Answer<Released> {
         let keep_until = self.tenure.tell(Tenure::release);
         let entry = Arc::clone(&self.tenure.entry);
-        let now = Instant::now();
         let unsettled = self.tenure.look(|tenure| tenure.unsettled(now));
         let (keep, unsettled) = (rest(keep_until, now), rest(unsettled, now));
         self.common.store.release_in_doubt(entry, keep, unsettled)

@@ -130,9 +130,11 @@ impl Lease {
 
     /// Waits until the lock is lost, and tells how.
     ///
-    /// With `renew`, a deleted or overwritten key is noticed at the next extension, so within two
-    /// thirds of the ttl. Without `renew`, it is noticed at the deadline. Once the lock was released, this
-    /// never returns.
+    /// With `renew`, the holder is told at once that its key was deleted or overwritten. That is from the
+    /// first extension on, which comes after a quarter of the ttl. Before that, on several
+    /// independent servers, and if Redis does not tell (`CLIENT TRACKING` on a second connection), the
+    /// next extension finds out, so within two thirds of the ttl. Without `renew`, it is noticed at the
+    /// deadline. Once the lock was released, this never returns.
     ///
     /// Dropping the future does nothing.
     pub async fn lost(&self) -> LostReason {

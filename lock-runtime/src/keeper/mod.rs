@@ -5,6 +5,7 @@
 //! answer nor a release that has to be repeated holds up the rest. When the runtime ends in which
 //! the task runs, another one whose leases it keeps takes the task over.
 
+mod batch;
 mod release;
 mod staff;
 mod task;

@@ -11,8 +11,8 @@ use tokio::task::JoinHandle;
 use super::release::{Release, TenureLines};
 use super::task::Task;
 use super::timers::Timers;
-use crate::store::Store;
-use crate::tenure::SharedTenure;
+use crate::store::{Ring, Store};
+use crate::tenure::{SharedTenure, Tenure};
 
 /// Who does the work: a task, or nobody while there is none to do.
 pub(super) struct Staff {
@@ -49,6 +49,25 @@ pub(super) enum Job {
     Release(Release),
     /// The last tenure that was watched is over.
     Look,
+}
+
+/// Has a tenure looked at when others have changed its key.
+pub(super) struct Check {
+    pub(super) staff: Weak<Staff>,
+    pub(super) tenure: Weak<SharedTenure>,
+    pub(super) runtime: Handle,
+}
+
+impl Ring for Check {
+    fn ring(&self) {
+        let (Some(staff), Some(tenure)) = (self.staff.upgrade(), self.tenure.upgrade()) else {
+            return;
+        };
+        if tenure.tell(Tenure::changed) {
+            let job = Job::Watch(Arc::downgrade(&tenure), self.runtime.clone());
+            staff.submit(job, Some(&self.runtime));
+        }
+    }
 }
 
 impl Staff {

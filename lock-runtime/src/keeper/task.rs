@@ -11,22 +11,18 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
-use tokio::runtime::Handle;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
+use super::batch::{Batch, Due, Extended, PIECE, Watched};
 use super::release::{Release, vacate};
-use super::staff::{Job, Staff, Work};
+use super::staff::{Check, Job, Staff, Work};
 use super::timers::Timer;
-use crate::store::{Entry, Extension};
+use crate::store::Extension;
 use crate::telemetry;
-use crate::tenure::{Look, NextExtension, SharedTenure, Tenure};
+use crate::tenure::NextExtension;
 
 /// No timer is set further ahead, for clocks and timers have their ends: it is looked at again then.
 const FURTHEST: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// So many extensions go out as one pipeline, with a time limit of its own: all in one, those at its
-/// end would have what the others leave of it.
-const PIECE: usize = 250;
 
 /// So many may be under way: then what is due waits for answers before it goes out. Enough for two
 /// pieces a round trip, and not so many that a slow server takes longer for all than it may for one.
@@ -50,23 +46,9 @@ pub(super) struct Task {
 
 /// A piece of work that came to its end.
 enum Done {
-    Extended(Vec<(Due, Extension)>),
+    /// So many extensions.
+    Extended(usize, Extended),
     Released,
-}
-
-/// What is extended.
-struct Due {
-    watched: Watched,
-    /// By how much.
-    ttl: Duration,
-    /// How long the machine had slept before.
-    slept: Duration,
-}
-
-/// A tenure whose lease is extended, and the runtime in which it was taken.
-struct Watched {
-    tenure: Arc<SharedTenure>,
-    runtime: Handle,
 }
 
 impl Task {
@@ -137,9 +119,9 @@ impl Task {
     /// Sends pipelines for the leases whose time has come.
     fn extend_due(&mut self, cx: &mut Context<'_>) -> bool {
         let now = Instant::now();
-        let (mut due, mut batch) = (Vec::new(), Vec::new());
+        let (mut plain, mut listening) = (Batch::default(), Batch::default());
         let mut any = false;
-        while self.extending + due.len() < UNDER_WAY
+        while self.extending + plain.len() + listening.len() < UNDER_WAY
             && let Some(timer) = self.work().timers.pop(now)
         {
             any = true;
@@ -150,42 +132,51 @@ impl Task {
             let watched = Watched { tenure, runtime };
             match watched.tenure.tell(|tenure| tenure.next_extension(now)) {
                 NextExtension::At(next) if next <= now => {
-                    let ttl = watched.tenure.look(Tenure::ttl);
-                    // An answer that does not come must not cost the lease: try again beside it.
-                    let again = now + retry_pause(ttl);
-                    watched.tenure.tell(|tenure| tenure.extending(again));
-                    self.arm(&watched, again);
-                    batch.push((Arc::clone(&watched.tenure.entry), ttl));
-                    let (_, slept) = watched.tenure.wake(now, Look::Lately);
-                    due.push(Due {
-                        watched,
-                        ttl,
-                        slept,
-                    });
+                    self.listen(&watched);
+                    let sending = watched.extending(now);
+                    self.arm(&watched, sending.again);
+                    let batch = if sending.listening {
+                        &mut listening
+                    } else {
+                        &mut plain
+                    };
+                    batch.add(now, watched, &sending);
+                    if batch.len() == PIECE {
+                        self.extend(take(batch));
+                    }
                 }
                 NextExtension::At(next) => self.arm(&watched, next),
                 NextExtension::Over => self.forget(),
                 NextExtension::Unwatched => {}
             }
-            if due.len() == PIECE {
-                self.extend(take(&mut due), take(&mut batch));
-            }
         }
-        self.extend(due, batch);
+        self.extend(plain);
+        self.extend(listening);
         // Answers make room; until then, no timer can help.
         any || self.extending < UNDER_WAY && self.poll_timer(cx)
     }
 
-    fn extend(&mut self, due: Vec<Due>, batch: Vec<(Arc<Entry>, Duration)>) {
-        if due.is_empty() {
+    fn extend(&mut self, batch: Batch) {
+        let count = batch.len();
+        if count == 0 {
             return;
         }
-        self.extending += due.len();
-        let answers = self.staff.store.extend(batch);
-        self.under_way.push(Box::pin(async move {
-            let answers = answers.await;
-            Done::Extended(due.into_iter().zip(answers).collect())
-        }));
+        self.extending += count;
+        let sending = batch.send(&*self.staff.store);
+        let done = sending.map(move |extended| Done::Extended(count, extended));
+        self.under_way.push(done.boxed());
+    }
+
+    /// Has a lease extended at once when others change its key: the answer says whose it is.
+    fn listen(&self, Watched { tenure, runtime }: &Watched) {
+        tenure.listen_to_key(|entry| {
+            let check = Check {
+                staff: Arc::downgrade(&self.staff),
+                tenure: Arc::downgrade(tenure),
+                runtime: runtime.clone(),
+            };
+            self.staff.store.listen_to_key(&entry.key, Arc::new(check))
+        });
     }
 
     /// True if the next timer's time has come.
@@ -206,8 +197,8 @@ impl Task {
         let mut any = false;
         while let Poll::Ready(Some(done)) = self.under_way.poll_next_unpin(cx) {
             any = true;
-            if let Done::Extended(extended) = done {
-                self.extending -= extended.len();
+            if let Done::Extended(count, extended) = done {
+                self.extending -= count;
                 for (due, answer) in extended {
                     self.extended(&due, answer);
                 }
@@ -329,10 +320,4 @@ impl Drop for UnderWay {
             self.staff.submit_release(release);
         }
     }
-}
-
-/// The pause before an extension is tried beside one whose answer is still out: a twelfth of the
-/// ttl, which is what [`Tenure::next_extension`] leaves after a break of two thirds.
-fn retry_pause(ttl: Duration) -> Duration {
-    (ttl / 12).clamp(Duration::from_millis(2), Duration::from_secs(1))
 }

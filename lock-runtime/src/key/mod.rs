@@ -5,8 +5,7 @@ mod side;
 use std::cell::Cell;
 use std::fmt::{self, Arguments, Display, Write};
 
-pub(crate) use side::line_keys;
-pub use side::{counter_key, is_side_key};
+pub use side::{counter_key, is_side_key, line_keys};
 
 /// A finished key. The attribute makes it before the arguments move into the body.
 #[derive(Debug)]

@@ -11,7 +11,8 @@ pub fn counter_key(key: &str) -> Option<String> {
 
 /// The keys of a lock's line: the line, its seats, and the counter from which numbers are drawn for
 /// those whom the lock is passed on to.
-pub(crate) fn line_keys(key: &str) -> Option<[String; 3]> {
+#[must_use]
+pub fn line_keys(key: &str) -> Option<[String; 3]> {
     Some([
         side_key(key, ":line")?,
         side_key(key, ":seats")?,

@@ -150,7 +150,7 @@ impl Members {
         }
         if profile.is_replica {
             return invalid(format!(
-                "{server:?} is a replica, and repeats what its master says; leave it out"
+                "{server:?} is a replica, which only repeats what its master says; leave it out"
             ));
         }
         let name = format!("{server:?}");
@@ -158,7 +158,7 @@ impl Members {
             && let Some(other) = self.known.insert(id, name)
         {
             return invalid(format!(
-                "{other} and {server:?} are one server, which would vote for both; leave one out"
+                "{other} and {server:?} are one server, which would vote twice; leave one out"
             ));
         }
         self.count += 1;
@@ -177,7 +177,7 @@ fn check(servers: &[Arc<RedisStore>]) -> Result<(), LockError> {
         let name = format!("{server:?}");
         if seen.contains(&name) {
             return invalid(format!(
-                "{name} is named twice, and would vote for both; leave one out"
+                "{name} is named twice, and would vote twice; leave one out"
             ));
         }
         seen.insert(name);

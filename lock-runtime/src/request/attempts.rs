@@ -1,9 +1,12 @@
 //! The attempts of one request, in one loop. Retrying and waiting differ in the pause between them.
 
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
-use tokio::time::{Instant, timeout_at};
+use pin_project_lite::pin_project;
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::check::Request;
 use crate::error::LockError;
@@ -49,8 +52,8 @@ pub(super) trait PauseBetween {
     }
 
     /// The owner of the key for the first attempt.
-    fn guard(&mut self, request: &Request) -> LockGuard {
-        request.guard()
+    fn guard(&mut self, request: &Request, now: Instant) -> LockGuard {
+        request.guard(now)
     }
 
     /// Pauses after an attempt that did not get the lock.
@@ -73,22 +76,26 @@ pub(super) async fn attempts(
     request: &Request,
     between: &mut impl PauseBetween,
 ) -> Result<LockGuard, LockError> {
-    let mut guard = between.guard(request);
+    let began = Instant::now();
+    let mut guard = between.guard(request, began);
     let mut progress = Progress {
         attempts: 0,
-        asked: request.started,
+        asked: began,
         last: Last::Busy(None),
     };
     loop {
         progress.attempts += 1;
-        progress.asked = Instant::now();
+        if progress.attempts > 1 {
+            progress.asked = Instant::now();
+        }
         let asking = match between.asking(progress.attempts) {
             // The key may be ours by an attempt whose answer was lost.
             Asking::Plain | Asking::WhoHolds if guard.may_be_ours() => Asking::Again,
             asking => asking,
         };
         let limit = between.limit(progress.attempts);
-        let Some((asked, granting)) = before(limit, guard.attempt(asking)).await else {
+        let Some((asked, granting)) = before(limit, guard.attempt(asking, progress.asked)).await
+        else {
             if let Some(error) = between.cut(request, progress.asked) {
                 progress.last = Last::Failed(error);
             }
@@ -134,10 +141,34 @@ fn failure(request: &Request, progress: Progress) -> LockError {
     }
 }
 
-/// The future's output, unless the time comes first.
-pub(super) async fn before<T>(time: Option<Instant>, future: impl Future<Output = T>) -> Option<T> {
-    match time {
-        Some(time) => timeout_at(time, future).await.ok(),
-        None => Some(future.await),
+pin_project! {
+    /// The future's output, unless the time comes first.
+    ///
+    /// There is one of these for each who waits, and a timer takes as much as the rest of it: it is
+    /// allocated for those only who need one.
+    pub(super) struct Before<F> {
+        #[pin]
+        future: F,
+        timer: Option<Pin<Box<Sleep>>>,
+    }
+}
+
+pub(super) fn before<F: Future>(time: Option<Instant>, future: F) -> Before<F> {
+    let timer = time.map(|time| Box::pin(sleep_until(time)));
+    Before { future, timer }
+}
+
+impl<F: Future> Future for Before<F> {
+    type Output = Option<F::Output>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        if let Poll::Ready(output) = this.future.poll(cx) {
+            return Poll::Ready(Some(output));
+        }
+        match this.timer {
+            Some(timer) => timer.as_mut().poll(cx).map(|()| None),
+            None => Poll::Pending,
+        }
     }
 }

@@ -150,8 +150,8 @@ impl Asked {
         };
         if is_side_key(&whole) {
             return invalid(
-                "its name is that of a key which the library keeps beside a lock's, as \"{z}:fence\" \
-                 is beside \"z\"; let it end in another word",
+                "its name is that of a key that the library keeps beside a lock's key, such as \
+                 \"{z}:fence\" beside \"z\"; let it end in another word",
             );
         }
         let mut counter = None;
@@ -205,9 +205,10 @@ impl Request {
     }
 
     /// The owner of the key from before it is asked for.
-    pub(super) fn guard(&self) -> LockGuard {
-        let entry = self.common.entry(&self.key, self.counter.as_deref());
-        LockGuard::new(&self.common, entry, self.terms, &self.runtime)
+    pub(super) fn guard(&self, now: Instant) -> LockGuard {
+        let counter = self.counter.as_deref();
+        let entry = self.common.entry(&self.key, counter, now, &self.runtime);
+        LockGuard::new(&self.common, entry, self.terms, &self.runtime, now)
     }
 
     /// The owner of a place in the store's line that another caller has left to us, if we can use it.
@@ -225,7 +226,7 @@ impl Request {
     /// The owner for the next attempt, after one that was not granted.
     pub(super) fn again(&self, last: LockGuard) -> LockGuard {
         if self.common.store.spends_tokens() {
-            self.guard()
+            self.guard(Instant::now())
         } else {
             last
         }

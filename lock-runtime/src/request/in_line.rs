@@ -39,7 +39,7 @@ const WATCH_AFTER: Duration = Duration::from_millis(10);
 /// with one process.
 const STAND_IN: Duration = Duration::from_millis(100);
 
-/// So often is a lost place had again, less one.
+/// So often is a lost place had again.
 const MISSES: u32 = 2;
 
 const SPLIT_PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(500));
@@ -259,8 +259,8 @@ impl<P: Iterator<Item = Duration> + Send> PauseBetween for HeadOfLine<'_, P> {
         }
     }
 
-    fn guard(&mut self, request: &Request) -> LockGuard {
-        self.legacy.take().unwrap_or_else(|| request.guard())
+    fn guard(&mut self, request: &Request, now: Instant) -> LockGuard {
+        self.legacy.take().unwrap_or_else(|| request.guard(now))
     }
 
     /// The first attempt is always waited for: without its answer nobody could say whether the lock

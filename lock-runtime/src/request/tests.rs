@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::runtime::Handle;
+use tokio::time::{Instant, sleep};
 
 use crate::store::memory::MemoryStore;
 use crate::store::quorum::QuorumStore;
@@ -48,6 +49,28 @@ async fn an_empty_line_takes_no_memory() {
     drop(held);
 }
 
+/// Where a lock goes round among processes, each hand-over needs it again.
+#[tokio::test(start_paused = true)]
+async fn the_keeper_stays_for_a_moment_when_it_has_nothing_to_do() {
+    let locker = Locker::in_memory();
+    let tasks = || Handle::current().metrics().num_alive_tasks();
+    let hold = async || {
+        let held = locker.lock("k").ttl(TTL).renew().acquire().await;
+        held.expect("free").release().await.expect("ours");
+        sleep(Duration::from_millis(5)).await;
+    };
+    let before = tasks();
+    for _ in 0..10 {
+        hold().await;
+        assert_eq!(tasks(), before + 1);
+    }
+    sleep(Duration::from_millis(6)).await;
+    assert_eq!(tasks(), before);
+    hold().await;
+    locker.shutdown().await;
+    assert_eq!(tasks(), before);
+}
+
 /// It paused deaf after a vote that nobody had won: for up to half a second, nobody used the lock.
 #[tokio::test(start_paused = true)]
 async fn a_lock_that_is_passed_on_after_a_split_vote_is_taken_at_once() {
@@ -56,7 +79,8 @@ async fn a_lock_that_is_passed_on_after_a_split_vote_is_taken_at_once() {
         .collect();
     let quorum = QuorumStore::new(stores.iter().cloned(), Arc::default(), TTL);
     let locker = Locker::builder().build(Arc::new(quorum));
-    let others = Arc::new(locker.common().entry("k", None));
+    let (now, here) = (Instant::now(), Handle::current());
+    let others = Arc::new(locker.common().entry("k", None, now, &here));
     for store in &stores[..2] {
         let attempted = store.acquire(Arc::clone(&others), TTL, Asking::Plain);
         attempted.await.outcome.expect("free");

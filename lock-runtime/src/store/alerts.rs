@@ -1,77 +1,104 @@
-//! Who wants to know that a key may be free.
+//! Who wants to know that a key was changed.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-type Waiters = BTreeMap<String, Vec<Arc<Notify>>>;
+/// Is told when a key was changed.
+pub(crate) trait Ring: Send + Sync {
+    fn ring(&self);
+}
 
-/// The keys that someone in this process waits for.
-#[derive(Debug, Default)]
+impl Ring for Notify {
+    fn ring(&self) {
+        self.notify_one();
+    }
+}
+
+type Listeners = BTreeMap<String, Vec<Arc<dyn Ring>>>;
+
+/// The keys that someone in this process waits for, or holds.
+#[derive(Default)]
 pub(crate) struct Alerts {
-    waiters: Mutex<Waiters>,
+    listeners: Mutex<Listeners>,
 }
 
 impl Alerts {
-    fn waiters(&self) -> MutexGuard<'_, Waiters> {
-        self.waiters.lock().unwrap_or_else(PoisonError::into_inner)
+    fn listeners(&self) -> MutexGuard<'_, Listeners> {
+        self.listeners
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn alert(self: &Arc<Self>, key: &str) -> Alert {
-        let waiter = Arc::default();
-        let key = key.to_owned();
-        let mut waiters = self.waiters();
-        let at_key = waiters.entry(key.clone()).or_default();
-        at_key.push(Arc::clone(&waiter));
-        drop(waiters);
+        let rung = Arc::<Notify>::default();
         Alert {
+            _listening: self.listen(key, Arc::clone(&rung) as _),
+            rung,
+        }
+    }
+
+    /// Has this rung when the key is changed, until what comes back is dropped.
+    pub(crate) fn listen(self: &Arc<Self>, key: &str, ring: Arc<dyn Ring>) -> Listening {
+        let key = key.to_owned();
+        let mut listeners = self.listeners();
+        let at_key = listeners.entry(key.clone()).or_default();
+        at_key.push(Arc::clone(&ring));
+        drop(listeners);
+        Listening {
             alerts: Arc::clone(self),
             key,
-            waiter,
+            ring,
         }
     }
 
     /// The key was changed by someone.
     pub(crate) fn ring(&self, key: &str) {
-        let rung = self.waiters().get(key).cloned();
-        notify(rung.into_iter().flatten());
+        let rung = self.listeners().get(key).cloned();
+        ring(rung.into_iter().flatten());
     }
 
     /// Any key may have been changed.
     pub(crate) fn ring_all(&self) {
-        let rung: Vec<_> = self.waiters().values().flatten().cloned().collect();
-        notify(rung);
+        let rung: Vec<_> = self.listeners().values().flatten().cloned().collect();
+        ring(rung);
     }
 }
 
-/// Runs the wakers of others, who may come back here: not while the lock is held.
-fn notify(waiters: impl IntoIterator<Item = Arc<Notify>>) {
-    for waiter in waiters {
-        waiter.notify_one();
+/// Runs the code of others, who may come back here: not while the lock is held.
+fn ring(rung: impl IntoIterator<Item = Arc<dyn Ring>>) {
+    for listener in rung {
+        listener.ring();
     }
 }
 
 /// Rings when its key may be free; also for a change that came before anyone listened.
 pub(crate) struct Alert {
-    alerts: Arc<Alerts>,
-    key: String,
-    waiter: Arc<Notify>,
+    rung: Arc<Notify>,
+    _listening: Listening,
 }
 
 impl Alert {
     pub(crate) async fn rung(&self) {
-        self.waiter.notified().await;
+        self.rung.notified().await;
     }
 }
 
-impl Drop for Alert {
+/// Somebody listens to a key; dropped, nobody does.
+pub(crate) struct Listening {
+    alerts: Arc<Alerts>,
+    key: String,
+    ring: Arc<dyn Ring>,
+}
+
+impl Drop for Listening {
     fn drop(&mut self) {
-        let mut waiters = self.alerts.waiters();
-        if let Some(at_key) = waiters.get_mut(&self.key) {
-            at_key.retain(|waiter| !Arc::ptr_eq(waiter, &self.waiter));
+        let mut listeners = self.alerts.listeners();
+        if let Some(at_key) = listeners.get_mut(&self.key) {
+            at_key.retain(|ring| !Arc::ptr_eq(ring, &self.ring));
             if at_key.is_empty() {
-                waiters.remove(&self.key);
+                listeners.remove(&self.key);
             }
         }
     }

@@ -58,7 +58,8 @@ impl StoreError {
     /// A server has the value of an attempt that it was not asked in.
     pub(crate) fn voted_before() -> Self {
         Self {
-            happened: "it has the key for this attempt already, by another of the URLs".to_owned(),
+            happened: "it has the key for this attempt already, through another of the URLs"
+                .to_owned(),
             advice: "find the two URLs that lead to one server, and leave one out",
             may_pass: false,
             source: plain("one server, two votes"),

@@ -1,5 +1,7 @@
 //! Locks in this process's memory, with the semantics of those in Redis, on tokio's clock.
 
+mod line;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,10 +11,13 @@ use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, ready};
 use tokio::time::Instant;
 
+use self::line::{Line, Waiting};
 use super::alerts::Alerts;
+use super::ears::Ears;
+use super::seats::{SEAT, reservation};
 use super::{
-    Acquired, Alert, Answer, Asking, Attempted, Entry, Extended, Extension, Holder, KEPT, Released,
-    Store, owner_of,
+    Acquired, Alert, Answer, Asking, Attempted, Ear, Entry, Extended, Extension, Holder, KEPT,
+    Passed, Released, Seat, Store, Word, owner_of,
 };
 
 /// Keys that have expired are swept when the table has grown to this many, then to twice the rest.
@@ -22,10 +27,14 @@ const FIRST_SWEEP: usize = 1024;
 pub(crate) struct MemoryStore {
     table: Mutex<Table>,
     alerts: Arc<Alerts>,
+    ears: Arc<Ears>,
 }
 
 struct Table {
     keys: HashMap<String, Stored>,
+    lines: HashMap<String, Line>,
+    /// From when places count.
+    made: Instant,
     sweep_at: usize,
     /// One counter for all keys: it grows for each of them, and nothing has to be kept per key.
     last_fence: u64,
@@ -35,6 +44,8 @@ impl Default for Table {
     fn default() -> Self {
         Self {
             keys: HashMap::new(),
+            lines: HashMap::new(),
+            made: Instant::now(),
             sweep_at: FIRST_SWEEP,
             last_fence: 0,
         }
@@ -44,6 +55,17 @@ impl Default for Table {
 struct Stored {
     value: String,
     expires: Instant,
+}
+
+/// What those who wait are to be told, once the table is free again: this runs the wakers of others.
+type Told = Vec<(String, Word)>;
+
+/// What a look wants of the line.
+#[derive(Clone, Copy)]
+struct Wish {
+    seat: bool,
+    place: Option<u64>,
+    coalesce: bool,
 }
 
 impl Table {
@@ -66,11 +88,100 @@ impl Table {
             expires = expires.max(stored.expires);
         }
         self.sweep(since);
-        let value = entry.value.clone();
-        let stored = Stored { value, expires };
-        self.keys.insert(entry.key.clone(), stored);
+        self.set(&entry.key, &entry.value, expires);
         let fence = entry.counter.is_some().then(|| self.draw_fence());
         Acquired::Granted { since, fence }
+    }
+
+    fn set(&mut self, key: &str, value: &str, expires: Instant) {
+        let value = value.to_owned();
+        self.keys.insert(key.to_owned(), Stored { value, expires });
+    }
+
+    /// As `look.lua` does.
+    fn look(&mut self, entry: &Entry, ttl: Duration, wish: Wish) -> (Acquired, Told) {
+        let (key, value) = (&entry.key, &entry.value);
+        let now = Instant::now();
+        let mut told = Told::new();
+        let holder = self.live(key).map(|stored| stored.value.clone());
+        if holder.as_ref() == Some(value) {
+            return (self.acquire(entry, ttl), told);
+        }
+        let mut line = self.take_line(key, now);
+        let first = line.first_there(now);
+        // Somebody waits who has not begun, so that what we came for will be done.
+        let is_owed = wish.coalesce && first.is_some() && line.place(value).is_none();
+        let mut open = None;
+        if holder.is_none() {
+            open = first.as_ref().and_then(|_| line.open_for(now));
+            match first {
+                Some(first) if open.is_none() && first.value != *value => {
+                    self.pass_on(key, &mut line, &first, &mut told);
+                    tell_first(&mut line, now, &mut told);
+                }
+                Some(_) if open.is_some() => {}
+                is_us => {
+                    if is_us.is_some() {
+                        line.leave(value);
+                        tell_first(&mut line, now, &mut told);
+                    }
+                    self.put_line(key, line, now);
+                    return (self.acquire(entry, ttl), told);
+                }
+            }
+        }
+        let mut seat = None;
+        if wish.seat && !is_owed {
+            let term = reservation(ttl);
+            let next = now.saturating_duration_since(self.made).as_micros();
+            let next = u64::try_from(next).unwrap_or(u64::MAX);
+            let us = (value.as_str(), term, entry.counter.is_some());
+            let (place, is_new) = line.sit(now, us, wish.place, next);
+            seat = line.rank(value).map(|rank| Seat {
+                rank: count(rank),
+                place,
+                is_new,
+                open,
+                lasts: SEAT + term,
+            });
+        }
+        let busy = match self.live(key) {
+            Some(stored) => Holder::new(owner_of(&stored.value), Some(stored.expires - now)),
+            None => Holder::new(None, open),
+        };
+        let busy = Holder {
+            rings: true,
+            seat,
+            waiting: Some(count(line.others(value))),
+            is_owed,
+            ..busy
+        };
+        self.put_line(key, line, now);
+        (Acquired::Busy(Some(busy)), told)
+    }
+
+    fn take_line(&mut self, key: &str, now: Instant) -> Line {
+        let mut line = self.lines.remove(key).unwrap_or_default();
+        line.tidy(now);
+        line
+    }
+
+    fn put_line(&mut self, key: &str, line: Line, now: Instant) {
+        if !line.is_over(now) {
+            self.lines.insert(key.to_owned(), line);
+        }
+    }
+
+    fn pass_on(&mut self, key: &str, line: &mut Line, to: &Waiting, told: &mut Told) {
+        let since = Instant::now();
+        self.set(key, &to.value, since + to.term);
+        line.leave(&to.value);
+        let passed = Passed {
+            since: Some(since),
+            term: to.term,
+            fence: to.fenced.then(|| self.draw_fence()),
+        };
+        told.push((to.value.clone(), Word::Passed(passed)));
     }
 
     fn draw_fence(&mut self) -> u64 {
@@ -82,26 +193,62 @@ impl Table {
     }
 
     fn sweep(&mut self, now: Instant) {
-        if self.keys.len() >= self.sweep_at {
+        if self.keys.len() + self.lines.len() >= self.sweep_at {
             self.keys.retain(|_, stored| now < stored.expires);
-            self.sweep_at = FIRST_SWEEP.max(2 * self.keys.len());
+            self.lines.retain(|_, line| !line.is_over(now));
+            self.sweep_at = FIRST_SWEEP.max(2 * (self.keys.len() + self.lines.len()));
         }
     }
 
-    fn release(&mut self, entry: &Entry, keep: Option<Duration>) -> Released {
-        match (self.live(&entry.key), keep) {
-            (None, _) => return Released::Gone,
-            (Some(stored), _) if stored.value.strip_prefix(KEPT) == Some(&entry.value) => {}
-            (Some(stored), _) if stored.value != entry.value => return Released::TakenOver,
-            (Some(stored), Some(keep)) => {
-                stored.value.insert(0, KEPT);
-                stored.expires = Instant::now() + keep;
+    /// As `release.lua` does.
+    fn release(&mut self, entry: &Entry, keep: Option<Duration>) -> (Released, Told) {
+        let (key, now) = (&entry.key, Instant::now());
+        let mut told = Told::new();
+        let released = match (self.live(key), keep) {
+            (Some(stored), _) if stored.value.strip_prefix(KEPT) == Some(&entry.value) => {
+                return (Released::Done, told);
             }
-            (Some(_), None) => {
-                self.keys.remove(&entry.key);
+            (Some(stored), Some(keep)) if stored.value == entry.value => {
+                stored.value.insert(0, KEPT);
+                stored.expires = now + keep;
+                return (Released::Done, told);
+            }
+            (Some(stored), _) if stored.value != entry.value => Released::TakenOver,
+            (Some(_), _) => Released::Done,
+            (None, _) => Released::Gone,
+        };
+        let mut line = self.take_line(key, now);
+        let stood = !line.is_empty();
+        if stood && released != Released::Done {
+            let was_first = line.rank(&entry.value) == Some(0);
+            line.leave(&entry.value);
+            if was_first && released == Released::TakenOver {
+                tell_first(&mut line, now, &mut told);
             }
         }
-        Released::Done
+        // Also when the key is gone: its time was over, and whoever waits may not know that yet.
+        let is_passed_on = stood
+            && released != Released::TakenOver
+            && self.hand_over(key, &mut line, now, &mut told);
+        if released == Released::Done && !is_passed_on {
+            self.keys.remove(key);
+        }
+        self.put_line(key, line, now);
+        (released, told)
+    }
+
+    /// Passes the key on, unless it is time to leave it to those who are in no line.
+    fn hand_over(&mut self, key: &str, line: &mut Line, now: Instant, told: &mut Told) -> bool {
+        let Some(first) = line.first_there(now) else {
+            return false;
+        };
+        if let Some(open) = line.door(now) {
+            told.push((first.value, Word::Open(open)));
+            return false;
+        }
+        self.pass_on(key, line, &first, told);
+        tell_first(line, now, told);
+        true
     }
 
     fn extend(&mut self, entry: &Entry, ttl: Duration) -> Extended {
@@ -117,15 +264,48 @@ impl Table {
     }
 }
 
+/// The first who is there is told that it is.
+fn tell_first(line: &mut Line, now: Instant, told: &mut Told) {
+    if let Some(first) = line.first_there(now) {
+        told.push((first.value, Word::First));
+    }
+}
+
+fn count(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}
+
 impl MemoryStore {
     fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn release_at_once(&self, entry: &Entry, keep: Option<Duration>) -> Released {
-        let answer = self.table().release(entry, keep);
+        let (answer, told) = self.table().release(entry, keep);
         self.alerts.ring(&entry.key);
+        self.tell(&entry.key, told);
         answer
+    }
+
+    fn look(&self, entry: &Entry, ttl: Duration, wish: Wish) -> Acquired {
+        let (answer, told) = self.table().look(entry, ttl, wish);
+        self.tell(&entry.key, told);
+        answer
+    }
+
+    fn tell(&self, key: &str, told: Told) {
+        for (value, word) in told {
+            let is_heard = self.ears.tell(&value, word);
+            if !is_heard && matches!(word, Word::Passed(_)) {
+                // One who has left: it goes on to the next.
+                let stray = Entry {
+                    key: key.to_owned(),
+                    value,
+                    counter: None,
+                };
+                self.release_at_once(&stray, None);
+            }
+        }
     }
 }
 
@@ -140,9 +320,30 @@ impl Store for MemoryStore {
         &self,
         entry: Arc<Entry>,
         ttl: Duration,
-        _: Asking,
+        asking: Asking,
     ) -> BoxFuture<'static, Attempted> {
-        let outcome = Ok(self.table().acquire(&entry, ttl));
+        let wish = match asking {
+            Asking::Looking { coalesce } => Some((true, None, coalesce)),
+            Asking::InLine { place, coalesce } => Some((true, place, coalesce)),
+            // It takes what is free, whoever waits.
+            Asking::WhoHolds
+                if entry.counter.is_some() || self.table().live(&entry.key).is_some() =>
+            {
+                Some((false, None, false))
+            }
+            _ => None,
+        };
+        let outcome = Ok(match wish {
+            Some((seat, place, coalesce)) => {
+                let wish = Wish {
+                    seat,
+                    place,
+                    coalesce,
+                };
+                self.look(&entry, ttl, wish)
+            }
+            None => self.table().acquire(&entry, ttl),
+        });
         ready(Attempted {
             outcome,
             settled: true,
@@ -171,16 +372,35 @@ impl Store for MemoryStore {
         self.alerts.alert(key)
     }
 
+    fn lines_up(&self) -> bool {
+        true
+    }
+
+    fn listen(&self, entry: &Entry) -> Option<Ear> {
+        Some(self.ears.listen(&entry.value))
+    }
+
+    fn watch(&self, entry: Arc<Entry>) -> Answer<Option<Holder>> {
+        let mut table = self.table();
+        let holder = table
+            .live(&entry.key)
+            .filter(|stored| stored.value != entry.value);
+        let holder = holder.map(|stored| Holder {
+            rings: true,
+            ..Holder::new(
+                owner_of(&stored.value),
+                Some(stored.expires - Instant::now()),
+            )
+        });
+        ready(Ok(holder)).boxed()
+    }
+
     fn settles_within(&self) -> Duration {
         Duration::ZERO
     }
 
     fn is_on_servers(&self) -> bool {
         false
-    }
-
-    fn place(&self) -> String {
-        "this process".to_owned()
     }
 
     fn close(&self) {}

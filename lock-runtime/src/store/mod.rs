@@ -8,6 +8,7 @@ pub(crate) mod failure;
 pub(crate) mod memory;
 pub(crate) mod quorum;
 pub(crate) mod redis;
+mod seats;
 mod value;
 
 use std::fmt;
@@ -17,7 +18,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
-pub(crate) use alerts::Alert;
+pub(crate) use alerts::{Alert, Listening, Ring};
 pub(crate) use ears::{Ear, Passed, Word};
 pub(crate) use failure::StoreError;
 pub(crate) use value::KEPT;
@@ -61,6 +62,23 @@ pub(crate) trait Store: fmt::Debug + Send + Sync + 'static {
     /// Makes keys that are ours last at least so long from now; one answer for each, in order.
     fn extend(&self, batch: Vec<(Arc<Entry>, Duration)>) -> BoxFuture<'static, Vec<Extension>>;
 
+    /// The same, and from now on who listens to one of these keys is told when others change it, as
+    /// far as that can be had. It may be dropped when it takes too long: it need not be answered.
+    fn extend_listening(
+        &self,
+        batch: Vec<(Arc<Entry>, Duration)>,
+    ) -> BoxFuture<'static, Vec<Extension>> {
+        self.extend(batch)
+    }
+
+    /// Has this rung when others change the key, as far as [`extend_listening`] was asked to hear of
+    /// it; `None` where the store does not hear of changes.
+    ///
+    /// [`extend_listening`]: Self::extend_listening
+    fn listen_to_key(&self, _key: &str, _ring: Arc<dyn Ring>) -> Option<Listening> {
+        None
+    }
+
     /// Tells when this key may be free, as far as attempts were told so by [`Holder::rings`], or the
     /// key is watched.
     fn alert(&self, key: &str) -> Alert;
@@ -92,7 +110,9 @@ pub(crate) trait Store: fmt::Debug + Send + Sync + 'static {
     }
 
     /// Where it is, for errors: hosts and ports, never credentials.
-    fn place(&self) -> String;
+    fn place(&self) -> String {
+        "this process".to_owned()
+    }
 
     /// Why no fencing numbers can be had here, if so.
     fn refuses_fencing(&self) -> Option<&'static str> {

@@ -41,7 +41,7 @@ pub(crate) use asleep::Look;
 pub(crate) use asleep::tests::fall_asleep;
 pub(crate) use shared::SharedTenure;
 use words::Grant;
-pub(crate) use words::{Begun, Cleanup, End, Needs, NextExtension, Question, Terms};
+pub(crate) use words::{Begun, Cleanup, End, Needs, NextExtension, Question, Sending, Terms};
 
 /// How long after its beginning a tenure may still be passed on within this process.
 ///
@@ -99,7 +99,19 @@ pub(crate) struct Tenure {
     had: bool,
     /// When the keeper looks at it next, if the keeper watches it.
     due: Option<Instant>,
+    extending: Extending,
     reported: Reported,
+}
+
+/// What the next extension depends on, beside the time.
+#[derive(Debug, Default)]
+struct Extending {
+    /// Whether the keeper is told when others change the key, once it was extended in that way.
+    listens: bool,
+    /// Others have changed the key, maybe: only the store knows whose it is now.
+    was_changed: bool,
+    /// One was sent, and none has succeeded since.
+    is_tried: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -163,6 +175,7 @@ impl Tenure {
             fence: None,
             had: false,
             due: None,
+            extending: Extending::default(),
             reported: Reported::default(),
         }
     }
@@ -360,6 +373,7 @@ impl Tenure {
                     (self.confirmed, self.term) = (confirmed, ttl);
                 }
                 self.reported.failed_extension = false;
+                self.extending.is_tried = false;
                 Ok(())
             }
             None => Ok(()),
@@ -397,21 +411,51 @@ impl Tenure {
         if self.due.is_none() {
             return NextExtension::Unwatched;
         }
-        if !self.is_held(now) || !self.needs_extension() {
-            self.due = None;
-            return NextExtension::Over;
-        }
-        let term = self.term;
-        // Of a ttl that is longer than the machine has run, some clocks have no beginning.
-        let at = (self.confirmed + drift(term)).checked_sub(term / 4 * 3);
-        let at = at.unwrap_or(now);
-        self.due = Some(at);
-        NextExtension::At(at)
+        let next = if !self.is_held(now) {
+            None
+        } else if self.extending.was_changed {
+            Some(now)
+        } else {
+            self.next_by_time(now)
+        };
+        self.due = next;
+        next.map_or(NextExtension::Over, NextExtension::At)
     }
 
-    /// The keeper asks for an extension, and tries again at `again` should no answer have come.
-    pub(crate) fn extending(&mut self, again: Instant) {
+    fn next_by_time(&self, now: Instant) -> Option<Instant> {
+        if self.needs_extension() {
+            let term = self.term;
+            // Of a ttl that is longer than the machine has run, some clocks have no beginning.
+            let at = (self.confirmed + drift(term)).checked_sub(term / 4 * 3);
+            return Some(at.unwrap_or(now));
+        }
+        // Nothing more by time, but it may be changed until then.
+        self.extending.listens.then(|| self.cutoff())
+    }
+
+    /// The keeper asks for an extension. Should no answer have come after the pause, it is to be tried
+    /// again; one that only looks after a change has the time that there is.
+    pub(crate) fn extending(&mut self, now: Instant, pause: Duration) -> Sending {
+        let again = self.next_by_time(now).unwrap_or(now).max(now + pause);
         self.due = Some(again);
+        self.extending.was_changed = false;
+        let was_tried = std::mem::replace(&mut self.extending.is_tried, true);
+        Sending {
+            again,
+            // One beside another goes another way: that of the first may be blocked.
+            listening: self.extending.listens && !was_tried,
+        }
+    }
+
+    /// From now on, the keeper is told when others change the key.
+    pub(super) fn listens(&mut self) {
+        self.extending.listens = true;
+    }
+
+    /// The key was changed by others, or that may have been missed. True if it is to be looked at.
+    pub(crate) fn changed(&mut self) -> bool {
+        self.extending.was_changed = self.phase == Phase::Held && self.due.is_some();
+        self.extending.was_changed
     }
 
     /// Whether a timer that was set for this instant is the one that counts.

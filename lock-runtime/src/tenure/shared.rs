@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::asleep::{Look, slept};
 use super::{Needs, Tenure, before};
 use crate::error::{LockError, LostReason};
-use crate::store::{Ear, Entry, Extended, StoreError};
+use crate::store::{Ear, Entry, Extended, Listening, StoreError};
 
 pub(crate) struct SharedTenure {
     pub(crate) entry: Arc<Entry>,
@@ -36,6 +36,8 @@ struct State {
     /// Hears from the store that the lock was passed on; as long as the tenure lasts, or else a
     /// word that comes late would be for nobody, and the lock given back.
     ear: Option<Arc<Ear>>,
+    /// Tells the keeper when others change the key.
+    listening: Option<Listening>,
 }
 
 impl State {
@@ -74,6 +76,7 @@ impl SharedTenure {
                 failed: None,
                 body: None,
                 ear: None,
+                listening: None,
             }),
             over: Notify::new(),
         }
@@ -112,7 +115,7 @@ impl SharedTenure {
 
     /// Tells the tenure what happened, and those who watch it if it is over.
     pub(crate) fn tell<T>(&self, event: impl FnOnce(&mut Tenure) -> T) -> T {
-        let (answer, was_granted, is_lost, body, _ear) = {
+        let (answer, was_granted, is_lost, body, _ears) = {
             let mut state = self.state();
             let was_granted = state.tenure.is_granted();
             let answer = event(&mut state.tenure);
@@ -124,7 +127,10 @@ impl SharedTenure {
                 was_granted,
                 state.tenure.is_lost(),
                 state.body.take(),
-                state.tenure.is_over().then(|| state.ear.take()),
+                state
+                    .tenure
+                    .is_over()
+                    .then(|| (state.ear.take(), state.listening.take())),
             )
         };
         // Only now, for waking runs foreign code, and so does dropping what is woken.
@@ -144,6 +150,18 @@ impl SharedTenure {
         let mut state = self.state();
         if state.ear.is_none() {
             state.ear = listen(&self.entry).map(Arc::new);
+        }
+    }
+
+    /// Has changes of the key heard while it is renewed, unless they are already.
+    pub(crate) fn listen_to_key(&self, listen: impl FnOnce(&Entry) -> Option<Listening>) {
+        let mut state = self.state();
+        let is_wanted = state.tenure.terms.renew && state.tenure.is_granted();
+        if is_wanted && state.listening.is_none() {
+            state.listening = listen(&self.entry);
+            if state.listening.is_some() {
+                state.tenure.listens();
+            }
         }
     }
 

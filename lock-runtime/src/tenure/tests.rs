@@ -315,6 +315,9 @@ fn nothing_else_settles_doubt() {
         |tenure, now| {
             let _ = tenure.next_extension(now);
         },
+        |tenure, _| {
+            let _ = tenure.changed();
+        },
         |tenure, _| tenure.want_confirmed(),
         |tenure, _| {
             let _ = tenure.release();
@@ -591,8 +594,55 @@ fn an_extension_under_way_is_tried_again_beside() {
         tenure.next_extension(later),
         NextExtension::At(now + TTL / 4)
     );
-    tenure.extending(later + SECOND);
+    let sending = tenure.extending(later, SECOND);
+    assert_eq!((sending.again, sending.listening), (later + SECOND, false));
     assert!(tenure.is_due(later + SECOND) && !tenure.is_due(now + TTL / 4));
+}
+
+/// The second attempt goes another way than the first, until one has succeeded.
+#[test]
+fn one_that_is_beside_another_does_not_listen() {
+    let now = Instant::now();
+    let mut tenure = held_by(renewed(), now);
+    tenure.listens();
+    assert!(tenure.extending(now, SECOND).listening);
+    assert!(!tenure.extending(now + SECOND, SECOND).listening);
+    assert_eq!(tenure.extended(now + SECOND, TTL, now), Ok(()));
+    assert!(tenure.extending(now + SECOND, SECOND).listening);
+}
+
+#[test]
+fn a_key_that_was_changed_is_looked_at_at_once() {
+    let now = Instant::now();
+    let mut tenure = held_by(renewed(), now);
+    tenure.listens();
+    assert_eq!(tenure.next_extension(now), NextExtension::At(now + TTL / 4));
+    assert!(tenure.changed());
+    assert_eq!(tenure.next_extension(now), NextExtension::At(now));
+    // It is in no hurry: an attempt beside it would end what it begins.
+    assert_eq!(tenure.extending(now, SECOND).again, now + TTL / 4);
+    // Changed once more while it is under way.
+    assert!(tenure.changed());
+    assert_eq!(tenure.extended(now, TTL, now), Ok(()));
+    assert_eq!(tenure.next_extension(now), NextExtension::At(now));
+}
+
+#[test]
+fn a_key_that_is_listened_to_is_watched_to_the_end() {
+    let now = Instant::now();
+    let limited = Terms {
+        max_hold: Some(TTL / 2),
+        ..renewed()
+    };
+    let mut tenure = held_by(limited, now);
+    tenure.due = Some(now);
+    tenure.listens();
+    assert_eq!(tenure.next_extension(now), NextExtension::At(now + TTL / 2));
+    assert!(tenure.changed());
+    assert_eq!(tenure.next_extension(now), NextExtension::At(now));
+    let end = now + TTL / 2;
+    assert_eq!(tenure.next_extension(end), NextExtension::Over);
+    assert!(!tenure.changed(), "nobody extends it any more");
 }
 
 #[test]

@@ -65,6 +65,16 @@ pub(crate) enum NextExtension {
     Unwatched,
 }
 
+/// How the keeper asks for an extension.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use]
+pub(crate) struct Sending {
+    /// When to look again whether another is needed.
+    pub(crate) again: Instant,
+    /// Whether it is sent such that changes of the key are heard from then on.
+    pub(crate) listening: bool,
+}
+
 /// What is left to do when a tenure has ended.
 #[derive(Debug)]
 #[must_use]

@@ -18,6 +18,7 @@ const fn fault(name: &'static str, happen: fn(&mut World)) -> Fault {
 
 pub(super) static FAULTS: &[Fault] = &[
     fault("cut", cut),
+    fault("cut in the middle", cut_in_the_middle),
     fault("half-open", half_open),
     fault("connection stands still", delay),
     fault("one direction stands still", stand_still),
@@ -55,6 +56,22 @@ fn cut(world: &mut World) {
     let ends = world.network.wires().ends(link);
     world.trouble(format!("connection {link} {ends:?} is cut"), 0);
     world.network.wires().cut_client(link);
+}
+
+/// Something is under way on it: a question comes later than what is asked again, and an answer never.
+fn cut_in_the_middle(world: &mut World) {
+    let links = world.network.wires().busy_links();
+    if links.is_empty() {
+        return;
+    }
+    let link = *one_of(&links);
+    let time = between(1..=world.plan.weather.user_timeout);
+    let what = format!("connection {link} is cut, and what was sent on it takes {time} ms");
+    world.trouble(what, time);
+    let until = world.now + time;
+    let mut wires = world.network.wires();
+    wires.hold_back(link, until);
+    wires.cut_client(link);
 }
 
 fn half_open(world: &mut World) {

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use redis_locked_simulation::simulation::alike::{
-    Ask, Ground, KEYS, Owned, Step, Time, VALUES, compare,
+    Ask, Ground, KEYS, Owned, Step, Time, VALUES, WAITING, compare,
 };
 use redis_locked_test_support as support;
 
@@ -39,8 +39,34 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// One who waits: each has a value of its own.
+fn in_line() -> impl Strategy<Value = Owned> {
+    let key = prop_oneof![5 => Just(0), 1 => 0..KEYS];
+    (key, VALUES..VALUES + WAITING).prop_map(|(key, value)| Owned { key, value })
+}
+
+/// What befalls a line: those in it look, leave and release, and others come by.
+fn step_in_line() -> impl Strategy<Value = Step> {
+    let look = (in_line(), any::<bool>(), time(), 0..4_u8, any::<bool>());
+    let long = (10..60_u32).prop_map(Step::Pass);
+    prop_oneof![
+        8 => look.prop_map(|(owned, numbered, time, one_in_four, again)| Step::Look {
+            owned,
+            numbered,
+            time,
+            coalesce: one_in_four == 0,
+            again,
+        }),
+        6 => (in_line(), prop::option::weighted(0.1, time()))
+            .prop_map(|(owned, keep)| Step::Release { owned, keep }),
+        2 => prop::collection::vec((in_line(), time()), 1..2).prop_map(Step::Extend),
+        3 => step(),
+        1 => long,
+    ]
+}
+
 /// How many cases there are: `ALIKE_CASES` says so for a long run.
-fn run(cases: u32, ground: &Ground) {
+fn run(cases: u32, steps: impl Strategy<Value = Step>, ground: &Ground) {
     let wanted = std::env::var("ALIKE_CASES").ok();
     let wanted = wanted.map(|wanted| wanted.parse().expect("ALIKE_CASES is a number"));
     let config = Config {
@@ -48,7 +74,7 @@ fn run(cases: u32, ground: &Ground) {
         failure_persistence: None,
         ..Config::default()
     };
-    let steps = prop::collection::vec(step(), 1..40);
+    let steps = prop::collection::vec(steps, 1..40);
     let outcome = TestRunner::new(config).run(&steps, |steps| {
         compare(&steps, ground).map_err(TestCaseError::fail)
     });
@@ -59,13 +85,18 @@ fn run(cases: u32, ground: &Ground) {
 
 #[test]
 fn memory_answers_what_the_scripts_answer_on_the_simulated_server() {
-    run(1000, &Ground::Simulated);
+    run(1000, step(), &Ground::Simulated);
+}
+
+#[test]
+fn memory_has_the_line_that_the_scripts_have_on_the_simulated_server() {
+    run(500, step_in_line(), &Ground::Simulated);
 }
 
 #[tokio::test]
 async fn memory_answers_what_the_scripts_answer_on_a_real_server() {
     let server = support::Server::start().await;
     let ground = Ground::Real(server.url());
-    let running = tokio::task::spawn_blocking(move || run(20, &ground));
+    let running = tokio::task::spawn_blocking(move || run(20, step(), &ground));
     running.await.expect("they are alike");
 }

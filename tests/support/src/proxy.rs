@@ -8,7 +8,7 @@ mod tests;
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -41,6 +41,8 @@ pub enum AfterLoss {
 }
 
 struct Shared {
+    /// The port that connections lead to.
+    target: AtomicU16,
     requests: Lane,
     answers: Lane,
     refusing: watch::Sender<bool>,
@@ -77,6 +79,7 @@ impl Proxy {
     pub async fn start(target_port: u16) -> Self {
         let port = Port::claim();
         let shared = Arc::new(Shared {
+            target: AtomicU16::new(target_port),
             requests: Lane::new("request"),
             answers: Lane::new("answer"),
             refusing: watch::Sender::new(false),
@@ -91,7 +94,7 @@ impl Proxy {
         let number = port.number();
         let proxy = Self {
             port: number,
-            _background: Background::run(serve(port, target_port, shared.clone())),
+            _background: Background::run(serve(port, shared.clone())),
             shared,
         };
         proxy.wait_until_listening(true).await;
@@ -108,6 +111,11 @@ impl Proxy {
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Has new connections lead to another port of 127.0.0.1.
+    pub fn lead_to(&self, target_port: u16) {
+        self.shared.target.store(target_port, Ordering::SeqCst);
     }
 
     /// Hands each request on so much later than it came.
@@ -271,7 +279,7 @@ impl Proxy {
     }
 }
 
-async fn serve(port: Port, target: u16, shared: Arc<Shared>) {
+async fn serve(port: Port, shared: Arc<Shared>) {
     let mut refusing = shared.refusing.subscribe();
     loop {
         let _ = refusing.wait_for(|refusing| !refusing).await;
@@ -280,7 +288,7 @@ async fn serve(port: Port, target: u16, shared: Arc<Shared>) {
             .expect("the port is claimed");
         shared.listening.send_replace(true);
         tokio::select! {
-            () = accept(&listener, target, &shared) => {}
+            () = accept(&listener, &shared) => {}
             _ = refusing.wait_for(|refusing| *refusing) => {}
         }
         drop(listener);
@@ -288,7 +296,7 @@ async fn serve(port: Port, target: u16, shared: Arc<Shared>) {
     }
 }
 
-async fn accept(listener: &TcpListener, target: u16, shared: &Arc<Shared>) {
+async fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
     loop {
         let Ok((client, _)) = listener.accept().await else {
             continue;
@@ -300,12 +308,13 @@ async fn accept(listener: &TcpListener, target: u16, shared: &Arc<Shared>) {
         });
         shared.accepted.store(number + 1, Ordering::SeqCst);
         tokio::spawn(async move {
-            connection(client, target, number, &shared).await;
+            connection(client, number, &shared).await;
         });
     }
 }
 
-async fn connection(mut client: TcpStream, target: u16, number: u64, shared: &Shared) {
+async fn connection(mut client: TcpStream, number: u64, shared: &Shared) {
+    let target = shared.target.load(Ordering::SeqCst);
     let mut cut = shared.cut_below.subscribe();
     let mut server = None;
     let end = tokio::select! {

@@ -6,9 +6,10 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::style::Color;
 use tokio::time::Instant;
 
-use super::{cut, draw};
+use super::draw;
 use crate::lock::{Lock, Reading};
 use crate::options::Column;
+use crate::text::cut;
 use crate::watch::changes::Changes;
 use crate::watch::view::View;
 
@@ -101,6 +102,20 @@ fn at_80_columns_everything_can_be_read() {
 }
 
 #[test]
+fn how_many_wait_is_a_column_while_somebody_does() {
+    let mut changes = Changes::default();
+    let lock = lock("k", "web-1:812", 900, None);
+    let waiting = Some(3);
+    changes.see(vec![Lock { waiting, ..lock }], Instant::now());
+    let shown = lines(&screen(&mut view(changes), 40));
+    let columns = [
+        shown[2].ends_with("FENCE WAIT"),
+        shown[3].ends_with("-    3"),
+    ];
+    assert_eq!(columns, [true, true], "{shown:#?}");
+}
+
+#[test]
 fn colour_is_not_needed_and_not_used_when_it_is_not_wanted() {
     let mut view = changed();
     let has_color = |view: &mut View| {
@@ -137,6 +152,18 @@ fn servers_that_do_not_answer_are_told_of_beside_what_was_seen_last() {
     let shown = lines(&screen(&mut view, 80));
     assert_eq!(shown[1], "! 0s old: 127.0.0.1:6379 could not be asked");
     assert!(shown[5].contains("invoice:2"));
+}
+
+#[test]
+fn at_40_columns_the_number_goes_first() {
+    let shown = lines(&screen(&mut changed(), 40));
+    let has = |line: usize, part: &str| assert!(shown[line].contains(part), "{shown:#?}");
+    has(4, "invoice:1");
+    has(4, "web-1:812");
+    has(4, "5h33m");
+    has(6, "tenan");
+    assert!(!shown.concat().contains("18384498"), "{shown:#?}");
+    assert!(!shown[2].contains("FENCE"), "{shown:#?}");
 }
 
 #[test]

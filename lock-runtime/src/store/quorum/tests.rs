@@ -52,12 +52,12 @@ impl Store for SlowStore {
         self.keys.alert(key)
     }
 
-    fn settles_within(&self) -> Duration {
-        Duration::ZERO
-    }
-
     fn place(&self) -> String {
         self.keys.place()
+    }
+
+    fn settles_within(&self) -> Duration {
+        Duration::ZERO
     }
 
     fn close(&self) {}

@@ -175,7 +175,7 @@ fn describe_rustls(error: &RustlsError) -> (String, &'static str) {
     use AlertDescription as Alert;
     let (happened, advice) = match error {
         RustlsError::InvalidCertificate(CertificateError::UnknownIssuer) => (
-            "nobody who is trusted here has signed the server's certificate",
+            "no trusted authority has signed the server's certificate",
             "give the builder the `root_certificate` of the authority that signed it",
         ),
         RustlsError::InvalidCertificate(

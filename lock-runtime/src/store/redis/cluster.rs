@@ -14,10 +14,10 @@ use std::time::Duration;
 
 use redis::cluster_async::ClusterConnection;
 use redis::cluster_routing::SingleNodeRoutingInfo;
-use redis::{
-    ErrorKind, Pipeline, PushInfo, PushKind, RedisError, RedisResult, ServerErrorKind, Value,
-};
+use redis::{ErrorKind, PushInfo, PushKind, RedisError, RedisResult, ServerErrorKind, Value};
+use tokio::time::Instant;
 
+use super::message::Message;
 use super::reconnecting::Reconnecting;
 use super::refusal::{error_of, has_forgotten_us};
 use super::route::{home, redirected};
@@ -80,8 +80,8 @@ impl Cluster {
     }
 
     /// Whether no node has answered for a while.
-    pub(super) fn was_idle(&self) -> bool {
-        self.connection.was_idle()
+    pub(super) fn was_idle(&self, now: Instant) -> bool {
+        self.connection.was_idle(now)
     }
 
     pub(super) fn number(&self) -> u64 {
@@ -97,7 +97,7 @@ impl Cluster {
     pub(super) async fn send(
         &self,
         (number, connection): &mut (u64, ClusterConnection),
-        commands: &Pipeline,
+        message: &Message,
         refused: Option<&RedisError>,
     ) -> RedisResult<Vec<Value>> {
         let redirected = refused.and_then(redirected);
@@ -109,21 +109,21 @@ impl Cluster {
             pipeline.cmd("ASKING");
         }
         let extra = pipeline.len();
-        for command in commands.cmd_iter() {
+        for command in message.commands() {
             pipeline.add_command(command.clone());
         }
         let count = pipeline.len();
-        let node = redirected.clone().unwrap_or_else(|| home(commands));
+        let node = redirected.clone().unwrap_or_else(|| home(message));
         let answers = connection.route_pipeline(pipeline, 0, count, node).await;
         let answers = answers.map_err(doubt);
         self.watch_out(&answers);
         match &answers {
             // All connections: which of them have been forgotten as well, nobody knows.
-            Err(error) if error.is_timeout() && self.was_idle() => {
+            Err(error) if error.is_timeout() && self.was_idle(Instant::now()) => {
                 self.connection.broken(*number);
             }
             Err(_) => {}
-            Ok(_) => self.connection.answered(),
+            Ok(_) => self.connection.answered(Instant::now()),
         }
         if self.is_outdated(&answers) {
             self.connection.broken(*number);

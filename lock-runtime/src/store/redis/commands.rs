@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::line::Line;
 use super::operation::{Operation, Said};
 use super::script::{ACQUIRE, EXTEND, LOOK, RELEASE, WATCH, command, whole_millis};
+use crate::store::seats::{SEAT, reservation};
 use crate::store::{
     Acquired, Asking, Entry, Extended, Extension, Holder, Released, Seat, StoreError, owner_of,
 };
@@ -119,15 +120,6 @@ fn read_acquired(answer: &Value) -> Option<Said<Drawn, Option<Holder>>> {
         [Value::Int(-1)] => Some(Said::NotOurs(None)),
         _ => None,
     }
-}
-
-/// How long a seat in the line lasts that is not refreshed.
-const SEAT: Duration = Duration::from_secs(8);
-
-/// For how long the key is passed on to one who waits: as long as its holder may be gone without
-/// anyone's noticing, and at least so long that a bell is heard in time.
-fn reservation(ttl: Duration) -> Duration {
-    ttl.clamp(Duration::from_millis(500), Duration::from_secs(2))
 }
 
 /// So much of a value do the scripts show.
@@ -284,7 +276,10 @@ pub(super) async fn watch(
     }))
 }
 
-fn read_watched(answer: &Value) -> Option<Said<(), Option<(Holder, Vec<u8>)>>> {
+/// A holder, and the first bytes of its value.
+type Watched = (Holder, Vec<u8>);
+
+fn read_watched(answer: &Value) -> Option<Said<(), Option<Watched>>> {
     Some(Said::NotOurs(match answer {
         Value::Int(0) => None,
         Value::Array(parts) => match parts.as_slice() {

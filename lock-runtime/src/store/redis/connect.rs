@@ -12,7 +12,7 @@ use redis::{
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use super::access::Access;
 #[cfg(any(feature = "cluster", feature = "sentinel"))]
@@ -79,14 +79,16 @@ impl Server {
         let limit = Instant::now() + self.limit;
         let complete = timeout_at(limit, self.access.complete(&self.info)).await;
         let client = Client::open(complete.unwrap_or_else(|_| Err(NoCredentials::late()))?)?;
-        let connecting = timeout_at(limit, connect(&client, config)).await;
+        let connecting = timeout_at(limit, connect(&client, config, limit)).await;
         let late = |_| {
             let late = "the connection was not opened in time";
             Err(io::Error::new(io::ErrorKind::TimedOut, late).into())
         };
         let connected = match connecting.unwrap_or_else(late) {
             Err(error) if error.is_timeout() => {
-                Err(why_late(client.get_connection_info().addr(), error).await)
+                // A part of what the answer may take, on top.
+                let limit = Instant::now() + self.limit / 4;
+                Err(why_late(client.get_connection_info().addr(), error, limit).await)
             }
             connected => connected,
         };
@@ -107,9 +109,9 @@ impl fmt::Display for Server {
 
 /// Why a connection was not opened in time. A server without TLS waits for the end of a line when it
 /// is greeted with TLS.
-async fn why_late(address: &ConnectionAddr, late: RedisError) -> RedisError {
+async fn why_late(address: &ConnectionAddr, late: RedisError, limit: Instant) -> RedisError {
     if let ConnectionAddr::TcpTls { .. } = address
-        && let Greeting::Words(_) = words(address, PING).await
+        && let Greeting::Words(_) = words(address, PING, limit).await
     {
         return NotRedis::HasNoTls.into();
     }
@@ -123,6 +125,7 @@ async fn why_late(address: &ConnectionAddr, late: RedisError) -> RedisError {
 async fn connect(
     client: &Client,
     config: &AsyncConnectionConfig,
+    limit: Instant,
 ) -> RedisResult<MultiplexedConnection> {
     let info = client.get_connection_info();
     let error = match client
@@ -130,7 +133,7 @@ async fn connect(
         .await
     {
         Err(error) if error.kind() == ErrorKind::Parse => {
-            return Err(NotRedis::Sent(what_it_sends(info.addr()).await).into());
+            return Err(NotRedis::Sent(what_it_sends(info.addr(), limit).await).into());
         }
         Err(error) if error.is_connection_dropped() && !error.is_connection_refusal() => error,
         answer => return answer,
@@ -166,15 +169,21 @@ async fn first_words(address: &ConnectionAddr) -> Greeting {
         return Greeting::Silence;
     };
     // Side by side, since each may take as long as it is given.
-    match join(words(address, b""), words(address, EMPTY_HELLO)).await {
+    let limit = Instant::now() + FIRST_WORDS;
+    match join(
+        words(address, b"", limit),
+        words(address, EMPTY_HELLO, limit),
+    )
+    .await
+    {
         (_, Greeting::Alert) => Greeting::Alert,
         (unasked, _) => unasked,
     }
 }
 
 /// What it sends that does not send what Redis would; unknown where TLS is in between.
-async fn what_it_sends(address: &ConnectionAddr) -> Option<String> {
-    match (address, words(address, PING).await) {
+async fn what_it_sends(address: &ConnectionAddr, limit: Instant) -> Option<String> {
+    match (address, words(address, PING, limit).await) {
         (ConnectionAddr::Tcp(..), Greeting::Words(line)) => Some(line),
         _ => None,
     }
@@ -182,7 +191,7 @@ async fn what_it_sends(address: &ConnectionAddr) -> Option<String> {
 
 /// What a server says to a connection on which only this is sent, maybe nothing. Where a command is
 /// under way, its words are lost when it closes the connection.
-async fn words(address: &ConnectionAddr, sent: &[u8]) -> Greeting {
+async fn words(address: &ConnectionAddr, sent: &[u8], limit: Instant) -> Greeting {
     let (ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. }) = address
     else {
         return Greeting::Silence;
@@ -193,7 +202,7 @@ async fn words(address: &ConnectionAddr, sent: &[u8]) -> Greeting {
         stream.write_all(sent).await?;
         stream.read(&mut words).await
     };
-    match timeout(FIRST_WORDS, reading).await {
+    match timeout_at(limit, reading).await {
         Ok(Ok(length @ 1..)) => {
             let words = String::from_utf8_lossy(&words[..length]);
             // Its kind, then the version's first byte.

@@ -5,17 +5,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{Pipeline, RedisError, RedisResult, Value};
+use redis::{RedisError, RedisResult};
+use tokio::time::Instant;
 
 #[cfg(feature = "cluster")]
 use super::cluster::Cluster;
+use super::gathered::Gathered;
+use super::message::{Answers, Message};
 use super::reconnecting::Reconnecting;
 use super::refusal::error_of;
 
 /// A connection that is shared by all who clone it, and opens itself again.
 #[derive(Clone)]
 pub(super) enum Connection {
-    Single(Arc<Reconnecting<MultiplexedConnection>>),
+    Single(Arc<Reconnecting<Gathered>>),
     #[cfg(feature = "cluster")]
     Cluster(Arc<Cluster>),
 }
@@ -33,7 +36,10 @@ impl Connection {
     /// Opens it, unless it is open; the connection itself, where it leads to one server.
     pub(super) async fn to_one_server(&self) -> RedisResult<Option<MultiplexedConnection>> {
         match self {
-            Self::Single(home) => home.get().await.map(|(_, connection)| Some(connection)),
+            Self::Single(home) => home
+                .get()
+                .await
+                .map(|(_, server)| Some(server.connection())),
             #[cfg(feature = "cluster")]
             Self::Cluster(home) => home.open().await.map(|_| None),
         }
@@ -44,26 +50,30 @@ impl Connection {
     ///
     /// `refused` is what was answered to the same commands before: where a cluster's node said who
     /// takes them, they are sent there. `leaving` is called when the connection is open: from then
-    /// on they may be carried out.
+    /// on they may be carried out. `now` was read just before.
     pub(super) async fn send(
         &self,
-        commands: &Pipeline,
+        message: &mut Message,
         refused: Option<&RedisError>,
+        now: Instant,
         leaving: impl FnOnce(),
-    ) -> RedisResult<Vec<Value>> {
+    ) -> RedisResult<Answers> {
         #[cfg(not(feature = "cluster"))]
         let _ = refused;
         match self {
             Self::Single(home) => {
-                let (number, mut connection) = home.get().await?;
+                let (number, server) = home.get().await?;
                 leaving();
-                let answers = connection.send_packed_commands(commands, 0, commands.len());
-                let answers = answers.await;
+                let answers = match message {
+                    Message::One(command) => server.send(command).await.map(Answers::One),
+                    // On its own: what it has after its commands may keep the answers back.
+                    Message::Many(pipeline) => Box::pin(server.send_alone(pipeline)).await,
+                };
                 match &answers {
                     Err(error) => home.check(number, error),
                     Ok(answers) => {
-                        home.answered();
-                        let errors = answers.iter().filter_map(error_of);
+                        home.answered(now);
+                        let errors = answers.as_slice().iter().filter_map(error_of);
                         errors.for_each(|error| home.check(number, &error));
                     }
                 }
@@ -73,7 +83,8 @@ impl Connection {
             Self::Cluster(home) => {
                 let mut connection = Box::new(home.open().await?);
                 leaving();
-                Box::pin(home.send(&mut connection, commands, refused)).await
+                let sending = home.send(&mut connection, message, refused);
+                Box::pin(sending).await.map(Answers::Many)
             }
         }
     }
@@ -97,11 +108,11 @@ impl Connection {
     }
 
     /// Whether it has not proved for a while that it lives.
-    pub(super) fn was_idle(&self) -> bool {
+    pub(super) fn was_idle(&self, now: Instant) -> bool {
         match self {
-            Self::Single(home) => home.was_idle(),
+            Self::Single(home) => home.was_idle(now),
             #[cfg(feature = "cluster")]
-            Self::Cluster(home) => home.was_idle(),
+            Self::Cluster(home) => home.was_idle(now),
         }
     }
 

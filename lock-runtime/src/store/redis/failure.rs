@@ -104,7 +104,7 @@ fn describe(error: &RedisError) -> (String, &'static str) {
         ),
         #[cfg(not(feature = "tls"))]
         ErrorKind::InvalidClientConfig if error.to_string().contains("TLS") => (
-            said("the URL asks for TLS, which this build has not"),
+            said("the URL asks for TLS, which this build does not have"),
             "enable the cargo feature `tls` of redis-locked",
         ),
         ErrorKind::InvalidClientConfig => (
@@ -138,7 +138,7 @@ fn describe(error: &RedisError) -> (String, &'static str) {
             "check its nodes; give the request `retries` that outlast a failover",
         ),
         ErrorKind::RESP3NotSupported => (
-            said("Redis does not speak RESP3, which telling of changed keys needs"),
+            said("Redis does not speak RESP3, which it needs to report changed keys"),
             "upgrade it to 6 or later, or let its user say HELLO",
         ),
         ErrorKind::MasterNameNotFoundBySentinel => (
@@ -202,12 +202,15 @@ fn by_code(error: &RedisError) -> (String, &'static str) {
             "put the credentials into the URL, or give the locker `credentials`",
         ),
         Some("WRONGPASS") => (
-            format!("Redis does not let us in any more ({})", words_of(error)),
+            format!(
+                "Redis refuses the credentials of this connection ({})",
+                words_of(error)
+            ),
             "check the user, and the locker's `credentials` if they change",
         ),
         Some(_) => (
             format!("Redis answered with the error {}", words_of(error)),
-            "see the cause for its words",
+            "look up its words in the documentation of the server, or of what stands before it",
         ),
         None => (
             format!("the Redis client failed ({})", error.category()),

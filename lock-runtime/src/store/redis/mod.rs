@@ -13,9 +13,13 @@ mod connect;
 mod connection;
 mod credentials;
 mod failure;
+mod gathered;
+mod hearing;
 mod line;
+mod lone;
 #[cfg(all(feature = "cluster", feature = "sentinel"))]
 pub(crate) mod masters;
+mod message;
 mod not_redis;
 mod operation;
 mod profile;
@@ -39,7 +43,8 @@ use futures_util::future::BoxFuture;
 
 use super::alerts::{Alert, Alerts};
 use super::{
-    Acquired, Answer, Asking, Attempted, Ear, Entry, Extension, Holder, Released, Store, StoreError,
+    Acquired, Answer, Asking, Attempted, Ear, Entry, Extension, Holder, Listening, Released, Ring,
+    Store, StoreError,
 };
 use crate::key::line_keys;
 use crate::random::random;
@@ -50,6 +55,7 @@ use commands::{Found, GivenBack, LineKeys, Looked, Wish};
 use connection::Connection;
 pub use credentials::Credentials;
 pub(crate) use credentials::Provider;
+use hearing::Hearing;
 use line::{Line, Stray};
 use operation::Operation;
 pub(crate) use profile::Profile;
@@ -70,6 +76,7 @@ pub(crate) struct RedisStore {
     one_of_several: bool,
     connection: Connection,
     tracking: Arc<Tracking>,
+    hearing: Arc<Hearing>,
     /// Where those who wait line up on the server.
     line: Option<Arc<Line>>,
 }
@@ -95,6 +102,7 @@ impl RedisStore {
         Self {
             connection,
             tracking: Tracking::new(&servers, timeouts, alerts, line.clone(), on_stray),
+            hearing: Arc::default(),
             line,
             place: servers.place().into(),
             servers,
@@ -214,16 +222,14 @@ async fn look(
         Asking::Looking { coalesce } => (None, coalesce),
         _ => (None, false),
     };
-    if let Asking::InLine { .. } = asking {
-        if !with_bell {
-            // For whoever looks the bell is opened; the look itself goes the other way.
-            let opened = tracking.take_over(&mut operation.clone()).await;
-            with_bell = tracking.hears_bell();
-            match opened {
-                Ok(()) if !with_bell => line.refuse(number, None),
-                Err(error) => missing = error,
-                Ok(()) => {}
-            }
+    if !with_bell && matches!(asking, Asking::InLine { .. }) {
+        // For whoever looks the bell is opened; the look itself goes the other way.
+        let opened = tracking.take_over(&mut operation.clone()).await;
+        with_bell = tracking.hears_bell();
+        match opened {
+            Ok(()) if !with_bell => line.refuse(number, None),
+            Err(error) => missing = error,
+            Ok(()) => {}
         }
     }
     // Who asks how it stands has no use for a seat.
@@ -241,8 +247,10 @@ async fn look(
         Ok(Looked::Granted(granted, found)) => Ok((granted, found)),
         Ok(Looked::Busy(holder)) => busy(holder),
         Ok(Looked::Deaf(holder)) => {
+            // One that broke meanwhile says nothing of the server.
+            let was_heard = tracking.hears_bell();
             tracking.open_anew();
-            if line.is_deaf_again() {
+            if was_heard && line.is_deaf_again() {
                 line.refuse(number, None);
             }
             busy(holder)
@@ -294,6 +302,12 @@ async fn acquire(
     outcome
 }
 
+/// The answers, with the place of the servers in their errors.
+fn all_at(place: &str, answers: Vec<Extension>) -> Vec<Extension> {
+    let at = |answer: Extension| answer.map_err(|error| error.at(place));
+    answers.into_iter().map(at).collect()
+}
+
 impl fmt::Debug for RedisStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.servers.fmt(f)
@@ -309,12 +323,12 @@ impl Store for RedisStore {
     ) -> BoxFuture<'static, Attempted> {
         let mut operation = self.operation().with_replicas(self.replicas);
         let votes = self.one_of_several;
-        let place = Arc::clone(&self.place);
         let waits = matches!(asking, Asking::Looking { .. } | Asking::InLine { .. });
         if (waits || asking == Asking::WhoHolds)
             && let Some((line, keys)) = self.line_for(&entry.key)
         {
             let (line, tracking) = (Arc::clone(line), Arc::clone(&self.tracking));
+            let place = Arc::clone(&self.place);
             return Box::pin(async move {
                 let (operation, tracking) = (&mut operation, &tracking);
                 let outcome = if waits {
@@ -331,6 +345,7 @@ impl Store for RedisStore {
         }
         let asking = asking.without_line();
         let tracking = (asking == Asking::Watching).then(|| Arc::clone(&self.tracking));
+        let place = Arc::clone(&self.place);
         Box::pin(async move {
             let tracking = tracking.as_deref();
             let acquired = acquire(&mut operation, &entry, ttl, asking, tracking).await;
@@ -371,18 +386,25 @@ impl Store for RedisStore {
     fn extend(&self, batch: Vec<(Arc<Entry>, Duration)>) -> BoxFuture<'static, Vec<Extension>> {
         let operation = self.lasting().with_replicas(self.replicas);
         let place = Arc::clone(&self.place);
-        Box::pin(async move {
-            let mut each = commands::extend(operation, batch).await;
-            for extension in &mut each {
-                let answer = extension.clone();
-                *extension = answer.map_err(|error| error.at(&place));
-            }
-            each
-        })
+        Box::pin(async move { all_at(&place, commands::extend(operation, batch).await) })
     }
 
     fn place(&self) -> String {
         self.place.as_ref().to_owned()
+    }
+
+    fn extend_listening(
+        &self,
+        batch: Vec<(Arc<Entry>, Duration)>,
+    ) -> BoxFuture<'static, Vec<Extension>> {
+        let first = self.lasting().with_replicas(self.replicas);
+        let (tracking, hearing) = (Arc::clone(&self.tracking), Arc::clone(&self.hearing));
+        let place = Arc::clone(&self.place);
+        Box::pin(async move { all_at(&place, hearing.extend(&tracking, first, batch).await) })
+    }
+
+    fn listen_to_key(&self, key: &str, ring: Arc<dyn Ring>) -> Option<Listening> {
+        Some(self.tracking.alerts.listen(key, ring))
     }
 
     /// As long as an attempt may take, and then as long as the kernel goes on delivering what a

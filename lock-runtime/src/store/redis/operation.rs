@@ -11,9 +11,10 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::connection::Connection;
 use super::failure::too_few_replicas;
+use super::message::{Answers, Message};
 use super::profile::of_single;
 use super::refusal::{error_of, has_forgotten_us, is_untouched};
-use super::script::{Script, by_source};
+use super::script::Script;
 use super::settings::{Replicas, Timeouts};
 use crate::store::StoreError;
 
@@ -33,6 +34,7 @@ pub(super) type Each<O, N> = Vec<Result<Said<O, N>, StoreError>>;
 #[derive(Clone)]
 pub(super) struct Operation {
     connection: Connection,
+    began: Instant,
     /// When it has taken too long.
     limit: Instant,
     /// Whether the connection's own limits end the next sending in time: they do for the first.
@@ -47,10 +49,12 @@ pub(super) struct Operation {
 
 impl Operation {
     pub(super) fn new(connection: Connection, timeouts: Timeouts) -> Self {
+        let now = Instant::now();
         Self {
             in_time: !connection.is_spread(),
             connection,
-            limit: Instant::now() + timeouts.total(),
+            began: now,
+            limit: now + timeouts.total(),
             whole_scripts: false,
             replicas: None,
             unsettled: 0,
@@ -121,11 +125,17 @@ impl Operation {
         command: Cmd,
         read: Reader<O, N>,
     ) -> Result<(Instant, Said<O, N>), StoreError> {
-        let mut pipeline = Pipeline::with_capacity(2);
-        pipeline.add_command(command);
-        let (since, mut said) = self.ask_all(pipeline, read).await?;
-        let none = || Err(StoreError::unexpected(&"none"));
-        Ok((since, said.pop().unwrap_or_else(none)?))
+        if self.replicas.is_some() {
+            let mut pipeline = Pipeline::with_capacity(2);
+            pipeline.add_command(command);
+            let (since, mut said) = Box::pin(self.ask_all(pipeline, read)).await?;
+            let none = || Err(StoreError::unexpected(&"none"));
+            return Ok((since, said.pop().unwrap_or_else(none)?));
+        }
+        let (since, answers) = self.until_answered(Message::One(command), 1).await?;
+        let answer = answers.as_slice().first();
+        let answer = answer.ok_or_else(|| StoreError::unexpected(&"none"))?;
+        Ok((since, self.read(answer, None, read)?))
     }
 
     /// Asks many things at once.
@@ -139,49 +149,64 @@ impl Operation {
             // In one pipeline, since on another connection there would be nothing to wait for.
             pipeline.add_command(replicas.wait());
         }
-        let (since, mut answers) = self.until_answered(pipeline, count).await?;
-        let confirmed = (answers.len() > count).then(|| answers.pop()).flatten();
-        let is_spread = self.is_spread();
-        let said = answers.into_iter().map(|answer| {
-            if let Some(error) = error_of(&answer) {
-                self.unsettled -= usize::from(is_untouched(&error));
-                return Err(if is_spread {
-                    error.into()
-                } else {
-                    of_single(error)
-                });
-            }
-            let said = read(&answer).ok_or_else(|| StoreError::unexpected(&answer))?;
-            if let (Said::Ours(_), Some(replicas)) = (&said, self.replicas) {
-                check_replicas(confirmed.as_ref(), replicas)?;
-            }
-            self.unsettled -= 1;
-            Ok(said)
-        });
+        let message = Message::Many(pipeline);
+        let (since, answers) = self.until_answered(message, count).await?;
+        let (answers, confirmed) = answers
+            .as_slice()
+            .split_at_checked(count)
+            .unwrap_or_default();
+        let said = answers.iter();
+        let said = said.map(|answer| self.read(answer, confirmed.first(), read));
         Ok((since, said.collect()))
     }
 
-    /// Sends the commands, so many of which may change something, until none is refused for a
-    /// reason that goes away.
+    /// What an answer says, after replicas answered this.
+    fn read<O, N>(
+        &mut self,
+        answer: &Value,
+        confirmed: Option<&Value>,
+        read: Reader<O, N>,
+    ) -> Result<Said<O, N>, StoreError> {
+        if let Some(error) = error_of(answer) {
+            self.unsettled -= usize::from(is_untouched(&error));
+            return Err(if self.is_spread() {
+                error.into()
+            } else {
+                of_single(error)
+            });
+        }
+        let said = read(answer).ok_or_else(|| StoreError::unexpected(answer))?;
+        if let (Said::Ours(_), Some(replicas)) = (&said, self.replicas) {
+            check_replicas(confirmed, replicas)?;
+        }
+        self.unsettled -= 1;
+        Ok(said)
+    }
+
+    /// Sends the message, so many of whose commands may change something, until none is refused for
+    /// a reason that goes away.
     async fn until_answered(
         &mut self,
-        mut pipeline: Pipeline,
+        mut message: Message,
         count: usize,
-    ) -> RedisResult<(Instant, Vec<Value>)> {
-        let mut remedies = Remedies::new(&self.connection);
+    ) -> RedisResult<(Instant, Answers)> {
+        let mut in_time = take(&mut self.in_time);
+        let mut since = if in_time { self.began } else { Instant::now() };
+        let mut remedies = Remedies::new(&self.connection, since);
         let mut refused = None;
         loop {
-            let since = Instant::now();
             // What seldom happens is boxed: the room for it would make each operation larger.
-            let answers = if take(&mut self.in_time) {
-                self.send(&pipeline, count, refused.as_ref()).await
+            let answers = if take(&mut in_time) {
+                self.send(&mut message, count, refused.as_ref(), since)
+                    .await
             } else {
                 let limit = self.limit;
-                Box::pin(before(limit, self.send(&pipeline, count, refused.as_ref()))).await
+                let sending = self.send(&mut message, count, refused.as_ref(), since);
+                Box::pin(before(limit, sending)).await
             };
             let found = match &answers {
                 Ok(answers) => {
-                    let mut errors = answers.iter().filter_map(error_of);
+                    let mut errors = answers.as_slice().iter().filter_map(error_of);
                     errors.find_map(|error| Some((remedies.against(&error)?, error)))
                 }
                 Err(error) => remedies
@@ -198,26 +223,28 @@ impl Operation {
             }
             match remedy {
                 Remedy::NewConnection => {}
-                Remedy::Sources => pipeline = by_source(&pipeline),
+                Remedy::Sources => message = message.by_source(),
                 Remedy::Pause(pause) => {
                     let until = self.limit.min(Instant::now() + pause);
                     Box::pin(sleep_until(until)).await;
                 }
             }
             refused = Some(error);
+            since = Instant::now();
         }
     }
 
     /// The one place where commands leave.
     async fn send(
         &mut self,
-        pipeline: &Pipeline,
+        message: &mut Message,
         count: usize,
         refused: Option<&RedisError>,
-    ) -> RedisResult<Vec<Value>> {
+        now: Instant,
+    ) -> RedisResult<Answers> {
         let before = self.unsettled;
         let leaving = || self.unsettled += count;
-        let answers = self.connection.send(pipeline, refused, leaving).await;
+        let answers = self.connection.send(message, refused, now, leaving).await;
         if answers.as_ref().is_err_and(are_refused) {
             self.unsettled = before;
         }
@@ -267,10 +294,10 @@ struct Remedies {
 }
 
 impl Remedies {
-    fn new(connection: &Connection) -> Self {
+    fn new(connection: &Connection, now: Instant) -> Self {
         Self {
             broken: Some(Remedy::NewConnection),
-            forgotten: connection.was_idle().then_some(Remedy::NewConnection),
+            forgotten: connection.was_idle(now).then_some(Remedy::NewConnection),
             no_master: Some(Remedy::NewConnection),
             forgotten_us: Some(Remedy::NewConnection),
             unknown_script: Some(Remedy::Sources),

@@ -156,18 +156,23 @@ impl<C: Clone + Send + Sync + 'static> Reconnecting<C> {
         current.unwrap_or_else(PoisonError::into_inner).number
     }
 
-    /// It proved that it lives.
-    pub(super) fn answered(&self) {
-        self.answered.store(self.age(), Ordering::Relaxed);
+    /// It proved that it lived at this time or later.
+    pub(super) fn answered(&self, asked: Instant) {
+        let age = self.age(asked);
+        // Seldom, since all who ask share it.
+        if age > self.answered.load(Ordering::Relaxed) {
+            self.answered.fetch_max(age, Ordering::Relaxed);
+        }
     }
 
-    pub(super) fn was_idle(&self) -> bool {
+    pub(super) fn was_idle(&self, now: Instant) -> bool {
         let since = self.answered.load(Ordering::Relaxed);
-        u128::from(self.age().saturating_sub(since)) >= IDLE.as_millis()
+        u128::from(self.age(now).saturating_sub(since)) >= IDLE.as_millis()
     }
 
-    fn age(&self) -> u64 {
-        u64::try_from(self.made.elapsed().as_millis()).unwrap_or(u64::MAX)
+    fn age(&self, now: Instant) -> u64 {
+        let age = now.saturating_duration_since(self.made);
+        u64::try_from(age.as_millis()).unwrap_or(u64::MAX)
     }
 
     fn in_use(&self) -> Option<(u64, C)> {
@@ -203,7 +208,7 @@ impl<C: Clone + Send + Sync + 'static> Reconnecting<C> {
             self.give_up_if(|current| current.number == number);
         }
         let connection = answer?;
-        self.answered();
+        self.answered(Instant::now());
         Ok((number, connection))
     }
 

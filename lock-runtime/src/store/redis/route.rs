@@ -1,13 +1,14 @@
 //! Which node of a cluster takes a command.
 
 use redis::cluster_routing::{Route, SingleNodeRoutingInfo, SlotAddr};
-use redis::{Cmd, ErrorKind, Pipeline, RedisError, ServerErrorKind};
+use redis::{Cmd, ErrorKind, RedisError, ServerErrorKind};
 
+use super::message::Message;
 use super::script::argument;
 
 /// The node that has the slot of the first command's key.
-pub(super) fn home(commands: &Pipeline) -> SingleNodeRoutingInfo {
-    let key = commands.cmd_iter().next().and_then(key_of);
+pub(super) fn home(message: &Message) -> SingleNodeRoutingInfo {
+    let key = message.commands().next().and_then(key_of);
     key.map_or(SingleNodeRoutingInfo::Random, |key| {
         SingleNodeRoutingInfo::SpecificNode(Route::with_key(key, SlotAddr::Master))
     })

@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use redis::{Arg, Cmd, Pipeline};
+use redis::{Arg, Cmd};
 
 pub(super) static ACQUIRE: Script = Script::new(include_str!("../scripts/acquire.lua"));
 pub(super) static RELEASE: Script = Script::new(concat!(
@@ -69,24 +69,18 @@ impl Script {
     }
 }
 
-/// The same commands, with the scripts' sources for their hashes.
-pub(super) fn by_source(pipeline: &Pipeline) -> Pipeline {
-    let mut whole = redis::pipe();
-    for command in pipeline.cmd_iter() {
-        let script = argument(command, 0).filter(|name| *name == b"EVALSHA");
-        let script = script.and_then(|_| Script::of_hash(argument(command, 1)?));
-        whole.add_command(match script {
-            Some(script) => {
-                let mut by_source = script.by_source();
-                for number in 2..command.args_iter().len() {
-                    by_source.arg(argument(command, number));
-                }
-                by_source
-            }
-            None => command.clone(),
-        });
+/// The same command, with the script's source for its hash.
+pub(super) fn by_source(command: &Cmd) -> Cmd {
+    let script = argument(command, 0).filter(|name| *name == b"EVALSHA");
+    let script = script.and_then(|_| Script::of_hash(argument(command, 1)?));
+    let Some(script) = script else {
+        return command.clone();
+    };
+    let mut by_source = script.by_source();
+    for number in 2..command.args_iter().len() {
+        by_source.arg(argument(command, number));
     }
-    whole
+    by_source
 }
 
 pub(super) fn argument(command: &Cmd, number: usize) -> Option<&[u8]> {
@@ -99,7 +93,7 @@ pub(super) fn argument(command: &Cmd, number: usize) -> Option<&[u8]> {
 /// A command with room for a lock's key and value and all that is sent with them, unless the key is
 /// long. Else it would be allocated anew several times while its arguments are added.
 pub(super) fn command(name: &str) -> Cmd {
-    let mut command = Cmd::with_capacity(8, 256);
+    let mut command = Cmd::with_capacity(8, 160);
     command.arg(name);
     command
 }

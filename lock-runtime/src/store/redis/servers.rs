@@ -15,6 +15,7 @@ use super::connect::Server;
 use super::connection::Connection;
 #[cfg(feature = "sentinel")]
 use super::credentials::Credentials;
+use super::gathered::Gathered;
 use super::line::Line;
 use super::reconnecting::Reconnecting;
 #[cfg(feature = "sentinel")]
@@ -110,7 +111,7 @@ impl Servers {
         match self {
             Self::Single(server) => {
                 let server = server.clone();
-                let open = move |_| server.open(timeouts.config(), false);
+                let open = move |_| gathered(server.open(timeouts.config(), false), timeouts);
                 Connection::Single(Arc::new(Reconnecting::new(timeouts.total(), open)))
             }
             #[cfg(feature = "cluster")]
@@ -139,14 +140,15 @@ impl Servers {
                     let config = config.set_push_sender(move |push| heard(number, push));
                     let opening = server.open(config, true);
                     let line = line.clone();
-                    Box::pin(async move {
+                    let opening = Box::pin(async move {
                         let mut connection = opening.await?;
                         if let Some(line) = line {
                             line.subscribe(number, &mut connection).await?;
                         }
                         track().query_async::<()>(&mut connection).await?;
                         Ok(connection)
-                    })
+                    });
+                    gathered(opening, timeouts)
                 });
                 Connection::Single(Arc::new(reconnecting.telling(gone)))
             }
@@ -158,6 +160,14 @@ impl Servers {
             }
         }
     }
+}
+
+/// Connects as `opening` does.
+fn gathered(
+    opening: BoxFuture<'static, RedisResult<MultiplexedConnection>>,
+    timeouts: Timeouts,
+) -> BoxFuture<'static, RedisResult<Gathered>> {
+    Box::pin(async move { Ok(Gathered::new(opening.await?, timeouts.response)) })
 }
 
 impl Single {

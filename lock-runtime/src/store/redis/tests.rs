@@ -349,3 +349,28 @@ async fn a_script_that_was_refused_a_command_may_have_set_the_key() {
         assert!(attempted.settled, "{attempted:?}");
     }
 }
+
+#[test]
+fn a_place_is_host_and_port_and_nothing_that_is_secret() {
+    let (access, url) = (Access::default(), "redis://app:secret@10.0.0.1:6379/3");
+    let one = Servers::one(url, &access, TIMEOUTS).expect("a URL");
+    assert_eq!(one.place(), "10.0.0.1:6379");
+    #[cfg(feature = "cluster")]
+    {
+        let nodes = [url, "redis://app:secret@10.0.0.2:6379"];
+        let cluster = Servers::cluster(nodes, &access).expect("URLs");
+        let place = "the cluster of 10.0.0.1:6379, 10.0.0.2:6379";
+        assert_eq!(cluster.place(), place);
+    }
+    #[cfg(feature = "sentinel")]
+    {
+        let login = Credentials::new("watcher", "secret");
+        let sentinels = ["redis://app:secret@10.0.0.1:26379"];
+        let servers = Servers::sentinel(sentinels, Some(&login), "main", &access, TIMEOUTS);
+        let place = servers.expect("URLs").place();
+        for part in ["main", "10.0.0.1:26379"] {
+            assert!(place.contains(part), "{place}");
+        }
+        assert!(!place.contains("secret"), "{place}");
+    }
+}

@@ -161,14 +161,23 @@ impl Tracking {
     /// Whether the bell is heard, as far as it is known without asking.
     pub(super) fn hears_bell(&self) -> bool {
         let line = self.line.as_ref();
-        line.is_some_and(|line| {
-            self.connection.is_open() && line.is_heard_on(self.connection.number())
-        })
+        line.is_some_and(|line| self.connection.is_open() && line.is_heard_on(self.number()))
     }
 
-    /// The server does not know what this connection subscribed to.
+    /// Tells a connection from the one that is opened after it.
+    pub(super) fn number(&self) -> u64 {
+        self.connection.number()
+    }
+
+    /// How long it may take to be opened.
+    pub(super) fn patience(&self) -> Duration {
+        self.patience
+    }
+
+    /// The connection is of no use: it says nothing, or the server does not know what it subscribed
+    /// to.
     pub(super) fn open_anew(&self) {
-        self.connection.broken(self.connection.number());
+        self.connection.broken(self.number());
     }
 }
 

@@ -1,5 +1,6 @@
 -- Lets the lock live longer when it is ours. Never shortens what is left: a late extension
--- must not cut the lease of the next holder in the same process.
+-- must not cut the lease of the next holder in the same process. Where the connection tracks, the key
+-- is registered for invalidations afterwards: from then on, the holder is told when others change it.
 --
 -- KEYS[1]  the lock
 -- ARGV[1]  our value: the token and the owner
@@ -18,5 +19,6 @@ if value ~= ARGV[1] then
 end
 if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[2]) then
   redis.call('PEXPIRE', KEYS[1], ARGV[2])
+  redis.call('GET', KEYS[1]) -- the connection's own write has ended the registration
 end
 return 1

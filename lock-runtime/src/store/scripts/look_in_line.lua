@@ -73,6 +73,8 @@ if not value then
     end
     value = first
     pcall(tell_first, 'f')
+    -- We may have been among those whom that found gone.
+    place = place and redis.call('ZSCORE', KEYS[2], ARGV[1])
   end
 end
 

@@ -35,7 +35,8 @@ impl Ground {
     /// something is done.
     pub(super) fn unit(&self) -> Duration {
         match self {
-            Self::Simulated => Duration::from_millis(100),
+            // No multiple of it is a time of the line.
+            Self::Simulated => Duration::from_millis(130),
             Self::Real(_) => Duration::from_secs(100),
         }
     }

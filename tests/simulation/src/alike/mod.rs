@@ -8,9 +8,12 @@
 //! - Redis counts whole milliseconds, and rounds a duration up to one: a key may live there up to a
 //!   millisecond longer, never shorter.
 //! - The memory store has one counter for all keys' numbers. On both, they grow.
+//! - Places in the line have numbers that mean something to their store only.
+//! - The memory store counts a lock that it passes on from that moment, Redis from the last look.
 
 mod direct;
 mod ground;
+mod line;
 mod seen;
 
 use std::collections::BTreeSet;
@@ -22,6 +25,7 @@ use tokio::time::timeout;
 
 pub use ground::Ground;
 use ground::Side;
+use line::Waiting;
 use seen::{Numbers, Seen};
 
 use crate::store::{Alert, Asking, Entry, KEPT, Released};
@@ -41,6 +45,14 @@ pub enum Step {
         keep: Option<Time>,
     },
     Extend(Vec<(Owned, Time)>),
+    /// One who waits looks, and takes a seat in the line; maybe at the place that it has had.
+    Look {
+        owned: Owned,
+        numbered: bool,
+        time: Time,
+        coalesce: bool,
+        again: bool,
+    },
     /// So many units of time pass.
     Pass(u32),
 }
@@ -70,12 +82,14 @@ pub enum Ask {
 
 pub const KEYS: usize = 3;
 pub const VALUES: usize = 8;
+/// Behind those, values of which each is of one key only, as they are in a line.
+pub const WAITING: usize = 4;
 const RING_LIMIT: Duration = Duration::from_secs(10);
 
 /// Values of this library and of others; some begin like those of keys that are kept.
-fn value(number: usize) -> String {
+fn value(Owned { key, value }: Owned) -> String {
     let token = "abcdefghij-_ABCDEFGHIJ";
-    match number {
+    match value {
         0 => format!("{token};web-1:1"),
         1 => "0123456789-_ABCDEFGHIJ;web-2:1".to_owned(),
         2 => format!("~{token};web-1:1"),
@@ -83,7 +97,8 @@ fn value(number: usize) -> String {
         4 => format!("{token};{}", "\u{1f512}".repeat(2000)),
         5 => String::new(),
         6 => "~".to_owned(),
-        _ => "0".to_owned(),
+        7 => "0".to_owned(),
+        _ => format!("{key:011}{value:011};web-{value}"),
     }
 }
 
@@ -92,7 +107,7 @@ fn entry(owned: Owned, numbered: bool) -> Arc<Entry> {
     Arc::new(Entry {
         counter: numbered.then(|| format!("{{{key}}}:fence")),
         key,
-        value: value(owned.value),
+        value: value(owned),
     })
 }
 
@@ -125,6 +140,7 @@ struct Pair {
     watched: BTreeSet<usize>,
     /// Who holds each key: the last to whom it was granted, who has not given it back.
     holders: BTreeSet<Owned>,
+    waiting: [Waiting; 2],
 }
 
 impl Pair {
@@ -141,6 +157,7 @@ impl Pair {
             numbers: Default::default(),
             watched: BTreeSet::new(),
             holders: BTreeSet::new(),
+            waiting: Default::default(),
         }
     }
 
@@ -154,6 +171,7 @@ impl Pair {
             } => self.acquire(*owned, *asking, *numbered, *time),
             Step::Release { owned, keep } => self.release(*owned, *keep),
             Step::Extend(batch) => self.extend(batch),
+            Step::Look { .. } => self.look(step),
             Step::Pass(units) => {
                 let time = self.ground.unit() * *units;
                 self.sides.iter().for_each(|side| side.pass(time));
@@ -193,19 +211,22 @@ impl Pair {
         }
         let tells = asking != Asking::Plain || numbered;
         Seen::compare(&self.sides, &seen, self.ground.slack(), tells)?;
+        self.hear()?;
         match seen[0] {
-            Seen::Granted => {
-                // Whoever had it before has lost it.
-                self.holders.retain(|holder| holder.key != owned.key);
-                self.holders.insert(owned);
-                self.watched.remove(&owned.key);
-            }
+            Seen::Granted => self.is_held_by(owned),
             _ if asking == Asking::Watching => {
                 self.watched.insert(owned.key);
             }
             _ => {}
         }
         Ok(())
+    }
+
+    /// Whoever had the key before has lost it.
+    fn is_held_by(&mut self, owned: Owned) {
+        self.holders.retain(|holder| holder.key != owned.key);
+        self.holders.insert(owned);
+        self.watched.remove(&owned.key);
     }
 
     fn release(&mut self, owned: Owned, keep: Option<Time>) -> Result<(), String> {
@@ -219,11 +240,10 @@ impl Pair {
         let is_done = matches!(seen[0], Seen::Released(Ok(Released::Done)));
         if is_done && keep.is_some() {
             // The value that stays is that of somebody else, who may be one of ours.
-            let kept = format!("{KEPT}{}", value(owned.value));
-            let others = (0..VALUES).filter(|other| value(*other) == kept);
-            let key = owned.key;
+            let kept = format!("{KEPT}{}", value(owned));
+            let others = (0..VALUES).map(|value| Owned { value, ..owned });
             self.holders
-                .extend(others.map(|value| Owned { key, value }));
+                .extend(others.filter(|other| value(*other) == kept));
         }
         if self.holders.remove(&owned) && is_done && self.watched.remove(&owned.key) {
             for (side, alerts) in self.sides.iter().zip(&self.alerts) {
@@ -232,7 +252,7 @@ impl Pair {
                 rung.map_err(|_| format!("{} does not ring", side.name))?;
             }
         }
-        Ok(())
+        self.hear()
     }
 
     fn extend(&mut self, batch: &[(Owned, Time)]) -> Result<(), String> {

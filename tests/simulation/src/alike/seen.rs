@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::ground::Side;
+use super::line::are_seated_alike;
 use crate::store::{Acquired, Asking, Entry, Extended, Holder, Released, StoreError};
 
 /// The last number of each counter.
@@ -122,5 +123,5 @@ fn are_same(one: Option<&Holder>, other: Option<&Holder>, slack: Duration) -> bo
         (Some(one), Some(other)) => one.abs_diff(other) <= slack,
         (one, other) => one == other,
     };
-    left && one.owner == other.owner
+    left && one.owner == other.owner && are_seated_alike(one, other)
 }

@@ -24,8 +24,6 @@ pub(in super::super) struct Facts {
     pub(super) now: u64,
     pub(super) limits: Limits,
     pub(super) server_clocks: Vec<Clock>,
-    /// Whether a server's clock was.
-    pub(super) was_set_back: bool,
     pub(super) watches: Vec<Watch>,
     pub(super) processes: Vec<Process>,
     /// Those that are not done.
@@ -81,7 +79,6 @@ impl Facts {
             locks: vec![vec![None; keys]; servers.len()],
             released: vec![vec![VecDeque::new(); keys]; servers.len()],
             server_clocks: servers,
-            was_set_back: false,
             watches: Vec::new(),
             processes: Vec::new(),
             errands: BTreeMap::new(),

@@ -134,7 +134,6 @@ impl Witness {
     pub(super) fn set_server_clock(&self, server: usize, clock: Clock) {
         let mut checker = self.checker();
         checker.facts.server_clocks[server] = clock;
-        checker.facts.was_set_back = true;
     }
 
     pub(super) fn accuse(&self, of: &str) {

@@ -7,33 +7,34 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::testimony::{By, Event, KeyId, Token, Which};
 use super::{Facts, Rule};
+use crate::private::TURNS;
 
 #[derive(Default)]
 pub(super) struct Numbers {
     last: BTreeMap<KeyId, (u64, Token)>,
-    /// Whose counter was lost since then.
+    /// The keys whose counters were lost since the last number was heard.
     lost: BTreeSet<KeyId>,
 }
 
 impl Rule for Numbers {
     fn hear(&mut self, facts: &Facts, event: &Event) -> Result<(), String> {
-        if let Event::Changed {
-            by: By::Loss,
-            which: Which::Counter,
-            key,
-            ..
-        } = event
-        {
-            self.lost.insert(*key);
-        }
-        let Event::Entered {
-            errand,
-            token,
-            number,
-            ..
-        } = event
-        else {
-            return Ok(());
+        let (errand, token, number) = match event {
+            Event::Entered {
+                errand,
+                token,
+                number,
+                ..
+            } => (errand, token, number),
+            Event::Changed {
+                by: By::Foreigner | By::Loss,
+                key,
+                which: Which::Counter,
+                ..
+            } => {
+                self.lost.insert(*key);
+                return Ok(());
+            }
+            _ => return Ok(()),
         };
         let at = &facts.errands[errand];
         let Some(number) = *number else {
@@ -47,12 +48,20 @@ impl Rule for Numbers {
         if facts.was_taken_somewhere(*token) {
             return Ok(());
         }
-        let nothing_keeps_it = self.lost.remove(&at.key) && facts.was_set_back;
+        let is_lost = self.lost.remove(&at.key);
         match self.last.insert(at.key, (number, *token)) {
-            Some((last, before)) if last >= number && !nothing_keeps_it => Err(format!(
+            // With the counter, only the clock keeps it growing, and that was set back.
+            Some((last, _)) if is_lost && is_ahead(facts, last) => Ok(()),
+            Some((last, before)) if last >= number => Err(format!(
                 "errand {errand} has the number {number}, and {before:?} before it had {last}"
             )),
             _ => Ok(()),
         }
     }
+}
+
+/// Whether the server's clock has yet to come to where it was when this number was drawn.
+fn is_ahead(facts: &Facts, number: u64) -> bool {
+    let drawn = number / u64::from(TURNS);
+    u64::try_from(facts.server_clocks[0].micros(facts.now)).is_ok_and(|now| now <= drawn)
 }

@@ -259,6 +259,15 @@ impl Wires {
         (0..self.links.len()).filter(is_open).collect()
     }
 
+    /// Those of them on which something is under way.
+    pub(in super::super) fn busy_links(&self) -> Vec<LinkId> {
+        let mut busy: Vec<_> = self.parcels.iter().map(|parcel| parcel.0.link).collect();
+        busy.sort_unstable();
+        busy.dedup();
+        busy.retain(|link| !self.links[*link].left && self.links[*link].state == State::Open);
+        busy
+    }
+
     pub(in super::super) fn ends(&self, link: LinkId) -> (usize, usize) {
         (self.links[link].place, self.links[link].server)
     }
@@ -443,6 +452,21 @@ impl Wires {
         if let Some(waker) = waker {
             waker.wake();
         }
+    }
+
+    /// What the client has sent on this connection comes then, if it has not come; or earlier, when
+    /// the kernel would give it up.
+    pub(in super::super) fn hold_back(&mut self, link: LinkId, until: u64) {
+        let user_timeout = self.weather.user_timeout;
+        let parcels = std::mem::take(&mut self.parcels).into_iter();
+        let held_back = parcels.map(|Reverse(mut parcel)| {
+            if parcel.link == link && parcel.direction == Direction::Up {
+                let until = until.min(parcel.sent + user_timeout);
+                parcel.due = parcel.due.max(until);
+            }
+            Reverse(parcel)
+        });
+        self.parcels = held_back.collect();
     }
 
     /// From now on, nothing that is sent in this direction arrives.

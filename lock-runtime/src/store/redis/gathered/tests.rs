@@ -1,0 +1,239 @@
+use std::future::Future;
+use std::pin::pin;
+use std::task::Waker;
+
+use futures_util::future::{join, join_all};
+use redis::{AsyncConnectionConfig, RedisConnectionInfo};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+use tokio::runtime::Builder;
+use tokio::time::{Instant, advance, sleep};
+
+use super::*;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+const SECOND: Duration = Duration::from_secs(1);
+
+/// What stands at the other end, and answers what it is told to.
+struct Server(DuplexStream);
+
+impl Server {
+    /// The numbers of the commands that arrive together.
+    async fn heard(&mut self) -> Vec<usize> {
+        let mut bytes = vec![0; 1 << 16];
+        let length = self.0.read(&mut bytes).await.expect("open");
+        let text = String::from_utf8(bytes[..length].to_vec()).expect("text");
+        text.split("ECHO\r\n")
+            .skip(1)
+            .map(|rest| rest.lines().nth(1).expect("an argument"))
+            .map(|number| number.parse().expect("a number"))
+            .collect()
+    }
+
+    async fn say(&mut self, answers: impl IntoIterator<Item = &str>) {
+        let answers: String = answers.into_iter().collect();
+        self.0.write_all(answers.as_bytes()).await.expect("open");
+    }
+
+    /// Answers each with its number.
+    async fn echo(&mut self, numbers: &[usize]) {
+        let answers: Vec<_> = numbers
+            .iter()
+            .map(|number| format!(":{number}\r\n"))
+            .collect();
+        self.say(answers.iter().map(String::as_str)).await;
+    }
+}
+
+async fn connected() -> (Gathered, Server) {
+    let (ours, theirs) = duplex(1 << 16);
+    let config = AsyncConnectionConfig::new()
+        .set_response_timeout(Some(PATIENCE))
+        .set_connection_timeout(None);
+    let info = RedisConnectionInfo::default().set_skip_set_lib_name();
+    let connecting = redis::aio::MultiplexedConnection::new_with_config(&info, ours, config);
+    let (connection, driver) = connecting.await.expect("nothing is asked");
+    tokio::spawn(driver);
+    (Gathered::new(connection, PATIENCE), Server(theirs))
+}
+
+async fn ask(gathered: &Gathered, number: usize) -> RedisResult<Value> {
+    let mut command = redis::cmd("ECHO");
+    command.arg(number);
+    let answer = gathered.send(&mut command).await;
+    assert_eq!(command.args_iter().len(), 2, "it can be sent again");
+    answer
+}
+
+fn value(number: usize) -> Value {
+    Value::Int(i64::try_from(number).expect("small"))
+}
+
+/// Polls a future once.
+fn begin(future: std::pin::Pin<&mut impl Future<Output = RedisResult<Value>>>) {
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(future.poll(&mut context).is_pending());
+}
+
+#[tokio::test]
+async fn what_comes_in_together_leaves_together() {
+    let (gathered, mut server) = connected().await;
+    let asking = join_all((0..6).map(|number| ask(&gathered, number)));
+    let serving = async {
+        let mut heard = vec![server.heard().await];
+        while heard.concat().len() < 6 {
+            heard.push(server.heard().await);
+        }
+        server.echo(&heard.concat()).await;
+        heard
+    };
+    let (answers, heard) = join(asking, serving).await;
+    assert!(heard.len() <= 2, "{heard:?}");
+    for (number, answer) in answers.into_iter().enumerate() {
+        assert_eq!(answer.expect("answered"), value(number));
+    }
+}
+
+#[tokio::test]
+async fn one_alone_uses_the_same_room_again() {
+    let (gathered, mut server) = connected().await;
+    for number in 0..3 {
+        let serving = async {
+            assert_eq!(server.heard().await, [number]);
+            server.echo(&[number]).await;
+        };
+        let (answer, ()) = join(ask(&gathered, number), serving).await;
+        assert_eq!(answer.expect("answered"), value(number));
+        assert!(gathered.0.lone.has_room());
+    }
+}
+
+#[tokio::test]
+async fn a_command_that_is_refused_fails_alone() {
+    let (gathered, mut server) = connected().await;
+    let asking = join_all((0..4).map(|number| ask(&gathered, number)));
+    let serving = async {
+        let mut heard = 0;
+        while heard < 4 {
+            heard += server.heard().await.len();
+        }
+        server
+            .say([":0\r\n", ":1\r\n", "-OOM no room\r\n", ":3\r\n"])
+            .await;
+    };
+    let (answers, ()) = join(asking, serving).await;
+    for (number, answer) in answers.into_iter().enumerate() {
+        let answer = answer.expect("an answer of its own");
+        match number {
+            2 => assert!(matches!(answer, Value::ServerError(_)), "{answer:?}"),
+            _ => assert_eq!(answer, value(number)),
+        }
+    }
+}
+
+#[tokio::test]
+async fn one_whose_caller_has_left_is_carried_out() {
+    let (gathered, mut server) = connected().await;
+    let mut first = pin!(ask(&gathered, 0));
+    begin(first.as_mut());
+    {
+        let mut leaves = pin!(ask(&gathered, 1));
+        begin(leaves.as_mut());
+    }
+    let mut heard = vec![];
+    while heard.len() < 2 {
+        heard.extend(server.heard().await);
+    }
+    assert_eq!(heard, [0, 1]);
+    server.echo(&heard).await;
+    assert_eq!(first.await.expect("answered"), value(0));
+}
+
+#[tokio::test]
+async fn one_who_is_not_polled_holds_nobody_up() {
+    let (gathered, mut server) = connected().await;
+    let mut still: Vec<_> = (0..20)
+        .map(|number| Box::pin(ask(&gathered, number)))
+        .collect();
+    for asking in &mut still {
+        begin(asking.as_mut());
+    }
+    let mut heard = 0;
+    while heard < 20 {
+        let numbers = server.heard().await;
+        server.echo(&numbers).await;
+        heard += numbers.len();
+    }
+    for number in 20..40 {
+        let serving = async {
+            let numbers = server.heard().await;
+            server.echo(&numbers).await;
+        };
+        let (answer, ()) = join(ask(&gathered, number), serving).await;
+        assert_eq!(answer.expect("answered"), value(number));
+    }
+    for (number, asking) in still.into_iter().enumerate() {
+        assert_eq!(asking.await.expect("answered long ago"), value(number));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_limit_counts_from_when_one_asked() {
+    let (gathered, _server) = connected().await;
+    let began = Instant::now();
+    // More than may be under way, at one after another's heels.
+    let asking = (0..10).map(|number| {
+        let gathered = &gathered;
+        async move {
+            sleep(u32::try_from(number).expect("small") * SECOND).await;
+            let asked = Instant::now();
+            let error = ask(gathered, number).await.expect_err("nobody answers");
+            assert!(error.is_timeout(), "{error}");
+            assert!(
+                asked.elapsed() < PATIENCE + SECOND / 10,
+                "{:?}",
+                asked.elapsed()
+            );
+            assert!(asked.elapsed() >= PATIENCE);
+        }
+    });
+    join_all(asking).await;
+    assert!(began.elapsed() < PATIENCE + 10 * SECOND);
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_are_told_when_the_connection_breaks() {
+    let (gathered, server) = connected().await;
+    let asking = join_all((0..20).map(|number| ask(&gathered, number)));
+    let breaking = async {
+        advance(SECOND).await;
+        drop(server);
+    };
+    let (answers, ()) = join(asking, breaking).await;
+    for answer in answers {
+        let error = answer.expect_err("broken");
+        assert!(error.is_connection_dropped(), "{error:?}");
+    }
+}
+
+#[test]
+fn all_are_told_when_the_runtime_ends() {
+    let [first, second] = [(); 2].map(|()| {
+        let mut builder = Builder::new_current_thread();
+        builder.enable_all().build().expect("a runtime")
+    });
+    let (gathered, _server) = first.block_on(connected());
+    let asking = second.spawn({
+        let gathered = gathered.clone();
+        async move { join_all((0..5).map(|number| ask(&gathered, number))).await }
+    });
+    second.block_on(async { tokio::task::yield_now().await });
+    drop(first);
+    for answer in second.block_on(asking).expect("no panic") {
+        let error = answer.expect_err("it ended");
+        assert!(error.is_connection_dropped(), "{error:?}");
+    }
+    for answer in second.block_on(join_all((5..7).map(|number| ask(&gathered, number)))) {
+        let error = answer.expect_err("it has ended");
+        assert!(error.is_connection_dropped(), "{error:?}");
+    }
+}
