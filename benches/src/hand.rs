@@ -92,17 +92,21 @@ impl Hand {
         }
     }
 
-    /// Takes a seat, and waits until the lock is passed on: when that was.
+    /// Takes a seat.
     ///
     /// # Panics
     ///
     /// When the server does not answer.
-    pub async fn wait(&mut self, key: &str, token: &str) -> Instant {
+    pub async fn sit(&mut self, key: &str, token: &str) {
         let mut seat = of_line(&self.take_a_seat, key, token);
         seat.arg(&self.bell);
         seat.exec_async(&mut self.raw.connection)
             .await
             .expect("sits");
+    }
+
+    /// Waits until the lock is passed on: when that was.
+    pub async fn wait(&self) -> Instant {
         self.rung.notified().await;
         Instant::now()
     }

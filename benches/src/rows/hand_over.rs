@@ -93,8 +93,9 @@ async fn bare_once([mut from, mut to]: [Hand; 2]) -> f64 {
     let key = "by hand";
     let (mine, theirs) = (Raw::token(), Raw::token());
     assert!(from.raw.try_acquire(key, &mine).await, "was free");
+    to.sit(key, &theirs).await;
     let next = tokio::spawn(async move {
-        let entered = to.wait(key, &theirs).await;
+        let entered = to.wait().await;
         to.raw.release(key, &theirs).await;
         entered
     });

@@ -91,8 +91,10 @@ async fn commands_each(
     processes: usize,
     hold: Duration,
 ) -> f64 {
-    // Long enough for what it costs to line up to be little.
-    let visits = visitors.rate(server, [processes, 1], hold, 2 * TIME).await;
+    // Long enough for what it costs to line up to be little: thirty visits each at least.
+    let turns = hold * 30 * u32::try_from(processes).expect("few");
+    let time = turns.max(2 * TIME);
+    let visits = visitors.rate(server, [processes, 1], hold, time).await;
     let calls = server.command_calls().await;
     // Those who wait send scripts, and scripts call no scripts.
     let scripts = ["evalsha", "eval"].map(|name| calls.get(name).copied().unwrap_or(0));
