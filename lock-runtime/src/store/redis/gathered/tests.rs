@@ -6,6 +6,7 @@ use futures_util::future::{join, join_all};
 use redis::{AsyncConnectionConfig, RedisConnectionInfo};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::runtime::Builder;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, advance, sleep};
 
 use super::*;
@@ -94,7 +95,7 @@ async fn what_comes_in_meanwhile_leaves_together() {
     // The first left alone. Of a pipeline, redis-rs hands out no answer before it has all.
     server.echo(&heard[..3]).await;
     sleep(SECOND).await;
-    let answered: Vec<_> = asking.iter().map(|asking| asking.is_finished()).collect();
+    let answered: Vec<_> = asking.iter().map(JoinHandle::is_finished).collect();
     assert_eq!(answered, [true, false, false, false, false, false]);
     server.echo(&heard[3..]).await;
     for (number, asking) in asking.into_iter().enumerate() {
