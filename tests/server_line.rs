@@ -70,7 +70,10 @@ async fn first_come_first_served() {
     for waiter in waiters {
         waiter.await.expect("no panic");
     }
-    assert_eq!(*order.lock().expect("no panic"), (0..WAITERS).collect::<Vec<_>>());
+    assert_eq!(
+        *order.lock().expect("no panic"),
+        (0..WAITERS).collect::<Vec<_>>()
+    );
     assert!(!server.exists("k").await);
     assert!(!server.exists("{k}:line").await);
 }

@@ -89,7 +89,7 @@ impl Order {
         let grace = PASSING_ON + LATER + PARCELS * facts.limits.parcel;
         let time = |times: &BTreeMap<Place, u64>, place| times.get(&place).copied().unwrap_or(0);
         let came = time(&self.waiting_since, entering).max(time(&self.served, entering));
-        for (&place, _) in &self.waiting_since {
+        for &place in self.waiting_since.keys() {
             let (process, key) = place;
             if key != entering.1 || place == entering {
                 continue;

@@ -80,9 +80,8 @@ impl Protocol {
             Reply::Text(text) => bulk(out, text.as_bytes()),
             Reply::Null if is_3 => out.extend_from_slice(b"_\r\n"),
             Reply::Null => out.extend_from_slice(b"$-1\r\n"),
-            Reply::Array(items) => self.write_all('*', items, out),
             Reply::Push(items) if is_3 => self.write_all('>', items, out),
-            Reply::Push(items) => self.write_all('*', items, out),
+            Reply::Array(items) | Reply::Push(items) => self.write_all('*', items, out),
             Reply::Map(fields) => {
                 let (kind, times) = if is_3 { ('%', 1) } else { ('*', 2) };
                 head(out, kind, fields.len() * times);
