@@ -41,7 +41,6 @@ pub async fn measure(plan: Plan) -> Vec<Line> {
         ("line: alone", Box::pin(line::alone(&plan, &server))),
         ("line: order", Box::pin(line::order(&plan))),
         ("line: foreign", Box::pin(line::foreign(&plan))),
-        ("many processes", Box::pin(processes::many(&plan))),
         ("extensions", Box::pin(extensions::measure(&plan, &server))),
         ("allocations", Box::pin(allocations::measure(&plan))),
         ("traces", Box::pin(traces::measure(&plan, &server))),

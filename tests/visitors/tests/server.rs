@@ -5,7 +5,8 @@ mod common;
 
 use std::time::Instant;
 
-use common::{LONG, RESERVATION, Scene, ids};
+use common::{LIMIT, LONG, RESERVATION, Scene, ids};
+use redis_locked_test_support::until;
 
 #[tokio::test]
 async fn who_hears_its_bell_again_keeps_its_place() {
@@ -14,10 +15,15 @@ async fn who_hears_its_bell_again_keeps_its_place() {
     let held = held.expect("free");
     let line = scene.line(4).await;
     // Of the first, and of the one behind it.
-    for bell in scene.bells().await.into_iter().take(2) {
-        scene.cut(&bell).await;
+    let cut = scene.bells().await[..2].to_vec();
+    for bell in &cut {
+        scene.cut(bell).await;
     }
-    scene.until_heard(4).await;
+    until(LIMIT, "they are heard on new connections", async || {
+        let bells = scene.bells().await;
+        bells.len() == 4 && cut.iter().all(|bell| !bells.contains(bell))
+    })
+    .await;
     held.release().await.expect("ours");
     scene.place.all_well(&line).await;
     assert_eq!(scene.place.served(), ids(&line));
