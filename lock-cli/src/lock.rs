@@ -8,7 +8,6 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::glob;
-use crate::waiting::Waiter;
 
 /// What JavaScript and jq keep of a number in JSON.
 const LARGEST_IN_JSON: u128 = (1 << 53) - 1;
@@ -38,6 +37,13 @@ pub(crate) struct Lock {
     /// On how many servers of a quorum it is held.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) servers: Option<Share>,
+}
+
+/// A process that waits for a lock.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Waiter {
+    pub(crate) owner: Option<String>,
+    pub(crate) token: String,
 }
 
 /// When a key's value and time left were read: behind the first instant, before the second.

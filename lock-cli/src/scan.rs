@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use redis::{Pipeline, RedisError, Value};
+use redis::Value;
 use tokio::time::Instant;
 
 use crate::exit::Failure;
@@ -140,7 +140,7 @@ async fn read(
         values.cmd("PTTL").arg(key);
     }
     let asked = Instant::now();
-    let answers = ask_all(node, &values).await?;
+    let answers = node.ask_all(&values).await?;
     let reading = Reading::since(asked);
     let named = search.pattern.is_empty();
     let mut locks: Vec<Lock> = keys
@@ -191,7 +191,7 @@ async fn complete(
         }
         found.push(lock);
     }
-    let mut answers = ask_all(node, &beside).await?.into_iter();
+    let mut answers = node.ask_all(&beside).await?.into_iter();
     let time = if lines { answers.next() } else { None };
     let now = time.as_ref().map_or(0, waiting::millis);
     let mut standing = Vec::new();
@@ -204,24 +204,6 @@ async fn complete(
         }
     }
     waiting::tell(node, standing).await
-}
-
-/// One round trip. A key that is of another type by now, or on another node, spoils no other.
-pub(crate) async fn ask_all(node: &mut Node, pipeline: &Pipeline) -> Result<Vec<Value>, Failure> {
-    if pipeline.is_empty() {
-        return Ok(Vec::new());
-    }
-    let answers = node.ask_all(pipeline).await?;
-    let refusal = answers.iter().find_map(|answer| match answer {
-        Value::ServerError(error) if !matches!(error.code(), "WRONGTYPE" | "MOVED" | "ASK") => {
-            Some(RedisError::from(error.clone()))
-        }
-        _ => None,
-    });
-    match refusal {
-        Some(error) => Err(node.failure(&error)),
-        None => Ok(answers),
-    }
 }
 
 pub(crate) fn left_of(millis: i64) -> Option<Duration> {

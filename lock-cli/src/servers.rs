@@ -1,6 +1,6 @@
 //! The servers that hold the locks, as far as one looks at them.
 
-use redis::{IntoConnectionInfo as _, RedisError};
+use redis::{IntoConnectionInfo as _, RedisError, Value};
 use redis_locked_runtime::LockerBuilder;
 pub(crate) use redis_locked_runtime::private::Topology;
 use redis_locked_runtime::private::{Master, Masters, Unreachable, masters};
@@ -115,14 +115,28 @@ impl Node {
         answer.map_err(|error| self.failure(&error))
     }
 
-    /// Asks all at once. A command that the server refused has its error in its place.
+    /// Asks all in one round trip. A key that is of another type by now, or on another node, spoils no
+    /// other: its command has the error in its place.
     pub(crate) async fn ask_all(
         &mut self,
         pipeline: &redis::Pipeline,
-    ) -> Result<Vec<redis::Value>, Failure> {
+    ) -> Result<Vec<Value>, Failure> {
+        if pipeline.is_empty() {
+            return Ok(Vec::new());
+        }
         let connection = &mut self.0.connection;
         let answers = connection.send_packed_commands(pipeline, 0, pipeline.len());
-        answers.await.map_err(|error| self.failure(&error))
+        let answers = answers.await.map_err(|error| self.failure(&error))?;
+        let refusal = answers.iter().find_map(|answer| match answer {
+            Value::ServerError(error) if !matches!(error.code(), "WRONGTYPE" | "MOVED" | "ASK") => {
+                Some(RedisError::from(error.clone()))
+            }
+            _ => None,
+        });
+        match refusal {
+            Some(error) => Err(self.failure(&error)),
+            None => Ok(answers),
+        }
     }
 
     pub(crate) fn failure(&self, error: &RedisError) -> Failure {

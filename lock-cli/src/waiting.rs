@@ -4,19 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use redis::{FromRedisValue, Value, from_redis_value};
 use redis_locked_runtime::private::token_and_owner;
-use serde::Serialize;
 
 use crate::exit::Failure;
-use crate::lock::Lock;
-use crate::scan::ask_all;
+use crate::lock::{Lock, Waiter};
 use crate::servers::Node;
-
-/// A process that waits for a lock.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct Waiter {
-    pub(crate) owner: Option<String>,
-    pub(crate) token: String,
-}
 
 /// A place in the line, and the bell that its process hears while it is there.
 pub(crate) struct Place {
@@ -72,7 +63,7 @@ pub(crate) async fn tell(
     if !bells.is_empty() {
         let mut question = redis::pipe();
         question.cmd("PUBSUB").arg("NUMSUB").arg(bells);
-        let answers = ask_all(node, &question).await?;
+        let answers = node.ask_all(&question).await?;
         heard = answers.first().map(read_as).unwrap_or_default();
     }
     let is_heard = |place: &Place| heard.get(&place.bell).is_some_and(|count| *count > 0);
