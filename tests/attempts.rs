@@ -201,7 +201,7 @@ async fn a_failure_after_busy_answers_is_a_failure_and_the_other_way_round() {
         move |command| match (command[0].as_str(), count_sets(&asked, command)) {
             ("SET", 0) => "-OOM no memory".to_owned(),
             ("SET", _) => "$-1".to_owned(),
-            _ => "*3\r\n:0\r\n:5000\r\n$6\r\ntheirs".to_owned(),
+            _ => "*8\r\n:0\r\n:5000\r\n$6\r\ntheirs\r\n:0\r\n:-1\r\n:0\r\n:0\r\n:0".to_owned(),
         }
     })
     .await;

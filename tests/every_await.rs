@@ -163,7 +163,9 @@ impl Bench {
         self.proxy.delay_answers(Duration::ZERO);
         self.locker.shutdown().await;
         let keys = self.server.keys().await;
-        let left: Vec<_> = keys.iter().filter(|key| !key.ends_with(":fence")).collect();
+        // What stays beside the locks expires by itself: numbers, and that a look would come too late.
+        let is_side = |key: &String| key.ends_with(":fence") || key.ends_with(":seats");
+        let left: Vec<_> = keys.iter().filter(|key| !is_side(key)).collect();
         assert!(left.is_empty(), "{left:?}");
     }
 }

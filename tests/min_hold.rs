@@ -209,6 +209,18 @@ async fn an_extension_that_arrives_after_the_release_stretches_it_to_a_whole_ttl
 async fn a_renewal_that_arrives_after_the_release_stretches_it_to_a_whole_ttl() {
     const RENEWED: Duration = Duration::from_secs(16);
     let stuck = Stuck::start().await;
+    // Renewals go over the second connection, which is open from the first on.
+    let warm = stuck
+        .locker
+        .lock("warm")
+        .ttl(Duration::from_secs(1))
+        .renew();
+    let warm = warm.acquire().await.expect("free");
+    until(LIMIT, "the second connection is open", async || {
+        stuck.proxy.accepted() > 1
+    })
+    .await;
+    warm.release().await.expect("ours");
     let request = stuck.locker.lock("k").ttl(RENEWED).renew();
     let guard = request.min_hold(RENEWED / 2).acquire().await.expect("free");
     stuck.begin();

@@ -37,11 +37,17 @@ async fn many_leases_are_renewed_by_one_task() {
         .await
         .expect("free");
     first.extend(TTL).await.expect("held");
+    // Has those gather who ask at the same time, and opens the second connection, over which renewals go.
+    drop(acquire(&locker, "warm", 4).await);
+    until(LIMIT, "it was renewed", async || {
+        server.connections().await > 1
+    })
+    .await;
     let with_one = alive_tasks();
 
     let pace = Pace::start();
     let memory = memory();
-    let guards = acquire(&locker).await;
+    let guards = acquire(&locker, "order", LEASES / CALLERS).await;
     let bytes = memory
         .zip(self::memory())
         .map(|(before, after)| (after - before) / LEASES);
@@ -77,21 +83,21 @@ async fn many_leases_are_renewed_by_one_task() {
     assert_eq!(server.keys().await.len(), 0, "all are released");
 }
 
-async fn acquire(locker: &Locker) -> Vec<LockGuard> {
+async fn acquire(locker: &Locker, name: &'static str, each: usize) -> Vec<LockGuard> {
     let callers: Vec<_> = (0..CALLERS)
         .map(|caller| {
             let locker = locker.clone();
             tokio::spawn(async move {
-                let mut guards = Vec::with_capacity(LEASES / CALLERS);
-                for number in 0..LEASES / CALLERS {
-                    let request = locker.lock(format!("order:{caller}:{number}"));
+                let mut guards = Vec::with_capacity(each);
+                for number in 0..each {
+                    let request = locker.lock(format!("{name}:{caller}:{number}"));
                     guards.push(request.ttl(TTL).renew().acquire().await.expect("free"));
                 }
                 guards
             })
         })
         .collect();
-    let mut guards = Vec::with_capacity(LEASES);
+    let mut guards = Vec::with_capacity(each * CALLERS);
     for caller in callers {
         guards.extend(caller.await.expect("no panic"));
     }

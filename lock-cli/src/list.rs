@@ -142,7 +142,13 @@ mod tests {
         let locks = [lock("nightly"), lock(&long)];
         let whole = in_columns(&locks, None);
         assert!(whole.contains(&long), "{whole}");
-        for (width, has_number) in [(100, true), (80, true), (60, true), (40, false)] {
+        for (width, has_number) in [
+            (100, true),
+            (80, true),
+            (64, true),
+            (60, false),
+            (40, false),
+        ] {
             let text = in_columns(&locks, Some(width));
             for line in text.lines() {
                 assert!(line.chars().count() <= width, "{width}: {text}");

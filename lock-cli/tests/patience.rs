@@ -110,7 +110,9 @@ async fn an_attempt_whose_answer_was_lost_is_no_other_holder() {
         (&retries, AfterLoss::Silence, 0),
         (&["--wait", "20s"], AfterLoss::Silence, 0),
     ] {
-        for (fence, word) in [(&[][..], "{k}:fence"), (&["--no-fence"], "SET")] {
+        let waits = options.contains(&"--wait");
+        let word = if waits { "{k}:line" } else { "SET" };
+        for (fence, word) in [(&[][..], "{k}:fence"), (&["--no-fence"], word)] {
             let lost = proxy.lost_answers();
             proxy.drop_next_answer(bulk(word), then);
             let run = script(&[options, fence, &["--skip", "--timeout", "500ms"]].concat());

@@ -200,5 +200,8 @@ async fn told_to_end_it_leaves_no_lock_behind() {
     process.resume();
     let status = process.wait(LIMIT).await;
     assert_eq!(status.code(), Some(0));
-    assert_eq!(server.keys().await, Vec::<String>::new());
+    // Those who waited may leave word beside the key that their looks come too late. It expires by itself.
+    let keys = server.keys().await;
+    let locks: Vec<_> = keys.iter().filter(|key| !key.ends_with(":seats")).collect();
+    assert!(locks.is_empty(), "{locks:?}");
 }

@@ -180,7 +180,8 @@ impl LockGuard {
         let keep_until = self.tenure.tell(Tenure::release);
         let entry = Arc::clone(&self.tenure.entry);
         let unsettled = self.tenure.look(|tenure| tenure.unsettled(now));
-        let (keep, unsettled) = (rest(keep_until, now), rest(unsettled, now));
+        let looks_until = self.tenure.looks_until(unsettled);
+        let (keep, unsettled) = (rest(keep_until, now), rest(looks_until, now));
         self.common.store.release_in_doubt(entry, keep, unsettled)
     }
 

@@ -90,7 +90,8 @@ impl Release {
             let mut pause = pauses
                 .next()
                 .map_or(longest, |pause| pause.mul_f64(0.5 + random::<f64>() / 2.0));
-            let unsettled = rest(self.cleanup.unsettled_until, asked);
+            let unsettled = tenure.looks_until(self.cleanup.unsettled_until);
+            let unsettled = rest(unsettled, asked);
             let answer = store.release_in_doubt(entry, rest(keep_until, asked), unsettled);
             match answer.await {
                 Ok(answer) => {

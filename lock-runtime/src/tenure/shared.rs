@@ -36,6 +36,8 @@ struct State {
     /// Hears from the store that the lock was passed on; as long as the tenure lasts, or else a
     /// word that comes late would be for nobody, and the lock given back.
     ear: Option<Arc<Ear>>,
+    /// It has asked for a seat in a line on the store.
+    has_listened: bool,
     /// Tells the keeper when others change the key.
     listening: Option<Listening>,
 }
@@ -76,6 +78,7 @@ impl SharedTenure {
                 failed: None,
                 body: None,
                 ear: None,
+                has_listened: false,
                 listening: None,
             }),
             over: Notify::new(),
@@ -150,7 +153,14 @@ impl SharedTenure {
         let mut state = self.state();
         if state.ear.is_none() {
             state.ear = listen(&self.entry).map(Arc::new);
+            state.has_listened |= state.ear.is_some();
         }
+    }
+
+    /// Until when the store has to remember that the lock was given back: a look that is under way
+    /// still would take a seat for nobody.
+    pub(crate) fn looks_until(&self, unsettled: Option<Instant>) -> Option<Instant> {
+        unsettled.filter(|_| self.state().has_listened)
     }
 
     /// Has changes of the key heard while it is renewed, unless they are already.

@@ -107,7 +107,7 @@ fn how_many_wait_is_a_column_while_somebody_does() {
     let lock = lock("k", "web-1:812", 900, None);
     let waiting = Some(3);
     changes.see(vec![Lock { waiting, ..lock }], Instant::now());
-    let shown = lines(&screen(&mut view(changes), 40));
+    let shown = lines(&screen(&mut view(changes), 60));
     let columns = [
         shown[2].ends_with("FENCE WAIT"),
         shown[3].ends_with("-    3"),
