@@ -228,6 +228,7 @@ impl Plan {
         Limits {
             parcel,
             operation: self.weather.user_timeout,
+            answer: u64::try_from(self.response_timeout.as_millis()).expect("not that long"),
         }
     }
 }

@@ -10,6 +10,10 @@ use super::super::testimony::{
 /// Of each key, so many releases are remembered.
 const RELEASES: usize = 8;
 
+/// How long a seat lasts whose process's connections are not closed, as when its machine vanishes, and
+/// then the lock that is passed on to it.
+pub(super) const SEAT: u64 = 8_000 + 2_000;
+
 /// How long things take at most, in milliseconds.
 #[derive(Debug, Clone)]
 pub(in super::super) struct Limits {
@@ -17,6 +21,8 @@ pub(in super::super) struct Limits {
     pub(in super::super) parcel: u64,
     /// To connect, and to be answered.
     pub(in super::super) operation: u64,
+    /// To be answered: then the connection is given up.
+    pub(in super::super) answer: u64,
 }
 
 #[derive(Debug)]
@@ -39,6 +45,8 @@ pub(in super::super) struct Facts {
     /// From when to when things were not as usual.
     pub(super) troubles: Vec<(u64, u64)>,
     pub(super) troubled_until: u64,
+    /// When a process died last.
+    pub(super) died: Option<u64>,
     /// How many bodies, and guards, there were.
     pub(super) entered: u64,
 }
@@ -86,6 +94,7 @@ impl Facts {
             revived: BTreeSet::new(),
             troubles: Vec::new(),
             troubled_until: 0,
+            died: None,
             entered: 0,
         }
     }
@@ -174,6 +183,7 @@ impl Facts {
                 stopped_until: 0,
             }),
             Event::Died { process } => {
+                self.died = Some(self.now);
                 self.processes[*process].is_alive = false;
                 self.errands.retain(|_, errand| errand.process != *process);
             }
@@ -322,7 +332,17 @@ impl Facts {
 
     /// Whether the last trouble is so long over that nothing follows from it any more.
     pub(super) fn is_calm(&self) -> bool {
-        self.troubles.is_empty() || self.now > self.troubled_until + self.aftermath()
+        self.was_calm(self.now)
+    }
+
+    /// The same at a time that is over.
+    pub(super) fn was_calm(&self, then: u64) -> bool {
+        self.troubles.is_empty() || then > self.troubled_until + self.aftermath()
+    }
+
+    /// Whether one who has died may still have a place in a line, or a lock that was passed on to it.
+    pub(super) fn may_be_in_line(&self, then: u64) -> bool {
+        self.died.is_some_and(|died| then < died + SEAT)
     }
 
     /// How long a trouble may have consequences: what was under way is given up, a release pauses, and

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::super::testimony::{ErrandId, Event, KeyId, Patience, ProcessId, Token};
+use super::super::testimony::{Content, ErrandId, Event, Kept, KeyId, Patience, ProcessId, Token};
 use super::facts::Errand;
 use super::{Facts, Rule};
 
@@ -55,6 +55,19 @@ impl Rule for Order {
                 });
                 if !is_left_to_next {
                     self.anew.insert(place, facts.now);
+                }
+            }
+            // It has had its turn, whether anybody enters or not: it may be lost, or left, before.
+            Event::Changed {
+                key,
+                before,
+                after: Some(after),
+                ..
+            } => {
+                if let Some(process) = turn_of(*after)
+                    && before.is_none_or(|before| before.content != after.content)
+                {
+                    self.anew.insert((process, *key), facts.now);
                 }
             }
             Event::Closed { process } => {
@@ -112,6 +125,16 @@ impl Order {
             }
         }
         Ok(())
+    }
+}
+
+/// Whose lock it is.
+fn turn_of(kept: Kept) -> Option<ProcessId> {
+    match kept.content {
+        Content::Lock {
+            owner, kept: false, ..
+        } => Some(owner),
+        _ => None,
     }
 }
 

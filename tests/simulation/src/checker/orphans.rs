@@ -120,9 +120,11 @@ impl Orphans {
 }
 
 /// A server of a quorum that a release does not reach keeps the key until its ttl is over, which the
-/// docs of `connect_quorum` say.
+/// docs of `connect_quorum` say. One on a new connection comes before what is late on the one that was
+/// given up.
 fn is_out_of_reach(facts: &Facts) -> bool {
-    facts.locks.len() > 1 && !facts.is_calm()
+    let may_give_up = 2 * facts.limits.parcel >= facts.limits.answer;
+    facts.locks.len() > 1 && (may_give_up || !facts.is_calm())
 }
 
 /// What the servers have that is not given back: server, key, token and owner.

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::super::testimony::{Event, KeyId, Outcome, Patience};
-use super::facts::Errand;
+use super::facts::{Errand, SEAT};
 use super::{Facts, Rule};
 
 #[derive(Default)]
@@ -15,22 +15,14 @@ pub(super) struct Owed {
     paid: BTreeMap<KeyId, u64>,
     /// When one who waited gave up.
     gave_up: BTreeMap<KeyId, u64>,
-    /// When a process died, which may have waited for anything.
-    died: Option<u64>,
 }
-
-/// How long a seat lasts whose process's connections are not closed, as when its machine vanishes, and
-/// then the lock that is passed on to it.
-const SEAT: u64 = 8_000 + 2_000;
 
 impl Rule for Owed {
     fn hear(&mut self, facts: &Facts, event: &Event) -> Result<(), String> {
         match event {
             Event::Entered { errand, .. } => self.pay(facts, facts.errands[errand].key),
-            Event::Died { .. } => {
-                self.died = Some(facts.now);
-                self.debts.clear();
-            }
+            // It may have waited for anything.
+            Event::Died { .. } => self.debts.clear(),
             Event::Got {
                 errand,
                 outcome,
@@ -47,7 +39,7 @@ impl Rule for Owed {
                     && !is_over;
                 if is_left_to_another {
                     let paid = self.paid.get(&at.key).copied();
-                    let is_excused = self.died.is_some_and(|died| facts.now < died + SEAT);
+                    let is_excused = facts.may_be_in_line(facts.now);
                     // Its place may be on its way back to the server.
                     let gave_up = self.gave_up.get(&at.key);
                     let is_leaving =

@@ -37,17 +37,15 @@ impl Rule for Progress {
         }
         self.since = since;
         let quorum = if facts.locks.len() > 1 { 4_000 } else { 0 };
-        let limit = if facts.is_calm() {
-            20 * facts.limits.parcel + 400 + quorum
-        } else {
-            TRUST + PAUSE + facts.aftermath() + quorum
-        };
         for (key, since) in &self.since {
-            let from = if facts.is_calm() {
-                *since
+            // If it became free before all was well again, the first may not hear of it.
+            let (from, limit) = if facts.was_calm(*since) && !facts.may_be_in_line(*since) {
+                (*since, 20 * facts.limits.parcel + 400)
             } else {
-                facts.troubled_until.max(*since)
+                let from = facts.troubled_until.max(*since);
+                (from, TRUST + PAUSE + facts.aftermath())
             };
+            let limit = limit + quorum;
             if facts.now > from + limit {
                 let wrong = format!(
                     "key {key} is free since {since}, and those who wait for it don't get it"
