@@ -1,6 +1,6 @@
 //! Promise 4: no key stays for which nobody answers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::testimony::{Content, ErrandId, Event, Kept, KeyId, ProcessId, ServerId, Token};
 use super::{Facts, Rule};
@@ -13,6 +13,8 @@ pub(super) struct Orphans {
     set_for: BTreeMap<Token, SetFor>,
     /// Since when nobody answers for it.
     since: BTreeMap<(ServerId, KeyId, Token), u64>,
+    /// What the servers of a quorum had in times of trouble, when a release may not have reached them.
+    out_of_reach: BTreeSet<(ServerId, Token)>,
 }
 
 /// Whose a token is.
@@ -49,8 +51,7 @@ impl Rule for Orphans {
             return Ok(());
         }
         let mut left = locks(facts).filter(|(_, _, _, owner)| owner == process);
-        // A server that is back from older data may have anything.
-        match left.find(|(server, _, token, _)| !facts.revived.contains(&(*server, *token))) {
+        match left.find(|(server, _, token, _)| !self.may_stay(facts, *server, *token)) {
             Some((server, key, token, _)) => Err(format!(
                 "process {process} has shut down, and server {server} has key {key} with {token:?}"
             )),
@@ -61,13 +62,15 @@ impl Rule for Orphans {
     fn look(&mut self, facts: &Facts) -> Result<(), (KeyId, String)> {
         if is_out_of_reach(facts) {
             self.since.clear();
+            let there = locks(facts).map(|(server, _, token, _)| (server, token));
+            self.out_of_reach.extend(there);
             return Ok(());
         }
         let mut since = BTreeMap::new();
         for (server, key, token, owner) in locks(facts) {
             if self.is_cared_for(facts, key, token, owner)
                 || !facts.runs(owner)
-                || facts.revived.contains(&(server, token))
+                || self.may_stay(facts, server, token)
             {
                 continue;
             }
@@ -94,6 +97,13 @@ impl Rule for Orphans {
 }
 
 impl Orphans {
+    /// Whether it may stay until its ttl is over. A server that is back from older data may have
+    /// anything.
+    fn may_stay(&self, facts: &Facts, server: ServerId, token: Token) -> bool {
+        let it = (server, token);
+        facts.revived.contains(&it) || self.out_of_reach.contains(&it)
+    }
+
     /// Whether somebody has it, or may be about to.
     fn is_cared_for(&self, facts: &Facts, key: KeyId, token: Token, owner: ProcessId) -> bool {
         let mut errands = facts.errands.iter();
