@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use redis_locked::{LockError, LockGuard, Locker, LostReason};
 use redis_locked_test_support::{Event, Logs, Proxy, Server, bulk, until};
+use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 use tracing::Level;
 
@@ -122,8 +123,13 @@ async fn a_body_is_told_with_the_same_reasons() {
 async fn a_renewal_that_failed_says_how_often_it_was_tried_and_the_last_cause() {
     let (server, locker) = redis().await;
     let (logs, _guard) = Logs::of_this_thread();
-    let running = tokio::spawn(locker.lock("key").ttl(RENEWED).renew().run(sleep(LONG)));
-    until(LIMIT, "locked", async || server.exists("key").await).await;
+    let (began, begun) = oneshot::channel();
+    let body = async {
+        began.send(()).expect("waited for");
+        sleep(LONG).await;
+    };
+    let running = tokio::spawn(locker.lock("key").ttl(RENEWED).renew().run(body));
+    begun.await.expect("locked");
     let address = format!(", at 127.0.0.1:{}", server.port());
     server.kill();
     let error = running.await.expect("no panic").expect_err("cut off");
