@@ -199,12 +199,9 @@ impl Store for RedisStore {
         let operation = self.lasting().with_replicas(self.replicas);
         let place = Arc::clone(&self.place);
         Box::pin(async move {
-            let mut each = commands::extend(operation, batch).await;
-            for extension in &mut each {
-                let answer = extension.clone();
-                *extension = answer.map_err(|error| error.at(&place));
-            }
-            each
+            let answers = commands::extend(operation, batch).await;
+            let at = |answer: Extension| answer.map_err(|error| error.at(&place));
+            answers.into_iter().map(at).collect()
         })
     }
 
