@@ -1,5 +1,7 @@
 //! The end of a locker, of a runtime, and of guards that are dropped in odd places.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -224,21 +226,27 @@ fn dropped_while_a_runtime_goes_down(threads: usize) {
     let (own, server) = server();
     let runtime = runtime(threads);
     let locker = runtime.block_on(connected_within(&server.url(), LIMIT / 4));
+    let in_bodies = Arc::<AtomicUsize>::default();
     let tasks: Vec<JoinHandle<()>> = (0..20)
         .map(|number| {
-            let locker = locker.clone();
+            let (locker, in_bodies) = (locker.clone(), Arc::clone(&in_bodies));
             runtime.spawn(async move {
                 let key = format!("key {number}");
                 let guard = hold(&locker, &format!("by hand {number}")).await;
                 let request = locker.lock(key).ttl(TTL).renew();
-                let result = request.run(std::future::pending::<()>()).await;
+                let body = async {
+                    in_bodies.fetch_add(1, Ordering::Relaxed);
+                    std::future::pending::<()>().await;
+                };
+                let result = request.run(body).await;
                 drop(guard);
                 drop(result);
             })
         })
         .collect();
-    runtime.block_on(until(LIMIT, "all hold", async || {
-        server.keys().await.len() == 40
+    // A task whose answer is under way still would end with the connection.
+    runtime.block_on(until(LIMIT, "all are in their bodies", async || {
+        in_bodies.load(Ordering::Relaxed) == 20
     }));
     let (sender, over) = std::sync::mpsc::channel();
     thread::spawn(move || {
