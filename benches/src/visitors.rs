@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use redis_locked_test_support::process::Launch;
 use redis_locked_test_support::{Directory, Process, Server};
 
 use crate::{Plan, TTL};
@@ -73,7 +74,7 @@ impl Visitors {
                 .env("TTL_MS", TTL.as_millis().to_string())
                 .env("HOLD_US", hold.as_micros().to_string())
                 .env("GO", &go);
-            let launch = words.iter().fold(launch, |launch, word| launch.arg(word));
+            let launch = words.iter().fold(launch, Launch::arg);
             launch.arg(time.as_millis().to_string()).start()
         };
         let processes: Vec<Process> = (0..processes).map(launch).collect();

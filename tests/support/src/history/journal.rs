@@ -49,7 +49,9 @@ impl Journal {
             journal: self,
             name,
         };
-        entry.write_deadline("begin", remaining);
+        // The clock first, as in `extend`.
+        let now = monotonic_ns();
+        entry.write_deadline("begin", now, remaining());
         entry
     }
 
@@ -62,18 +64,22 @@ impl Journal {
 }
 
 impl Entry<'_> {
-    /// Records that the lock is held longer than was known.
+    /// Records that the lock is held longer than was known. When no time remains, the lock may have been
+    /// gone for long (the process was stopped, say), and nothing is recorded: "now" would be too late.
     ///
     /// # Panics
     /// If the file can't be written.
     pub fn extend(&self, remaining: impl FnOnce() -> Duration) {
-        self.write_deadline("extend", remaining);
-    }
-
-    fn write_deadline(&self, event: &str, remaining: impl FnOnce() -> Duration) {
         // The clock first: a process stopped in between must not record too late a deadline.
         let now = monotonic_ns();
-        let remaining = u64::try_from(remaining().as_nanos()).unwrap_or(u64::MAX);
+        let remaining = remaining();
+        if !remaining.is_zero() {
+            self.write_deadline("extend", now, remaining);
+        }
+    }
+
+    fn write_deadline(&self, event: &str, now: u64, remaining: Duration) {
+        let remaining = u64::try_from(remaining.as_nanos()).unwrap_or(u64::MAX);
         let deadline = now.saturating_add(remaining);
         self.journal
             .write(&format!("{event} {} {now} {deadline}\n", self.name));
@@ -105,6 +111,7 @@ mod tests {
         let journal = Journal::open(&path);
         let entry = journal.begin("k", 1, "a", || SECOND);
         entry.extend(|| 2 * SECOND);
+        entry.extend(|| Duration::ZERO);
         drop(entry);
         let unfinished = journal.begin("k", 2, "b", || SECOND);
         let history = std::fs::read_to_string(&path).expect("a history");
