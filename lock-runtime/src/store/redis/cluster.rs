@@ -6,6 +6,7 @@
 
 mod announced;
 mod bells;
+mod homes;
 mod opening;
 
 use std::io;

@@ -155,6 +155,10 @@ impl RedisStore {
         if line.is_refused(self.connection.number()) {
             return None;
         }
+        #[cfg(feature = "cluster")]
+        if self.connection.is_spread() {
+            line.channel_of(key)?;
+        }
         Some((line, line_keys(key)?))
     }
 

@@ -52,7 +52,7 @@ end
 
 -- Whether a line stands, and whether the side keys are ours to write.
 local function line_types()
-  local line, seats = redis.pcall('TYPE', KEYS[2]).ok, redis.pcall('TYPE', KEYS[3]).ok
+  local line, seats = redis.call('TYPE', KEYS[2]).ok, redis.call('TYPE', KEYS[3]).ok
   local is_line = line == 'zset' and seats == 'hash'
   return is_line, (line == 'none' or line == 'zset') and (seats == 'none' or seats == 'hash')
 end

@@ -12,12 +12,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::cluster_routing::Slot;
 use redis::{ErrorKind, PushInfo, PushKind, RedisError, RedisResult, ServerErrorKind, Value};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Cluster;
 use super::announced::{Address, Ranges, Seeds};
+use super::homes::{Homes, slot_of};
 use crate::store::StoreError;
 use crate::store::redis::operation::{Operation, Reader, Said};
 use crate::store::redis::reconnecting::Reconnecting;
@@ -47,9 +47,7 @@ pub(in crate::store::redis) struct Bells {
 
 #[derive(Default)]
 struct Known {
-    ranges: Ranges,
-    /// Slots that have moved since then.
-    moved: HashMap<u16, Address>,
+    homes: Homes,
     masters: HashMap<Address, Master>,
     channels: HashMap<String, Channel>,
     /// When those were looked for that nobody needs.
@@ -119,7 +117,7 @@ impl Bells {
         key: &str,
         channel: &str,
     ) -> Result<(), StoreError> {
-        let slot = number_of(Slot::for_key(channel));
+        let slot = slot_of(channel);
         let mut pauses = Cluster::PAUSES.iter();
         loop {
             let on = self.home(operation, key, slot).await?;
@@ -147,10 +145,12 @@ impl Bells {
         let master = self.master(on);
         let (number, mut connection) = master.get().await?;
         let now = Instant::now();
-        let mut command = redis::cmd("SSUBSCRIBE");
-        command.arg(channel);
-        match command.query_async(&mut connection).await {
-            Ok(answer) if confirms(&answer, channel) => {
+        let mut commands = redis::pipe();
+        commands.cmd("SSUBSCRIBE").arg(channel);
+        // Who may not ring it, should not have it rung by others either: nobody would pass a lock on.
+        commands.cmd("SPUBLISH").arg(channel).arg("");
+        match commands.query_async::<Vec<Value>>(&mut connection).await {
+            Ok(answers) if confirms(&answers, channel) => {
                 master.answered(now);
                 let on = on.clone();
                 let channels = &mut self.known().channels;
@@ -173,8 +173,7 @@ impl Bells {
     pub(in crate::store::redis) fn forget(&self, channel: &str) {
         let mut known = self.known();
         known.channels.remove(channel);
-        known.ranges = Ranges::new();
-        known.moved.clear();
+        known.homes = Homes::default();
     }
 
     pub(in crate::store::redis) fn close(&self) {
@@ -191,15 +190,14 @@ impl Bells {
         key: &str,
         slot: u16,
     ) -> Result<Address, StoreError> {
-        if let Some(on) = self.known().home(slot) {
+        if let Some(on) = self.known().homes.of(slot) {
             return Ok(on);
         }
-        let ranges = self.look_up(operation, key).await?;
+        let homes = Homes::new(self.look_up(operation, key).await?);
+        let home = homes.of(slot);
         let mut known = self.known();
-        known.ranges = ranges;
-        known.moved.clear();
+        known.homes = homes;
         let gone = known.forget_those_who_left();
-        let home = known.home(slot);
         drop(known);
         // They tell that they are gone, and are to find nobody who keeps this.
         drop(gone);
@@ -230,13 +228,8 @@ impl Bells {
         let mut known = self.known();
         let is_moved = error.kind() == ErrorKind::Server(ServerErrorKind::Moved);
         match node_of(error).filter(|_| is_moved) {
-            Some(to) if known.home(slot).as_ref() != Some(&to) => {
-                known.moved.insert(slot, to);
-            }
-            _ => {
-                known.ranges = Ranges::new();
-                known.moved.clear();
-            }
+            Some(to) if known.homes.of(slot).as_ref() != Some(&to) => known.homes.moved(slot, to),
+            _ => known.homes = Homes::default(),
         }
     }
 
@@ -291,8 +284,7 @@ impl Bells {
                 if let Some(Value::BulkString(channel)) = push.data.first() {
                     let channel = String::from_utf8_lossy(channel);
                     let mut known = self.known();
-                    known.moved.remove(&number_of(Slot::for_key(&*channel)));
-                    known.ranges = Ranges::new();
+                    known.homes = Homes::default();
                     let was_heard = known.channels.remove(&*channel).is_some();
                     drop(known);
                     if was_heard {
@@ -351,32 +343,21 @@ impl Bells {
 }
 
 impl Known {
-    fn home(&self, slot: u16) -> Option<Address> {
-        let has = |slots: &[(u16, u16)]| {
-            let mut slots = slots.iter();
-            slots.any(|(from, to)| (*from..=*to).contains(&slot))
-        };
-        let moved = self.moved.get(&slot);
-        let mut ranges = self.ranges.iter();
-        moved
-            .or_else(|| Some(ranges.find(|(_, slots)| has(slots))?.0))
-            .cloned()
-    }
-
     /// The connections to nodes that are no masters any more, and on which nothing is heard.
     fn forget_those_who_left(&mut self) -> Vec<Master> {
-        let (ranges, channels) = (&self.ranges, &self.channels);
+        let (homes, channels) = (&self.homes, &self.channels);
         let has_left = |at: &Address| {
-            !ranges.contains_key(at) && !channels.values().any(|channel| channel.on == *at)
+            !homes.is_master(at) && !channels.values().any(|channel| channel.on == *at)
         };
         let left = self.masters.extract_if(|at, _| has_left(at));
         left.map(|(_, master)| master).collect()
     }
 }
 
-/// Whether this is the answer to a subscription, and not what was said to something else.
-fn confirms(answer: &Value, channel: &str) -> bool {
-    let Value::Push { kind, data } = answer else {
+/// Whether these are the answers to a subscription and to the ringing after it, and not what was said to
+/// something else.
+fn confirms(answers: &[Value], channel: &str) -> bool {
+    let [Value::Push { kind, data }, Value::Int(_)] = answers else {
         return false;
     };
     let named = data.first();
@@ -384,21 +365,9 @@ fn confirms(answer: &Value, channel: &str) -> bool {
         && matches!(named, Some(Value::BulkString(named)) if named == channel.as_bytes())
 }
 
-fn number_of(slot: Slot) -> u16 {
-    let mut numbers = 0..=u16::MAX;
-    let number = numbers.find(|number| Slot::new(*number) == Some(slot));
-    number.unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_number_of_a_slot_is_that_of_the_cluster() {
-        assert_eq!(number_of(Slot::for_key("123456789")), 0x31c3);
-        assert_eq!(number_of(Slot::for_key("a{123456789}")), 0x31c3);
-    }
 
     #[test]
     fn only_the_answer_to_a_subscription_confirms_it() {
@@ -406,23 +375,12 @@ mod tests {
             kind,
             data: vec![Value::BulkString(channel.into()), Value::Int(1)],
         };
-        assert!(confirms(&push(PushKind::SSubscribe, "a"), "a"));
-        assert!(!confirms(&push(PushKind::SSubscribe, "b"), "a"));
-        assert!(!confirms(&push(PushKind::SUnsubscribe, "a"), "a"));
-        assert!(!confirms(&Value::Okay, "a"));
-    }
-
-    #[test]
-    fn a_slot_that_moved_is_where_it_went() {
-        let [one, other] = [7001, 7002].map(|port| ("host".to_owned(), port));
-        let mut known = Known {
-            ranges: Ranges::from([(one.clone(), vec![(0, 9), (20, 29)])]),
-            ..Known::default()
-        };
-        assert_eq!(known.home(9), Some(one.clone()));
-        assert_eq!(known.home(10), None);
-        known.moved.insert(25, other.clone());
-        assert_eq!(known.home(25), Some(other));
-        assert_eq!(known.home(20), Some(one));
+        let confirmed = push(PushKind::SSubscribe, "a");
+        assert!(confirms(&[confirmed.clone(), Value::Int(1)], "a"));
+        assert!(!confirms(&[confirmed.clone(), Value::Int(1)], "b"));
+        let unasked = push(PushKind::SUnsubscribe, "a");
+        assert!(!confirms(&[unasked, confirmed.clone()], "a"));
+        assert!(!confirms(&[confirmed], "a"));
+        assert!(!confirms(&[Value::Okay, Value::Int(1)], "a"));
     }
 }
