@@ -2,7 +2,7 @@
 //! again when it is another one.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use redis_locked::{LockError, LockGuard, Locker};
 use redis_locked_test_support::{Cluster, Server, until};
@@ -10,6 +10,9 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::sleep;
 
 use crate::{LIMIT, LONG, connect, lock};
+
+/// Who waits looks about each 5 s in any case.
+const REFRESH: Duration = Duration::from_secs(4);
 
 /// How long a bell is kept that nobody needs.
 const KEPT: Duration = Duration::from_secs(15);
@@ -155,10 +158,12 @@ async fn a_slot_moves_away_under_a_line() {
     assert_eq!(bells(cluster.node(from)).await, WAITERS);
     cluster.move_slot(key, to).await;
     // The old master has told them that it is one no more for them.
+    let moved = Instant::now();
     until(LIMIT, "all are heard at the new master", async || {
         bells(cluster.node(to)).await == WAITERS
     })
     .await;
+    assert!(moved.elapsed() < REFRESH, "{:?}", moved.elapsed());
     assert_eq!(bells(cluster.node(from)).await, 0);
     until(LIMIT, "all have their places", async || {
         places(&cluster, key).await == WAITERS
@@ -235,6 +240,26 @@ async fn released(guard: LockGuard) {
     if let Err(error) = guard.release().await {
         assert!(error.is_backend(), "{error}");
     }
+}
+
+#[tokio::test]
+async fn a_connection_that_is_cut_is_there_again_at_once() {
+    const WAITERS: usize = 3;
+    let cluster = Cluster::start().await;
+    let locker = connect(&cluster).await;
+    let guard = lock(&locker, "job").await;
+    let line = Line::of(WAITERS, &cluster, "job").await;
+    let master = cluster.node(cluster.master_of("job").await);
+    let cut = Instant::now();
+    let killed: usize = ask(master, &["CLIENT", "KILL", "TYPE", "pubsub"]).await;
+    assert_eq!(killed, WAITERS);
+    until(LIMIT, "all are heard again", async || {
+        bells(master).await == WAITERS
+    })
+    .await;
+    assert!(cut.elapsed() < REFRESH, "{:?}", cut.elapsed());
+    guard.release().await.expect("still ours");
+    assert_eq!(line.served().await, in_order(WAITERS));
 }
 
 #[tokio::test]
