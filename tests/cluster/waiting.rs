@@ -12,8 +12,8 @@ use crate::{LIMIT, LONG, PAUSE, RETRIES, connect, is_busy, lock};
 /// Who is not told when the lock is free asks again at least once a second.
 const LULL: Duration = Duration::from_secs(4);
 
-/// Who has found its place, or that there is none, does nothing for longer than that.
-const QUIET: Duration = Duration::from_millis(500);
+/// Longer than it takes to look for a node in vain, and than anybody pauses who is not told.
+const QUIET: Duration = Duration::from_secs(2);
 
 type Waiting = JoinHandle<Result<Instant, LockError>>;
 
@@ -37,7 +37,8 @@ async fn asked(server: &Server) -> u64 {
 /// That this node will tell the waiter, who leaves it in peace until then.
 async fn lies_in_wait(waiting: &Waiting, server: &Server) {
     server.wait_until_tracking(LIMIT).await;
-    // Where its slot has moved, or its master is another, it finds its place again first.
+    // Where its slot has moved, or its master is another, it finds its place again first. One that polls
+    // is never quiet.
     let mut before = None;
     until(LIMIT, "it is quiet", async || {
         sleep(QUIET).await;
@@ -48,8 +49,8 @@ async fn lies_in_wait(waiting: &Waiting, server: &Server) {
     sleep(LULL).await;
     assert!(!waiting.is_finished(), "granted while it is held");
     let asked = asked(server).await;
-    // Where a node was looked for in vain, once more afterwards.
-    assert!(asked <= 2, "it polls: {asked} times in {LULL:?}");
+    // It looks at the line and at the key; where a node was looked for in vain, once more afterwards.
+    assert!(asked <= 4, "it polls: {asked} times in {LULL:?}");
 }
 
 /// Releases the lock, and sees that this node wakes the waiter.
