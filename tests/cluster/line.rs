@@ -138,8 +138,9 @@ async fn two_take_turns() {
     let twice = served.windows(2).filter(|two| two[0] == two[1]).count();
     // Who comes back late under load is passed over by nobody else than the other.
     assert!(twice <= TURNS / 10, "{twice} times twice in a row");
-    let scripts = calls["evalsha"] as f64 / (2 * TURNS) as f64;
-    assert!(scripts < 2.6, "{scripts} scripts a turn: {calls:?}");
+    // Two scripts a turn, and some more where the machine is slow.
+    let turns = 2 * TURNS as u64;
+    assert!(10 * calls["evalsha"] < 26 * turns, "{calls:?}");
 }
 
 #[tokio::test]
