@@ -23,6 +23,8 @@ const FENCED: &str = "~{jobs:*}:fence +time";
 const LINE: &str = "~{jobs:*}:line ~{jobs:*}:seats ~{jobs:*}:fence &jobs:bell:* +time +type +exists \
                     +hget +hset +hdel +zadd +zcard +zrange +zrank +zrem +zscore +publish +subscribe \
                     +pubsub|numsub";
+/// The same at the nodes of a cluster, instead of the last three.
+const SHARDED: &str = "+spublish +ssubscribe +sunsubscribe +pubsub|shardnumsub";
 const TRACKING: &str = "+client|tracking";
 const REPLICAS: &str = "+wait";
 /// What is found with these when connecting; `tests/servers.rs` does without them.
@@ -52,6 +54,7 @@ fn the_docs_have_these_rules() {
         LOCKS,
         FENCED,
         LINE,
+        SHARDED,
         TRACKING,
         REPLICAS,
         ONE_OF_A_CLUSTER,

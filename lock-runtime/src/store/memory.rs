@@ -377,7 +377,7 @@ impl Store for MemoryStore {
     }
 
     fn listen(&self, entry: &Entry) -> Option<Ear> {
-        Some(self.ears.listen(&entry.value))
+        Some(self.ears.listen(&entry.key, &entry.value))
     }
 
     fn watch(&self, entry: Arc<Entry>) -> Answer<Option<Holder>> {

@@ -139,12 +139,11 @@ pub(super) enum Looked {
 }
 
 /// What a waiting process wants of the line.
-#[derive(Clone, Copy)]
 pub(super) struct Wish {
     /// The place that it has had.
     pub(super) place: Option<u64>,
-    /// Whether there is a bell to be rung; without one, no seat is taken.
-    pub(super) with_bell: bool,
+    /// The bell to be rung; without one, no seat is taken.
+    pub(super) bell: Option<String>,
     /// It comes only if nobody else waits.
     pub(super) coalesce: bool,
 }
@@ -156,7 +155,7 @@ pub(super) async fn look(
     keys: &LineKeys,
     entry: &Entry,
     ttl: Duration,
-    wish: Wish,
+    wish: &Wish,
 ) -> Result<Looked, StoreError> {
     let stamp = line.stamp();
     let reserved = reservation(ttl);
@@ -165,11 +164,7 @@ pub(super) async fn look(
     command.arg(&entry.value).arg(whole_millis(ttl));
     command.arg(whole_millis(COUNTER_LIFETIME));
     command.arg(u8::from(entry.counter.is_some()));
-    command.arg(if wish.with_bell {
-        line.channel.as_str()
-    } else {
-        ""
-    });
+    command.arg(wish.bell.as_deref().unwrap_or_default());
     command.arg(stamp).arg(whole_millis(reserved));
     command.arg(whole_millis(SEAT));
     match wish.place {
