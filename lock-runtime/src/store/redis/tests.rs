@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use redis::FromRedisValue;
 
 use super::*;
+use crate::kind::Kind;
 use crate::store::{Acquired, Extended};
 
 const TTL: Duration = Duration::from_secs(60);
@@ -108,6 +109,7 @@ fn entry() -> Arc<Entry> {
     Arc::new(Entry {
         key: "k".into(),
         value: "abcdefghij-_ABCDEFGHIJ;me".into(),
+        kind: Kind::Exclusive,
         counter: None,
     })
 }
@@ -116,6 +118,7 @@ fn counted() -> Arc<Entry> {
     Arc::new(Entry {
         key: "k".into(),
         value: "abcdefghij-_ABCDEFGHIJ;me".into(),
+        kind: Kind::Exclusive,
         counter: Some("{k}:fence".into()),
     })
 }
@@ -250,6 +253,7 @@ async fn a_place_that_was_lost_is_had_again_before_those_who_came_later() {
     let theirs = Arc::new(Entry {
         value: "JIHGFEDCBA_-jihgfedcba;they".into(),
         key: "k".into(),
+        kind: Kind::Exclusive,
         counter: None,
     });
     let first = seat(&store, &entry(), None).await;
