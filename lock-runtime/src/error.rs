@@ -320,6 +320,7 @@ impl fmt::Display for Held<'_> {
         let &Self(owner, holders, left, foreign, endless) = self;
         match owner {
             Some(owners) if holders > 1 => write!(f, "{owners} hold it")?,
+            None if holders > 1 => write!(f, "{holders} others hold it")?,
             Some(owner) => write!(f, "{owner} holds it")?,
             None if foreign => f.write_str("its key holds what this library did not write")?,
             None => f.write_str("another holder has it")?,

@@ -290,7 +290,7 @@ impl Request {
             owner: holder.and_then(|holder| holder.owner.clone()),
             holders: holder.map_or(1, |holder| holder.places.max(1)),
             retry_after: holder.and_then(|holder| holder.left),
-            foreign: holder.is_some_and(|holder| holder.owner.is_none()),
+            foreign: holder.is_some_and(|holder| holder.owner.is_none() && !holder.are_several()),
             endless: holder.is_some_and(|holder| holder.left.is_none()),
             waiting: holder.and_then(|holder| holder.waiting),
         };

@@ -37,6 +37,9 @@ local function busy(seat, open, in_front)
     end
     local ends = redis.call('ZRANGE', KEYS[1], last, last, 'WITHSCORES')[2]
     left, shown = math.ceil((ends - micros) / 1000), shown_holders(KEYS[1])
+    if shown == '' then
+      shown = {held.count} -- a right to say more is missing
+    end
   end
   return {0, left, shown, seat, rank or -1, waiting, tonumber(place or 0), open}
 end
