@@ -22,7 +22,7 @@ local function sit(place)
     if wanted == '' then
       -- The clock keeps places growing when the line has been empty: one that was had may come back.
       local end_of_line = redis.call('ZRANGE', KEYS[2], -1, -1, 'WITHSCORES')[2] or 0
-      wanted = whole(math.max(tonumber(end_of_line) + 1, time[1] * 1000000 + time[2]))
+      wanted = whole(math.max(tonumber(end_of_line) + 1, micros))
     end
     redis.call('ZADD', KEYS[2], wanted, ARGV[1])
   elseif wanted ~= '' and tonumber(wanted) < tonumber(place) then
