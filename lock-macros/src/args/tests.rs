@@ -320,7 +320,7 @@ fn documented(takes: &Takes) -> &'static str {
         Takes::Key => "template, or expression",
         Takes::Time => "duration",
         Takes::TimeOr(_) => "duration, or nothing",
-        Takes::Number(_) => "`u32`",
+        Takes::Number(..) => "`u32`",
         Takes::Pause => "duration, `\"50ms..2s\"`, or a `Backoff`",
         Takes::Closure => "`FnOnce(LockError) -> R`",
         Takes::Word(..) => "`cancel` or `finish`",

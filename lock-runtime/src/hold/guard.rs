@@ -172,8 +172,8 @@ impl LockGuard {
             body = waker;
             is_passed_on
         };
-        let key = &tenure.entry.key;
-        self.common.lines.pass_on(key, tenure, may)
+        let (key, kind) = (&tenure.entry.key, tenure.entry.kind);
+        self.common.lines.pass_on(key, (tenure, kind), may)
     }
 
     pub(crate) fn ask_release(&self, now: Instant) -> Answer<Released> {
@@ -230,9 +230,11 @@ impl LockGuard {
         let fenced = self.tenure.entry.counter.is_some();
         let is_seated = self.tenure.look(Tenure::is_seated);
         self.is_bequeathed = is_seated
-            && (self.common.lines).bequeath(&self.tenure.entry.key, &self.tenure, |needs| {
-                needs.fenced == fenced
-            });
+            && self.common.lines.bequeath(
+                &self.tenure.entry.key,
+                (&self.tenure, self.tenure.entry.kind),
+                |needs| needs.fenced == fenced,
+            );
         self.is_bequeathed
     }
 

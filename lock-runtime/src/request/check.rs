@@ -12,9 +12,13 @@ use crate::body::OnLost;
 use crate::error::LockError;
 use crate::hold::{Common, LONGEST_TIME, Lease, LockGuard, check_ttl};
 use crate::key::{counter_key, is_side_key};
-use crate::store::{Holder, StoreError};
+use crate::kind::Kind;
+use crate::store::{Holder, Store, StoreError};
 use crate::telemetry::{self, Waiting};
 use crate::tenure::{Needs, SharedTenure, Terms};
+
+/// No more may hold a key at a time: each that comes looks at all whose time is over.
+const MOST_PERMITS: u32 = 1000;
 
 /// What was asked for.
 #[derive(Debug)]
@@ -32,6 +36,8 @@ pub(super) struct Asked {
     pub(super) on_lost: OnLost,
     pub(super) fenced: bool,
     pub(super) coalesce: bool,
+    pub(super) permits: Option<u32>,
+    pub(super) shared: bool,
 }
 
 /// How long to queue.
@@ -60,6 +66,7 @@ pub(super) struct Request {
     pub(super) common: Arc<Common>,
     /// With the locker's prefix.
     pub(super) key: String,
+    pub(super) kind: Kind,
     /// The fencing counter, if a number is wanted.
     counter: Option<String>,
     pub(super) terms: Terms,
@@ -111,6 +118,7 @@ impl Asked {
             ..self.terms
         };
         let patience = patience.map_err(|problem| LockError::invalid(&key, problem))?;
+        let kind = kind(&key, self.permits, self.shared, &*common.store)?;
         check_ttl(&key, terms.ttl)?;
         if let Some(flaw) = self.flaw.as_deref().or(common.settings.flaw) {
             return invalid(flaw);
@@ -179,6 +187,7 @@ impl Asked {
         let request = Request {
             common,
             key: whole,
+            kind,
             counter,
             terms,
             coalesce: self.coalesce,
@@ -187,6 +196,37 @@ impl Asked {
             _waiting: Waiting::new(terms.name),
         };
         Ok((request, patience))
+    }
+}
+
+/// How the key is to be held, in this store.
+fn kind(
+    key: &str,
+    permits: Option<u32>,
+    shared: bool,
+    store: &dyn Store,
+) -> Result<Kind, LockError> {
+    let invalid = |problem: &str| Err(LockError::invalid(key, problem));
+    let kind = match (permits, shared) {
+        (Some(_), true) => {
+            return invalid(
+                "`permits` and `shared` exclude each other: keep `permits` to let in so many at a \
+                 time, or `shared` to let in all that are `shared`",
+            );
+        }
+        (None, true) => Kind::Shared,
+        (None | Some(1), false) => Kind::Exclusive,
+        (Some(number @ 2..=MOST_PERMITS), false) => Kind::Permits(number),
+        (Some(number), false) => {
+            return invalid(&format!(
+                "its permits are {number}; let in 1 at a time, which is a plain lock, up to \
+                 {MOST_PERMITS}"
+            ));
+        }
+    };
+    match store.refuses_places() {
+        Some(reason) if kind != Kind::Exclusive => invalid(reason),
+        _ => Ok(kind),
     }
 }
 
@@ -207,7 +247,7 @@ impl Request {
     /// The owner of the key from before it is asked for.
     pub(super) fn guard(&self, now: Instant) -> LockGuard {
         let counter = self.counter.as_deref();
-        let entry = self.common.entry(&self.key, counter, now, &self.runtime);
+        let entry = (self.common).entry(&self.key, self.kind, counter, now, &self.runtime);
         LockGuard::new(&self.common, entry, self.terms, &self.runtime, now)
     }
 
@@ -248,8 +288,9 @@ impl Request {
             attempts,
             waited: self.started.elapsed(),
             owner: holder.and_then(|holder| holder.owner.clone()),
+            holders: holder.map_or(1, |holder| holder.places.max(1)),
             retry_after: holder.and_then(|holder| holder.left),
-            foreign: holder.is_some_and(|holder| holder.owner.is_none()),
+            foreign: holder.is_some_and(|holder| holder.owner.is_none() && !holder.are_several()),
             endless: holder.is_some_and(|holder| holder.left.is_none()),
             waiting: holder.and_then(|holder| holder.waiting),
         };

@@ -9,7 +9,11 @@ use tokio::time::Instant;
 
 use super::line::Line;
 use super::operation::{Operation, Said};
-use super::script::{ACQUIRE, EXTEND, LOOK, RELEASE, WATCH, command, whole_millis};
+use super::script::{
+    ACQUIRE, ACQUIRE_PLACE, EXTEND, EXTEND_PLACE, LOOK, RELEASE, RELEASE_PLACE, WATCH, command,
+    whole_millis,
+};
+use crate::kind::Kind;
 use crate::store::seats::{SEAT, reservation};
 use crate::store::{
     Acquired, Asking, Entry, Extended, Extension, Holder, Released, Seat, StoreError, owner_of,
@@ -134,7 +138,7 @@ pub(super) enum Looked {
     Busy(Holder),
     /// The bell that was to be rung is not heard by the server.
     Deaf(Holder),
-    /// Something else is in the place of the line.
+    /// There is no line, or something else is in its place.
     NoLine(Holder),
 }
 
@@ -148,19 +152,42 @@ pub(super) struct Wish {
     pub(super) coalesce: bool,
 }
 
-/// Takes the key, or a seat in the line.
+/// Takes a place of the key where there is no line.
+pub(super) async fn take_place(
+    operation: &mut Operation,
+    entry: &Entry,
+    ttl: Duration,
+) -> Result<(Acquired, Found), StoreError> {
+    let wish = Wish {
+        place: None,
+        bell: None,
+        coalesce: false,
+    };
+    Ok(match look(operation, None, entry, ttl, &wish).await? {
+        Looked::Granted(granted, found) => (granted, found),
+        Looked::Busy(holder) | Looked::Deaf(holder) | Looked::NoLine(holder) => {
+            (Acquired::Busy(Some(holder)), Found::NotOurs)
+        }
+    })
+}
+
+/// Takes the key, or a place of it, or else a seat in the line.
 pub(super) async fn look(
     operation: &mut Operation,
-    line: &Line,
-    keys: &LineKeys,
+    line: Option<(&Line, &LineKeys)>,
     entry: &Entry,
     ttl: Duration,
     wish: &Wish,
 ) -> Result<Looked, StoreError> {
-    let stamp = line.stamp();
+    let stamp = line.map_or(0, |(line, _)| line.stamp());
     let reserved = reservation(ttl);
-    let mut command = operation.script(&LOOK);
-    command.arg(4).arg(&entry.key).arg(keys);
+    let is_place = entry.kind != Kind::Exclusive;
+    let mut command = operation.script(if is_place { &ACQUIRE_PLACE } else { &LOOK });
+    match (line, &entry.counter) {
+        (Some((_, keys)), _) => command.arg(4).arg(&entry.key).arg(keys),
+        (None, Some(counter)) => command.arg(2).arg(&entry.key).arg(counter),
+        (None, None) => command.arg(1).arg(&entry.key),
+    };
     command.arg(&entry.value).arg(whole_millis(ttl));
     command.arg(whole_millis(COUNTER_LIFETIME));
     command.arg(u8::from(entry.counter.is_some()));
@@ -172,6 +199,15 @@ pub(super) async fn look(
         None => command.arg(""),
     };
     command.arg(u8::from(wish.coalesce));
+    match entry.kind {
+        Kind::Exclusive => {}
+        Kind::Permits(number) => {
+            command.arg(number);
+        }
+        Kind::Shared => {
+            command.arg("");
+        }
+    }
     match operation.ask(command, read_looked).await? {
         (since, Said::Ours((number, found))) => {
             let fence = number.filter(|_| entry.counter.is_some());
@@ -242,12 +278,26 @@ fn read_looked(answer: &Value) -> Option<Said<Drawn, Option<(Holder, i64)>>> {
 }
 
 fn read_holder(left: &Value, value: &Value) -> Option<Holder> {
-    let (Value::Int(left), Value::BulkString(value)) = (left, value) else {
+    let Value::Int(left) = left else {
         return None;
     };
-    let owner = owner_of(&String::from_utf8_lossy(value));
     let left = u64::try_from(*left).ok().map(Duration::from_millis);
-    Some(Holder::new(owner, left))
+    let owner = |value: &Value| match value {
+        Value::BulkString(value) => Some(owner_of(&String::from_utf8_lossy(value))),
+        _ => None,
+    };
+    match value {
+        // Of several: how many, and the first of them.
+        Value::Array(parts) => {
+            let (Value::Int(count), first) = parts.split_first()? else {
+                return None;
+            };
+            let first = first.iter().map(owner).collect::<Option<Vec<_>>>()?;
+            let first = first.into_iter().flatten();
+            Some(Holder::of_places(u32::try_from(*count).ok()?, first, left))
+        }
+        value => Some(Holder::new(owner(value)?, left)),
+    }
 }
 
 /// Who else has the key; from now on the connection is told of changes, if it tracks.
@@ -281,6 +331,13 @@ fn read_watched(answer: &Value) -> Option<Said<(), Option<Watched>>> {
             [left, value @ Value::BulkString(bytes)] => {
                 Some((read_holder(left, value)?, bytes.clone()))
             }
+            [left, value @ Value::BulkString(bytes), Value::Int(1)] => {
+                let holder = Holder {
+                    places: 1,
+                    ..read_holder(left, value)?
+                };
+                Some((holder, bytes.clone()))
+            }
             _ => return None,
         },
         _ => return None,
@@ -308,18 +365,25 @@ pub(super) async fn release(
     how: GivenBack,
     keys: Option<&LineKeys>,
 ) -> Result<Released, StoreError> {
+    let script = if entry.kind == Kind::Exclusive {
+        &RELEASE
+    } else {
+        &RELEASE_PLACE
+    };
     let keep = how.keep.map_or(0, whole_millis);
-    let command = match keys {
-        None => owned(operation.script(&RELEASE), entry, keep),
+    let mut command = operation.script(script);
+    match keys {
+        None => {
+            command.arg(1).arg(&entry.key);
+            command.arg(&entry.value).arg(keep);
+        }
         Some(keys) => {
-            let mut command = operation.script(&RELEASE);
             command.arg(4).arg(&entry.key).arg(keys);
             command.arg(&entry.value).arg(keep);
             command.arg(whole_millis(COUNTER_LIFETIME));
             command.arg(how.unsettled.map_or(0, whole_millis));
-            command
         }
-    };
+    }
     let (_, said) = operation.ask(command, read_owned).await?;
     Ok(match said {
         Said::Ours(()) => Released::Done,
@@ -348,8 +412,15 @@ async fn extend_together(
 ) -> Vec<Extension> {
     let mut pipeline = redis::pipe();
     for (entry, ttl) in &batch {
-        let command = operation.script(&EXTEND);
-        pipeline.add_command(owned(command, entry, whole_millis(*ttl)));
+        let script = if entry.kind == Kind::Exclusive {
+            &EXTEND
+        } else {
+            &EXTEND_PLACE
+        };
+        let mut command = operation.script(script);
+        command.arg(1).arg(&entry.key).arg(&entry.value);
+        command.arg(whole_millis(*ttl));
+        pipeline.add_command(command);
     }
     match operation.ask_all(pipeline, read_owned).await {
         Ok((since, each)) => {
@@ -369,18 +440,12 @@ fn extended(since: Instant, said: &Said<(), Missing>) -> Extended {
     }
 }
 
-/// The arguments of the scripts that release and extend.
-fn owned(mut command: Cmd, entry: &Entry, millis: u64) -> Cmd {
-    command.arg(1).arg(&entry.key).arg(&entry.value).arg(millis);
-    command
-}
-
 enum Missing {
     Gone,
     TakenOver,
 }
 
-/// Their answers.
+/// The answers of the scripts that release and extend.
 fn read_owned(answer: &Value) -> Option<Said<(), Missing>> {
     match answer {
         Value::Int(1) => Some(Said::Ours(())),

@@ -47,6 +47,7 @@ use super::{
     Store, StoreError,
 };
 use crate::key::line_keys;
+use crate::kind::Kind;
 use crate::random::random;
 pub(crate) use access::Access;
 #[cfg(feature = "tls")]
@@ -56,7 +57,7 @@ use connection::Connection;
 pub use credentials::Credentials;
 pub(crate) use credentials::Provider;
 use hearing::Hearing;
-use line::{Line, Stray};
+use line::{Line, Stray, is_refusal};
 use operation::Operation;
 pub(crate) use profile::Profile;
 use profile::refuses_scripts;
@@ -134,6 +135,7 @@ impl RedisStore {
         let absent = Entry {
             key: format!("{prefix}redis-locked-connects"),
             value: format!("{:032x}", random::<u128>()),
+            kind: Kind::Exclusive,
             counter: None,
         };
         let line = self.line.as_deref();
@@ -176,11 +178,7 @@ impl RedisStore {
 /// is over for which it was reserved.
 fn give_back(stray: Stray, connection: &Connection, timeouts: Timeouts, line: Option<Arc<Line>>) {
     let operation = Operation::new(connection.clone(), timeouts);
-    let entry = Entry {
-        key: stray.key,
-        value: stray.value,
-        counter: None,
-    };
+    let entry = Entry::left(stray.key, stray.value);
     tokio::spawn(async move {
         let how = GivenBack::default();
         let released = release(operation, &entry, how, line.as_deref()).await;
@@ -202,7 +200,15 @@ async fn release(
         && let Some(keys) = line_keys(&entry.key)
     {
         match commands::release(&mut operation, entry, how, Some(&keys)).await {
-            Err(error) if line.refuses(number, &error) || is_torn(&error) => {}
+            Err(error) if is_torn(&error) => {}
+            Err(error) if is_refusal(&error) => {
+                let released = commands::release(&mut operation, entry, how, None).await;
+                // What fails without the line, too, fails for want of another right.
+                if released.is_ok() {
+                    line.refuse(number, Some(&error));
+                }
+                return released;
+            }
             answer => return answer,
         }
     }
@@ -234,19 +240,21 @@ async fn look(
             Err(NoBell::Missing(error)) => missing = error,
         }
     }
+    // Who asks how it stands has no use for a seat.
+    let waits = matches!(asking, Asking::Looking { .. } | Asking::InLine { .. });
     let mut wish = Wish {
         place,
-        // Who asks how it stands has no use for a seat.
-        bell: bell.filter(|_| asking != Asking::WhoHolds),
+        bell: bell.filter(|_| waits),
         coalesce,
     };
-    let mut looked = commands::look(operation, line, keys, entry, ttl, &wish).await;
+    let in_line = Some((line, keys));
+    let mut looked = commands::look(operation, in_line, entry, ttl, &wish).await;
     if let (Ok(Looked::Deaf(_)), Some(bell), true) = (&looked, &wish.bell, operation.is_spread()) {
         // Its slot has moved since, or has another master.
         tracking.lose_bell(bell);
         if let Ok(opened) = tracking.open_bell(operation, &entry.key).await {
             wish.bell = Some(opened);
-            looked = commands::look(operation, line, keys, entry, ttl, &wish).await;
+            looked = commands::look(operation, in_line, entry, ttl, &wish).await;
         }
     }
     if let (Some(error), Ok(_)) = (missing, &looked) {
@@ -275,8 +283,13 @@ async fn look(
         Err(error) if is_torn(&error) => {
             acquire(operation, entry, ttl, without_line, watching).await
         }
-        Err(error) if line.refuses(number, &error) => {
-            acquire(operation, entry, ttl, Asking::Again, None).await
+        Err(error) if is_refusal(&error) => {
+            let acquired = acquire(operation, entry, ttl, Asking::Again, None).await;
+            // What fails without the line, too, fails for want of another right.
+            if acquired.is_ok() {
+                line.refuse(number, Some(&error));
+            }
+            acquired
         }
         Err(error) => Err(error),
     }
@@ -312,6 +325,10 @@ async fn acquire(
     asking: Asking,
     tracking: Option<&Tracking>,
 ) -> Result<(Acquired, Found), StoreError> {
+    if entry.kind != Kind::Exclusive {
+        // Each who comes or goes would ring: a place is not tracked.
+        return commands::take_place(operation, entry, ttl).await;
+    }
     let Some(tracking) = tracking else {
         return commands::acquire(operation, entry, ttl, asking).await;
     };
@@ -345,14 +362,15 @@ impl Store for RedisStore {
         let mut operation = self.operation().with_replicas(self.replicas);
         let votes = self.one_of_several;
         let waits = matches!(asking, Asking::Looking { .. } | Asking::InLine { .. });
-        if (waits || asking == Asking::WhoHolds)
+        let is_place = entry.kind != Kind::Exclusive;
+        if (waits || is_place || asking == Asking::WhoHolds)
             && let Some((line, keys)) = self.line_for(&entry.key)
         {
             let (line, tracking) = (Arc::clone(line), Arc::clone(&self.tracking));
             let place = Arc::clone(&self.place);
             return Box::pin(async move {
                 let (operation, tracking) = (&mut operation, &tracking);
-                let outcome = if waits {
+                let outcome = if waits || is_place {
                     look(operation, &line, &entry, &keys, ttl, asking, tracking).await
                 } else {
                     take_or_look(operation, &line, &entry, &keys, ttl, tracking).await

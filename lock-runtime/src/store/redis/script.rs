@@ -5,19 +5,36 @@ use std::time::Duration;
 
 use redis::{Arg, Cmd};
 
-pub(super) static ACQUIRE: Script = Script::new(include_str!("../scripts/acquire.lua"));
-pub(super) static RELEASE: Script = Script::new(concat!(
-    include_str!("../scripts/release.lua"),
-    include_str!("../scripts/pass_on.lua"),
-    include_str!("../scripts/release_in_line.lua"),
-));
-pub(super) static LOOK: Script = Script::new(concat!(
-    include_str!("../scripts/look.lua"),
-    include_str!("../scripts/pass_on.lua"),
-    include_str!("../scripts/look_in_line.lua"),
-));
-pub(super) static WATCH: Script = Script::new(include_str!("../scripts/watch.lua"));
-pub(super) static EXTEND: Script = Script::new(include_str!("../scripts/extend.lua"));
+/// These files as one, and the shortest way first, where there is one.
+macro_rules! script {
+    ($($file:literal)*) => {
+        Script::new(concat!($(include_str!(concat!("../scripts/", $file, ".lua"))),*))
+    };
+}
+
+pub(super) static ACQUIRE: Script = script!("holders" "acquire");
+pub(super) static RELEASE: Script =
+    script!("release" "holders" "clock" "places" "pass_on" "open_door" "release_in_line");
+pub(super) static LOOK: Script =
+    script!("look" "holders" "clock" "places" "pass_on" "sit" "look_in_line");
+pub(super) static ACQUIRE_PLACE: Script =
+    script!("holders" "clock" "places" "pass_on" "sit" "acquire_place");
+pub(super) static RELEASE_PLACE: Script =
+    script!("holders" "clock" "places" "pass_on" "open_door" "release_place");
+pub(super) static EXTEND_PLACE: Script = script!("holders" "clock" "places" "extend_place");
+pub(super) static WATCH: Script = script!("watch");
+pub(super) static EXTEND: Script = script!("extend");
+
+static ALL: [&Script; 8] = [
+    &ACQUIRE,
+    &RELEASE,
+    &EXTEND,
+    &LOOK,
+    &WATCH,
+    &ACQUIRE_PLACE,
+    &RELEASE_PLACE,
+    &EXTEND_PLACE,
+];
 
 pub(super) struct Script {
     source: &'static str,
@@ -33,7 +50,7 @@ impl Script {
     }
 
     fn of_hash(hash: &[u8]) -> Option<&'static Self> {
-        let mut all = [&ACQUIRE, &RELEASE, &EXTEND, &LOOK, &WATCH].into_iter();
+        let mut all = ALL.into_iter();
         all.find(|script| script.hash().as_bytes() == hash)
     }
 

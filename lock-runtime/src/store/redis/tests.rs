@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use redis::FromRedisValue;
 
 use super::*;
+use crate::kind::Kind;
 use crate::store::seats::reservation;
 use crate::store::{Acquired, Extended};
 
@@ -109,6 +110,7 @@ fn entry() -> Arc<Entry> {
     Arc::new(Entry {
         key: "k".into(),
         value: "abcdefghij-_ABCDEFGHIJ;me".into(),
+        kind: Kind::Exclusive,
         counter: None,
     })
 }
@@ -117,6 +119,7 @@ fn counted() -> Arc<Entry> {
     Arc::new(Entry {
         key: "k".into(),
         value: "abcdefghij-_ABCDEFGHIJ;me".into(),
+        kind: Kind::Exclusive,
         counter: Some("{k}:fence".into()),
     })
 }
@@ -239,6 +242,7 @@ async fn a_lock_that_is_passed_on_to_one_who_has_left_is_given_back() {
     let theirs = Arc::new(Entry {
         value: "JIHGFEDCBA_-jihgfedcba;they".into(),
         key: "k".into(),
+        kind: Kind::Exclusive,
         counter: None,
     });
     granted(&store, TTL).await;
@@ -273,6 +277,7 @@ async fn a_place_that_was_lost_is_had_again_before_those_who_came_later() {
     let theirs = Arc::new(Entry {
         value: "JIHGFEDCBA_-jihgfedcba;they".into(),
         key: "k".into(),
+        kind: Kind::Exclusive,
         counter: None,
     });
     let first = seat(&store, &entry(), None).await;

@@ -28,6 +28,7 @@ use ground::Side;
 use line::Waiting;
 use seen::{Numbers, Seen};
 
+use crate::kind::Kind;
 use crate::store::{Alert, Asking, Entry, KEPT, Released};
 
 /// Something that both stores are told.
@@ -108,6 +109,7 @@ fn entry(owned: Owned, numbered: bool) -> Arc<Entry> {
         counter: numbered.then(|| format!("{{{key}}}:fence")),
         key,
         value: value(owned),
+        kind: Kind::Exclusive,
     })
 }
 
