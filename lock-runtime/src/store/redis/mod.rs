@@ -3,6 +3,8 @@
 mod access;
 #[cfg(any(feature = "cluster", feature = "sentinel"))]
 mod address_map;
+#[cfg(feature = "cluster")]
+mod bells;
 mod cause;
 #[cfg(feature = "tls")]
 mod certificates;
