@@ -51,6 +51,25 @@ pub enum LockError {
         waiting: Option<u64>,
     },
 
+    /// The period has had its run: with [`once_per`](crate::LockRequest::once_per), another has succeeded in
+    /// it. Nothing is to be done before the next period.
+    #[error("lock {key:?} has done its work for this period: {owner} succeeded {} ago, and the next period \
+        begins in {}; {}", Span(*.ago), Span(*.next), when_done(*.clock_stepped_back))]
+    #[non_exhaustive]
+    AlreadyDone {
+        /// The key, without the prefix.
+        key: String,
+        /// Whose run succeeded. Control characters are escaped, and the text is cut after 100 characters.
+        owner: String,
+        /// How long ago that run ended, by the server's clock.
+        ago: Duration,
+        /// How long it is until the next period begins, by the server's clock.
+        next: Duration,
+        /// The next period is more than two periods away, so that the run was recorded at a time which the
+        /// server's clock has not reached again.
+        clock_stepped_back: bool,
+    },
+
     /// The lock was held, and is held no more although nobody here released it. The body was cut
     /// off, or never started.
     #[error("lock {key:?} was lost: {}", Loss(*.reason, *.failed_extensions, .last_failure.as_deref()))]
@@ -170,6 +189,7 @@ impl LockError {
     pub fn key(&self) -> Option<&str> {
         match self {
             Self::Busy { key, .. }
+            | Self::AlreadyDone { key, .. }
             | Self::Lost { key, .. }
             | Self::NotHeld { key, .. }
             | Self::WouldDeadlock { key }
@@ -182,6 +202,12 @@ impl LockError {
     #[must_use]
     pub fn is_busy(&self) -> bool {
         matches!(self, Self::Busy { .. })
+    }
+
+    /// The period of `once_per` has had its run.
+    #[must_use]
+    pub fn is_already_done(&self) -> bool {
+        matches!(self, Self::AlreadyDone { .. })
     }
 
     /// The lock was held and is held no more.
@@ -202,11 +228,13 @@ impl LockError {
         matches!(self, Self::Backend { .. })
     }
 
-    /// How long the holder's key still lives unless it is extended or released; for `Busy`.
+    /// When asking again may help: for `Busy`, how long the holder's key still lives unless it is extended or
+    /// released; for `AlreadyDone`, how long it is until the next period begins.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Busy { retry_after, .. } => *retry_after,
+            Self::AlreadyDone { next, .. } => Some(*next),
             _ => None,
         }
     }
@@ -287,6 +315,34 @@ impl fmt::Display for After {
             0 => Ok(()),
             _ => write!(f, " (tried {})", Tried(attempts, waited)),
         }
+    }
+}
+
+/// A time in the two largest units that it has.
+struct Span(Duration);
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const MINUTE: u64 = 60;
+        const HOUR: u64 = 60 * MINUTE;
+        const DAY: u64 = 24 * HOUR;
+        let seconds = self.0.as_secs();
+        match seconds {
+            ..MINUTE => write!(f, "{:.1?}", self.0),
+            MINUTE..HOUR => write!(f, "{}m {}s", seconds / MINUTE, seconds % MINUTE),
+            HOUR..DAY => write!(f, "{}h {}m", seconds / HOUR, seconds % HOUR / MINUTE),
+            DAY.. => write!(f, "{}d {}h", seconds / DAY, seconds % DAY / HOUR),
+        }
+    }
+}
+
+/// What to do where a period is done.
+fn when_done(clock_stepped_back: bool) -> &'static str {
+    if clock_stepped_back {
+        "that is more than two periods away, so the server's clock has stepped back since: set it right, \
+        or let the run be forgotten with `redis-locked forget`"
+    } else {
+        "call it again then, or let the run be forgotten with `redis-locked forget`"
     }
 }
 
@@ -391,6 +447,32 @@ mod tests {
         let with = |words| text.replace("extends (", words);
         assert_eq!(waiting(Some(1)), with("extends, and one waits for it ("));
         assert_eq!(waiting(Some(3)), with("extends, and 3 wait for it ("));
+    }
+
+    #[test]
+    fn a_period_that_is_done_tells_whose_run_it_was_and_when_the_next_begins() {
+        let text = |next, clock_stepped_back| {
+            let done = LockError::AlreadyDone {
+                key: "nightly".into(),
+                owner: "web-3:812".into(),
+                ago: Duration::from_secs(3 * 3600 + 120),
+                next,
+                clock_stepped_back,
+            };
+            assert_eq!(done.retry_after(), Some(next));
+            done.to_string()
+        };
+        assert_eq!(
+            text(Duration::from_millis(2500), false),
+            "lock \"nightly\" has done its work for this period: web-3:812 succeeded 3h 2m ago, and the \
+             next period begins in 2.5s; call it again then, or let the run be forgotten with \
+             `redis-locked forget`"
+        );
+        let stepped = text(Duration::from_secs(3 * 86_400), true);
+        assert!(
+            stepped.contains("begins in 3d 0h; that is more"),
+            "{stepped}"
+        );
     }
 
     #[test]

@@ -73,6 +73,9 @@ pub(super) const ARGUMENTS: &[Argument] = &[
             "`skip` and `or_else` exclude each other, for both say what to return: keep one",
         )])
         .apart(),
+    row("once_per", Takes::Time, "once_per = \"1d\"")
+        .elsewhere("cron daily every interval once period schedule"),
+    row("record", Takes::TimeOr("recorded"), "record = \"30days\"").elsewhere("history keep_result log_run"),
     row("name", Takes::Text, "name = \"nightly\""),
     row("bind", Takes::Variable, "bind = lease").apart(),
     row("locker", Takes::Expr, "locker = self.locker")

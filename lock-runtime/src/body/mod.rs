@@ -1,8 +1,9 @@
 //! Running a body under a lease.
 
-mod outcome;
+mod result;
 #[cfg(all(test, target_os = "linux"))]
 mod tests;
+mod unlocked;
 
 use std::future::Future;
 use std::mem;
@@ -15,9 +16,11 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::error::{LockError, LostReason};
 use crate::hold::LockGuard;
-use crate::store::{Answer, Released, StoreError};
+use crate::store::{Answer, Outcome, Released, StoreError};
 use crate::telemetry::Run;
-pub use outcome::{FromLockError, FromSkipped, or_else};
+pub use result::RunResult;
+pub(crate) use result::{outcome, outcome_of};
+pub use unlocked::{FromLockError, FromSkipped, or_else};
 
 /// What becomes of the body when its lock is lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -46,6 +49,10 @@ pin_project! {
         cutoff: Option<Pin<Box<Sleep>>>,
         step: Step,
         on_lost: OnLost,
+        // What a result says of its run.
+        judge: fn(&F::Output) -> Outcome,
+        // The body is being polled, or has panicked while it was.
+        polling: bool,
         // Around the body and all that is done for it.
         run: Run,
     }
@@ -56,6 +63,14 @@ pin_project! {
             // What the body says while it is dropped belongs to the run as well.
             let _in_run = this.run.enter();
             this.body.set(MaybeDone::Gone);
+            if let Step::Held(guard) = this.step {
+                // Not by the thread: a body may be dropped while something else unwinds.
+                guard.ended(if *this.polling {
+                    Outcome::Panicked
+                } else {
+                    Outcome::Dropped
+                });
+            }
             *this.step = Step::Done;
         }
     }
@@ -75,11 +90,18 @@ enum Step {
 }
 
 impl<F: Future> Locked<F> {
-    pub(crate) fn new(begin: Begin, on_lost: OnLost, body: F) -> Self {
+    pub(crate) fn new(
+        begin: Begin,
+        on_lost: OnLost,
+        judge: fn(&F::Output) -> Outcome,
+        body: F,
+    ) -> Self {
         Self {
             body: MaybeDone::Future(body),
             cutoff: None,
             on_lost,
+            judge,
+            polling: false,
             run: Run::none(),
             step: Step::Asked(begin),
         }
@@ -116,17 +138,17 @@ impl<F: Future> Future for Locked<F> {
                 },
                 Step::Held(guard) => {
                     let body = this.body.as_mut();
-                    let ended = ready!(poll_held(
-                        guard,
-                        *this.on_lost,
-                        this.run,
-                        body,
-                        this.cutoff,
-                        cx
-                    ));
+                    *this.polling = true;
+                    let polled = poll_held(guard, *this.on_lost, this.run, body, this.cutoff, cx);
+                    *this.polling = false;
+                    let ended = ready!(polled);
                     if ended.is_ok() {
                         this.run.ran();
                     }
+                    guard.ended_as(|| match (&ended, this.body.as_mut().output_mut()) {
+                        (Ok(()), Some(output)) => (this.judge)(output),
+                        _ => Outcome::CutOff,
+                    });
                     match ended {
                         Ok(()) if guard.pass_on() => *this.step = Step::Done,
                         Ok(()) => {

@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use crate::keeper::{Keeper, TenureLines};
-use crate::store::{Entry, Store};
+use crate::store::{Entry, Record, Store};
 use crate::token::{TOKEN_LEN, random_token};
 
 pub(crate) struct Common {
@@ -45,6 +45,7 @@ impl Common {
         &self,
         key: &str,
         counter: Option<&str>,
+        record: Option<Record>,
         now: Instant,
         runtime: &Handle,
     ) -> Entry {
@@ -57,6 +58,7 @@ impl Common {
             key: key.to_owned(),
             value,
             counter: counter.map(str::to_owned),
+            record,
         }
     }
 }

@@ -5,7 +5,7 @@ mod side;
 use std::cell::Cell;
 use std::fmt::{self, Arguments, Display, Write};
 
-pub use side::{counter_key, is_side_key, line_keys};
+pub use side::{counter_key, is_side_key, line_keys, record_key};
 
 /// A finished key. The attribute makes it before the arguments move into the body.
 #[derive(Debug)]

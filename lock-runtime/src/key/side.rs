@@ -20,6 +20,12 @@ pub fn line_keys(key: &str) -> Option<[String; 3]> {
     ])
 }
 
+/// The key of the record of a lock's runs.
+#[must_use]
+pub fn record_key(key: &str) -> Option<String> {
+    side_key(key, ":last")
+}
+
 fn side_key(key: &str, ending: &str) -> Option<String> {
     if has_tag(key) {
         Some([key, ending].concat())

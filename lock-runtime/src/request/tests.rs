@@ -80,7 +80,7 @@ async fn a_lock_that_is_passed_on_after_a_split_vote_is_taken_at_once() {
     let quorum = QuorumStore::new(stores.iter().cloned(), Arc::default(), TTL);
     let locker = Locker::builder().build(Arc::new(quorum));
     let (now, here) = (Instant::now(), Handle::current());
-    let others = Arc::new(locker.common().entry("k", None, now, &here));
+    let others = Arc::new(locker.common().entry("k", None, None, now, &here));
     for store in &stores[..2] {
         let attempted = store.acquire(Arc::clone(&others), TTL, Asking::Plain);
         attempted.await.outcome.expect("free");

@@ -1,6 +1,7 @@
 //! Locks in this process's memory, with the semantics of those in Redis, on tokio's clock.
 
 mod line;
+mod record;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -12,18 +13,18 @@ use futures_util::future::{BoxFuture, ready};
 use tokio::time::Instant;
 
 use self::line::{Line, Waiting};
+use self::record::Records;
 use super::alerts::Alerts;
 use super::ears::Ears;
 use super::seats::{SEAT, reservation};
 use super::{
     Acquired, Alert, Answer, Asking, Attempted, Ear, Entry, Extended, Extension, Holder, KEPT,
-    Passed, Released, Seat, Store, Word, owner_of,
+    LastRun, Passed, Released, Seat, Store, Word, owner_of,
 };
 
 /// Keys that have expired are swept when the table has grown to this many, then to twice the rest.
 const FIRST_SWEEP: usize = 1024;
 
-#[derive(Default)]
 pub(crate) struct MemoryStore {
     table: Mutex<Table>,
     alerts: Arc<Alerts>,
@@ -33,6 +34,7 @@ pub(crate) struct MemoryStore {
 struct Table {
     keys: HashMap<String, Stored>,
     lines: HashMap<String, Line>,
+    records: Records,
     /// From when places count.
     made: Instant,
     sweep_at: usize,
@@ -40,11 +42,18 @@ struct Table {
     last_fence: u64,
 }
 
-impl Default for Table {
+impl Default for MemoryStore {
     fn default() -> Self {
+        Self::at(SystemTime::now())
+    }
+}
+
+impl Table {
+    fn new(clock: SystemTime) -> Self {
         Self {
             keys: HashMap::new(),
             lines: HashMap::new(),
+            records: Records::new(clock),
             made: Instant::now(),
             sweep_at: FIRST_SWEEP,
             last_fence: 0,
@@ -91,6 +100,23 @@ impl Table {
         self.set(&entry.key, &entry.value, expires);
         let fence = entry.counter.is_some().then(|| self.draw_fence());
         Acquired::Granted { since, fence }
+    }
+
+    /// As `record_begin.lua` does, where there is a record.
+    fn claim(&mut self, entry: &Entry, ttl: Duration, wish: Option<Wish>) -> (Acquired, Told) {
+        let (record, value) = (entry.record.as_ref(), &entry.value);
+        if let Some(done) = record.and_then(|record| self.records.done(record, value)) {
+            let (_, told) = self.release(entry, None);
+            return (Acquired::Done(done), told);
+        }
+        let (acquired, told) = match wish {
+            Some(wish) => self.look(entry, ttl, wish),
+            None => (self.acquire(entry, ttl), Told::new()),
+        };
+        if let (Acquired::Granted { fence, .. }, Some(record)) = (&acquired, record) {
+            self.records.begin(record, value, *fence);
+        }
+        (acquired, told)
     }
 
     fn set(&mut self, key: &str, value: &str, expires: Instant) {
@@ -193,16 +219,27 @@ impl Table {
     }
 
     fn sweep(&mut self, now: Instant) {
-        if self.keys.len() + self.lines.len() >= self.sweep_at {
+        if self.len() >= self.sweep_at {
             self.keys.retain(|_, stored| now < stored.expires);
             self.lines.retain(|_, line| !line.is_over(now));
-            self.sweep_at = FIRST_SWEEP.max(2 * (self.keys.len() + self.lines.len()));
+            self.records.sweep(now);
+            self.sweep_at = FIRST_SWEEP.max(2 * self.len());
         }
     }
 
-    /// As `release.lua` does.
+    fn len(&self) -> usize {
+        self.keys.len() + self.lines.len() + self.records.len()
+    }
+
+    /// As `release.lua` does, and `record_end.lua` where there is a record.
     fn release(&mut self, entry: &Entry, keep: Option<Duration>) -> (Released, Told) {
         let (key, now) = (&entry.key, Instant::now());
+        if let Some(record) = &entry.record {
+            let holds = self
+                .live(key)
+                .is_some_and(|stored| stored.value == entry.value);
+            self.records.end(record, &entry.value, holds);
+        }
         let mut told = Told::new();
         let released = match (self.live(key), keep) {
             (Some(stored), _) if stored.value.strip_prefix(KEPT) == Some(&entry.value) => {
@@ -276,6 +313,15 @@ fn count(number: usize) -> u64 {
 }
 
 impl MemoryStore {
+    /// One whose clock says this now, and counts on tokio's.
+    pub(crate) fn at(clock: SystemTime) -> Self {
+        Self {
+            table: Mutex::new(Table::new(clock)),
+            alerts: Arc::default(),
+            ears: Arc::default(),
+        }
+    }
+
     fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -287,8 +333,11 @@ impl MemoryStore {
         answer
     }
 
-    fn look(&self, entry: &Entry, ttl: Duration, wish: Wish) -> Acquired {
-        let (answer, told) = self.table().look(entry, ttl, wish);
+    fn claim(&self, entry: &Entry, ttl: Duration, wish: Option<Wish>) -> Acquired {
+        let (answer, told) = self.table().claim(entry, ttl, wish);
+        if let Acquired::Done(_) = answer {
+            self.alerts.ring(&entry.key);
+        }
         self.tell(&entry.key, told);
         answer
     }
@@ -302,6 +351,7 @@ impl MemoryStore {
                     key: key.to_owned(),
                     value,
                     counter: None,
+                    record: None,
                 };
                 self.release_at_once(&stray, None);
             }
@@ -333,17 +383,12 @@ impl Store for MemoryStore {
             }
             _ => None,
         };
-        let outcome = Ok(match wish {
-            Some((seat, place, coalesce)) => {
-                let wish = Wish {
-                    seat,
-                    place,
-                    coalesce,
-                };
-                self.look(&entry, ttl, wish)
-            }
-            None => self.table().acquire(&entry, ttl),
+        let wish = wish.map(|(seat, place, coalesce)| Wish {
+            seat,
+            place,
+            coalesce,
         });
+        let outcome = Ok(self.claim(&entry, ttl, wish));
         ready(Attempted {
             outcome,
             settled: true,
@@ -393,6 +438,12 @@ impl Store for MemoryStore {
             )
         });
         ready(Ok(holder)).boxed()
+    }
+
+    fn last_run(&self, key: String, record: String) -> Answer<Option<LastRun>> {
+        let mut table = self.table();
+        let holder = table.live(&key).map(|stored| stored.value.clone());
+        ready(Ok(table.records.last_run(&record, holder.as_deref()))).boxed()
     }
 
     fn settles_within(&self) -> Duration {

@@ -22,6 +22,11 @@ pub(crate) fn busy(name: &'static str, error: &LockError) {
     tracing::debug!(lock.key = error.key(), lock.name = name, "{error}");
 }
 
+/// The period has had its run, and the caller is told so.
+pub(crate) fn already_done(name: &'static str, error: &LockError) {
+    tracing::debug!(lock.key = error.key(), lock.name = name, "{error}");
+}
+
 /// The store cannot be asked, and the caller is not told, since it waits until it can.
 pub(crate) fn waits_for_store(name: &'static str, key: &str, error: &StoreError) {
     metrics::backend_error(name);

@@ -16,8 +16,8 @@
 //!                             abandon
 //!
 //!         seated           granted, passed
-//!  Wanted ──────▶ Seated ─────────────────▶ Held; otherwise as Wanted,
-//!                                           but what is abandoned has a seat to give back
+//!  Wanted ◀─────▶ Seated ─────────────────▶ Held; otherwise as Wanted,
+//!        unseated                           but what is abandoned has a seat to give back
 //! ```
 //!
 //! A holder whose deadline has passed is still `Held` here: `loss` tells it by the clock. `asking`
@@ -209,6 +209,14 @@ impl Tenure {
         }
     }
 
+    /// The store has taken back the place that it had for us, or the key that was passed on to it.
+    pub(crate) fn unseated(&mut self) {
+        if self.phase == Phase::Seated {
+            self.phase = Phase::Wanted;
+            self.seat_until = None;
+        }
+    }
+
     /// A command that was sent at this time found that another has the key.
     pub(crate) fn found_busy(&mut self, asked: Instant) {
         self.busy_at = self.busy_at.max(Some(asked));
@@ -259,7 +267,8 @@ impl Tenure {
         fence: Option<u64>,
         needs: &Needs,
     ) -> Option<Begun> {
-        let is_complete = fence.is_some() || !needs.fenced;
+        // Whether a run may begin, and that it does, is written by the store.
+        let is_complete = (fence.is_some() || !needs.fenced) && needs.record.is_none();
         let left = deadline(since, term).saturating_duration_since(now);
         // That the store was told in microseconds.
         let is_news = self
@@ -295,7 +304,8 @@ impl Tenure {
 
     /// Passes the lock on from the holder of this turn, if it may be: the tenure is young enough,
     /// its lease lasts, nothing keeps the key for this holder, Redis keeps it no longer than the
-    /// next holder asked for, and there is a fencing number where the next one needs it.
+    /// next holder asked for, there is a fencing number where the next one needs it, and neither's run
+    /// is recorded, which the store does.
     pub(crate) fn pass_on(&mut self, now: Instant, turn: u32, next: &Needs) -> bool {
         let numbered = match self.fence {
             Some(_) => turn + 1 < FencingToken::TURNS,
@@ -305,6 +315,8 @@ impl Tenure {
         let allowed = self.turn == turn
             && self.is_held(now)
             && numbered
+            && !self.terms.recorded
+            && next.record.is_none()
             && now < self.began + PASSING_ON
             && self.keep_until.is_none_or(|keep_until| keep_until <= now)
             && left >= self.term / 4
@@ -497,7 +509,10 @@ impl Tenure {
         let may_be_there = match self.phase {
             // Also when no command is under way any more: one of them may have set it.
             Phase::Wanted => self.may_have_set(),
-            Phase::Lost(LostReason::Deleted | LostReason::TakenOver) => unsettled_until.is_some(),
+            Phase::Lost(LostReason::Deleted | LostReason::TakenOver) => {
+                // The record has to be told how the run ended.
+                unsettled_until.is_some() || self.terms.recorded
+            }
             Phase::Seated | Phase::Held | Phase::Releasing | Phase::Lost(_) => true,
             Phase::Ended => false,
         };
@@ -564,7 +579,8 @@ impl Tenure {
     pub(crate) fn passing_until(&self, now: Instant) -> Option<Instant> {
         let until = self.began + PASSING_ON;
         let is_kept = self.keep_until.is_some_and(|keep_until| keep_until > until);
-        (self.is_held(now) && now < until && !is_kept).then_some(until)
+        let may_be = !is_kept && !self.terms.recorded;
+        (self.is_held(now) && now < until && may_be).then_some(until)
     }
 
     /// Whether its end was told: nothing that happens changes it any more.

@@ -12,6 +12,7 @@ fn terms() -> Terms {
         renew: false,
         max_hold: None,
         min_hold: None,
+        recorded: false,
         name: "test",
     }
 }
@@ -26,6 +27,7 @@ fn renewed() -> Terms {
 fn next() -> Needs {
     Needs {
         fenced: false,
+        record: None,
         ttl: TTL,
     }
 }

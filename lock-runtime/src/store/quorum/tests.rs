@@ -73,6 +73,7 @@ fn entry(value: &str) -> Arc<Entry> {
         key: "k".into(),
         value: value.into(),
         counter: None,
+        record: None,
     })
 }
 

@@ -9,10 +9,15 @@ use tokio::time::Instant;
 
 use super::line::Line;
 use super::operation::{Operation, Said};
-use super::script::{ACQUIRE, EXTEND, LOOK, RELEASE, WATCH, command, whole_millis};
+use super::recorded::{self, claim, to_begin, to_end};
+use super::script::{
+    ACQUIRE, ACQUIRE_AND_BEGIN, END_AND_RELEASE, EXTEND, LOOK, LOOK_AND_BEGIN, RELEASE, WATCH,
+    command, whole_millis,
+};
 use crate::store::seats::{SEAT, reservation};
 use crate::store::{
-    Acquired, Asking, Entry, Extended, Extension, Holder, Released, Seat, StoreError, owner_of,
+    Acquired, Asking, Done, Entry, Extended, Extension, Holder, Released, Seat, StoreError,
+    owner_of,
 };
 
 /// How long a fencing counter lives after its last use.
@@ -37,7 +42,8 @@ pub(super) async fn acquire(
     ttl: Duration,
     asking: Asking,
 ) -> Result<(Acquired, Found), StoreError> {
-    if asking != Asking::Again && entry.counter.is_none() {
+    let is_plain = entry.counter.is_none() && entry.record.is_none();
+    if asking != Asking::Again && is_plain {
         if let Some(granted) = take(operation, entry, ttl).await? {
             return Ok((granted, Found::NotOurs));
         }
@@ -84,14 +90,26 @@ pub(super) async fn acquire_by_script(
     ttl: Duration,
     rings: bool,
 ) -> Result<(Acquired, Found), StoreError> {
-    let mut command = operation.script(&ACQUIRE);
-    match &entry.counter {
-        None => command.arg(1).arg(&entry.key),
-        Some(counter) => command.arg(2).arg(&entry.key).arg(counter),
-    };
+    let record = entry.record.as_ref();
+    let script = recorded::script(entry, &ACQUIRE, &ACQUIRE_AND_BEGIN);
+    let mut command = operation.script(script);
+    let side_keys = [entry.counter.as_ref(), record.map(|record| &record.key)];
+    command.arg(1 + side_keys.iter().flatten().count());
+    command.arg(&entry.key).arg(&side_keys);
     command.arg(&entry.value).arg(whole_millis(ttl));
     command.arg(whole_millis(COUNTER_LIFETIME));
-    match operation.ask(command, read_acquired).await? {
+    let said = match record {
+        None => operation.ask(command, read_acquired).await?,
+        Some(record) => {
+            command.arg(to_begin(record));
+            let read = |answer: &_| recorded::read(answer, read_acquired);
+            match Box::pin(claim(operation, command, record, read)).await? {
+                Ok(said) => said,
+                Err(done) => return Ok((Acquired::Done(done), Found::NotOurs)),
+            }
+        }
+    };
+    match said {
         (since, Said::Ours((number, found))) => {
             let fence = number.filter(|_| entry.counter.is_some());
             Ok((Acquired::Granted { since, fence }, found))
@@ -105,7 +123,7 @@ pub(super) async fn acquire_by_script(
 }
 
 /// The number, if one was drawn, and what was found at the key.
-type Drawn = (Option<u64>, Found);
+pub(super) type Drawn = (Option<u64>, Found);
 
 /// Not ours, and no holder: something else is in the counter's place.
 fn read_acquired(answer: &Value) -> Option<Said<Drawn, Option<Holder>>> {
@@ -136,6 +154,7 @@ pub(super) enum Looked {
     Deaf(Holder),
     /// Something else is in the place of the line.
     NoLine(Holder),
+    Done(Done),
 }
 
 /// What a waiting process wants of the line.
@@ -160,8 +179,11 @@ pub(super) async fn look(
 ) -> Result<Looked, StoreError> {
     let stamp = line.stamp();
     let reserved = reservation(ttl);
-    let mut command = operation.script(&LOOK);
-    command.arg(4).arg(&entry.key).arg(keys);
+    let record = entry.record.as_ref();
+    let mut command = operation.script(recorded::script(entry, &LOOK, &LOOK_AND_BEGIN));
+    command.arg(4 + usize::from(record.is_some()));
+    command.arg(&entry.key).arg(keys);
+    command.arg(record.map(|record| &record.key));
     command.arg(&entry.value).arg(whole_millis(ttl));
     command.arg(whole_millis(COUNTER_LIFETIME));
     command.arg(u8::from(entry.counter.is_some()));
@@ -177,7 +199,18 @@ pub(super) async fn look(
         None => command.arg(""),
     };
     command.arg(u8::from(wish.coalesce));
-    match operation.ask(command, read_looked).await? {
+    let said = match record {
+        None => operation.ask(command, read_looked).await?,
+        Some(record) => {
+            command.arg(to_begin(record));
+            let read = |answer: &_| recorded::read(answer, read_looked);
+            match Box::pin(claim(operation, command, record, read)).await? {
+                Ok(said) => said,
+                Err(done) => return Ok(Looked::Done(done)),
+            }
+        }
+    };
+    match said {
         (since, Said::Ours((number, found))) => {
             let fence = number.filter(|_| entry.counter.is_some());
             Ok(Looked::Granted(Acquired::Granted { since, fence }, found))
@@ -313,18 +346,20 @@ pub(super) async fn release(
     how: GivenBack,
     keys: Option<&LineKeys>,
 ) -> Result<Released, StoreError> {
-    let keep = how.keep.map_or(0, whole_millis);
-    let command = match keys {
-        None => owned(operation.script(&RELEASE), entry, keep),
-        Some(keys) => {
-            let mut command = operation.script(&RELEASE);
-            command.arg(4).arg(&entry.key).arg(keys);
-            command.arg(&entry.value).arg(keep);
-            command.arg(whole_millis(COUNTER_LIFETIME));
-            command.arg(how.unsettled.map_or(0, whole_millis));
-            command
-        }
-    };
+    let record = entry.record.as_ref();
+    let script = recorded::script(entry, &RELEASE, &END_AND_RELEASE);
+    let mut command = operation.script(script);
+    let line_keys = keys.map_or(0, |keys| keys.len());
+    command.arg(1 + line_keys + usize::from(record.is_some()));
+    command.arg(&entry.key).arg(keys);
+    command.arg(record.map(|record| &record.key));
+    command.arg(&entry.value);
+    command.arg(how.keep.map_or(0, whole_millis));
+    if keys.is_some() {
+        command.arg(whole_millis(COUNTER_LIFETIME));
+        command.arg(how.unsettled.map_or(0, whole_millis));
+    }
+    command.arg(record.map(to_end));
     let (_, said) = operation.ask(command, read_owned).await?;
     Ok(match said {
         Said::Ours(()) => Released::Done,

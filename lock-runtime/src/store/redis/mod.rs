@@ -24,6 +24,7 @@ mod not_redis;
 mod operation;
 mod profile;
 mod reconnecting;
+mod recorded;
 mod refusal;
 #[cfg(feature = "cluster")]
 mod route;
@@ -43,8 +44,8 @@ use futures_util::future::BoxFuture;
 
 use super::alerts::{Alert, Alerts};
 use super::{
-    Acquired, Answer, Asking, Attempted, Ear, Entry, Extension, Holder, Listening, Released, Ring,
-    Store, StoreError,
+    Acquired, Answer, Asking, Attempted, Ear, Entry, Extension, Holder, LastRun, Listening,
+    Released, Ring, Store, StoreError,
 };
 use crate::key::line_keys;
 use crate::random::random;
@@ -135,6 +136,7 @@ impl RedisStore {
             key: format!("{prefix}redis-locked-connects"),
             value: format!("{:032x}", random::<u128>()),
             counter: None,
+            record: None,
         };
         let line = self.line.as_deref();
         let releasing = release(self.lasting(), &absent, GivenBack::default(), line);
@@ -176,6 +178,7 @@ fn give_back(stray: Stray, connection: &Connection, timeouts: Timeouts, line: Op
         key: stray.key,
         value: stray.value,
         counter: None,
+        record: None,
     };
     tokio::spawn(async move {
         let how = GivenBack::default();
@@ -245,6 +248,7 @@ async fn look(
     let busy = |holder: Holder| Ok((Acquired::Busy(Some(holder)), Found::NotOurs));
     match looked {
         Ok(Looked::Granted(granted, found)) => Ok((granted, found)),
+        Ok(Looked::Done(done)) => Ok((Acquired::Done(done), Found::NotOurs)),
         Ok(Looked::Busy(holder)) => busy(holder),
         Ok(Looked::Deaf(holder)) => {
             // One that broke meanwhile says nothing of the server.
@@ -276,6 +280,7 @@ async fn take_or_look(
     tracking: &Tracking,
 ) -> Result<(Acquired, Found), StoreError> {
     if entry.counter.is_none()
+        && entry.record.is_none()
         && let Some(granted) = commands::take(operation, entry, ttl).await?
     {
         return Ok((granted, Found::NotOurs));
@@ -375,7 +380,11 @@ impl Store for RedisStore {
         keep: Option<Duration>,
         unsettled: Option<Duration>,
     ) -> Answer<Released> {
-        let (operation, line) = (self.lasting(), self.line.clone());
+        let (mut operation, line) = (self.lasting(), self.line.clone());
+        if entry.record.is_some() {
+            // What is done is to be known after a failover as well.
+            operation = operation.with_replicas(self.replicas);
+        }
         let (how, place) = (GivenBack { keep, unsettled }, Arc::clone(&self.place));
         Box::pin(async move {
             let released = release(operation, &entry, how, line.as_deref()).await;
@@ -436,6 +445,14 @@ impl Store for RedisStore {
                 Err(Some(error)) => Err(error.into()),
                 Err(None) => Err(StoreError::not_watched()),
             }
+        })
+    }
+
+    fn last_run(&self, key: String, record: String) -> Answer<Option<LastRun>> {
+        let (mut operation, place) = (self.operation(), Arc::clone(&self.place));
+        Box::pin(async move {
+            let last_run = recorded::last_run(&mut operation, &key, &record).await;
+            last_run.map_err(|error| error.at(&place))
         })
     }
 

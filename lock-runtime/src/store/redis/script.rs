@@ -5,6 +5,21 @@ use std::time::Duration;
 
 use redis::{Arg, Cmd};
 
+/// The release, for a script that acquires: with the line's keys where it has them.
+macro_rules! give_back {
+    () => {
+        concat!(
+            "local function give_back()\n",
+            "local KEYS = #KEYS == 4 and KEYS or {KEYS[1]}\n",
+            "local ARGV = {ARGV[1], '0', ARGV[3], '0'}\n",
+            include_str!("../scripts/release.lua"),
+            include_str!("../scripts/pass_on.lua"),
+            include_str!("../scripts/release_in_line.lua"),
+            "end\n",
+        )
+    };
+}
+
 pub(super) static ACQUIRE: Script = Script::new(include_str!("../scripts/acquire.lua"));
 pub(super) static RELEASE: Script = Script::new(concat!(
     include_str!("../scripts/release.lua"),
@@ -16,7 +31,36 @@ pub(super) static LOOK: Script = Script::new(concat!(
     include_str!("../scripts/pass_on.lua"),
     include_str!("../scripts/look_in_line.lua"),
 ));
+/// Those that acquire and release, with a record around them.
+pub(super) static ACQUIRE_AND_BEGIN: Script = Script::new(concat!(
+    include_str!("../scripts/with_record.lua"),
+    "local function plain()\n",
+    include_str!("../scripts/acquire.lua"),
+    "end\n",
+    give_back!(),
+    include_str!("../scripts/record_begin.lua"),
+));
+pub(super) static LOOK_AND_BEGIN: Script = Script::new(concat!(
+    include_str!("../scripts/with_record.lua"),
+    "local function plain()\n",
+    include_str!("../scripts/look.lua"),
+    include_str!("../scripts/pass_on.lua"),
+    include_str!("../scripts/look_in_line.lua"),
+    "end\n",
+    give_back!(),
+    include_str!("../scripts/record_begin.lua"),
+));
+pub(super) static END_AND_RELEASE: Script = Script::new(concat!(
+    include_str!("../scripts/with_record.lua"),
+    "local function plain()\n",
+    include_str!("../scripts/release.lua"),
+    include_str!("../scripts/pass_on.lua"),
+    include_str!("../scripts/release_in_line.lua"),
+    "end\n",
+    include_str!("../scripts/record_end.lua"),
+));
 pub(super) static WATCH: Script = Script::new(include_str!("../scripts/watch.lua"));
+pub(super) static LAST_RUN: Script = Script::new(include_str!("../scripts/last_run.lua"));
 pub(super) static EXTEND: Script = Script::new(include_str!("../scripts/extend.lua"));
 
 pub(super) struct Script {
@@ -33,8 +77,19 @@ impl Script {
     }
 
     fn of_hash(hash: &[u8]) -> Option<&'static Self> {
-        let mut all = [&ACQUIRE, &RELEASE, &EXTEND, &LOOK, &WATCH].into_iter();
-        all.find(|script| script.hash().as_bytes() == hash)
+        let all = [
+            &ACQUIRE,
+            &RELEASE,
+            &EXTEND,
+            &LOOK,
+            &WATCH,
+            &ACQUIRE_AND_BEGIN,
+            &LOOK_AND_BEGIN,
+            &END_AND_RELEASE,
+            &LAST_RUN,
+        ];
+        all.into_iter()
+            .find(|script| script.hash().as_bytes() == hash)
     }
 
     fn hash(&self) -> &str {

@@ -109,6 +109,7 @@ fn entry() -> Arc<Entry> {
         key: "k".into(),
         value: "abcdefghij-_ABCDEFGHIJ;me".into(),
         counter: None,
+        record: None,
     })
 }
 
@@ -117,6 +118,7 @@ fn counted() -> Arc<Entry> {
         key: "k".into(),
         value: "abcdefghij-_ABCDEFGHIJ;me".into(),
         counter: Some("{k}:fence".into()),
+        record: None,
     })
 }
 
@@ -251,6 +253,7 @@ async fn a_place_that_was_lost_is_had_again_before_those_who_came_later() {
         value: "JIHGFEDCBA_-jihgfedcba;they".into(),
         key: "k".into(),
         counter: None,
+        record: None,
     });
     let first = seat(&store, &entry(), None).await;
     let second = seat(&other, &theirs, None).await;
