@@ -77,6 +77,7 @@ use proc_macro::TokenStream;
 /// | `ttl` | duration | the locker's, 30 s | how long Redis keeps the lock if this process dies. Without `renew`, it is also the longest that the body may run |
 /// | `renew` | | off | extends the lock while the body runs |
 /// | `max_hold` | duration | none | with `renew`: the longest that the body may run |
+/// | `max_idle` | duration | none | with `renew`: a body that nothing has woken for so long hangs; it is extended no more, and lost as `Idle` |
 /// | `min_hold` | duration | none | keeps the key at least this long, so that a short job runs once per tick on all machines |
 /// | `on_lost` | `cancel` or `finish` | `cancel` | if the lock is lost: drop the body where it awaits, or let it run to its end |
 /// | `retries` | `u32` | `0` | how many attempts follow the first, while the lock is busy or after an error that may pass |

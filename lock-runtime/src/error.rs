@@ -252,6 +252,8 @@ pub enum LostReason {
     TakenOver,
     /// The body ran for as long as `max_hold` allows.
     MaxHold,
+    /// Nothing has woken the body for as long as `max_idle` allows: it hangs.
+    Idle,
 }
 
 impl fmt::Display for LostReason {
@@ -266,6 +268,10 @@ impl fmt::Display for LostReason {
             }
             Self::TakenOver => {
                 "someone else has its key now; find out who wrote it without checking the holder"
+            }
+            Self::Idle => {
+                "nothing has woken its body for as long as `max_idle` allows; find out what it waits for, \
+                 give that a timeout, or raise `max_idle`"
             }
             Self::MaxHold => "`max_hold` was reached; raise it, or make the work shorter",
         })

@@ -29,6 +29,12 @@ pub(super) const ARGUMENTS: &[Argument] = &[
         "renew",
         "`max_hold` limits how long `renew` keeps extending: add `renew`, or set `ttl` instead, which limits the body without it",
     )]),
+    row("max_idle", Takes::Time, "max_idle = \"5m\"")
+        .elsewhere("hang idle idle_timeout stall")
+        .rules(&[Rule::Needs(
+            "renew",
+            "`max_idle` ends the extensions of a body that hangs: add `renew`, or set `ttl` instead, which limits the body without it",
+        )]),
     row("min_hold", Takes::Time, "min_hold = \"5s\"").elsewhere("lock_at_least_for"),
     row(
         "on_lost",

@@ -4,10 +4,12 @@ mod result;
 #[cfg(all(test, target_os = "linux"))]
 mod tests;
 mod unlocked;
+mod woken;
 
 use std::future::Future;
 use std::mem;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use futures_util::future::{BoxFuture, MaybeDone};
@@ -18,9 +20,11 @@ use crate::error::{LockError, LostReason};
 use crate::hold::LockGuard;
 use crate::store::{Answer, Outcome, Released, StoreError};
 use crate::telemetry::Run;
+use crate::tenure::Tenure;
 pub use result::RunResult;
 pub(crate) use result::{outcome, outcome_of};
 pub use unlocked::{FromLockError, FromSkipped, or_else};
+use woken::Woken;
 
 /// What becomes of the body when its lock is lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -51,6 +55,8 @@ pin_project! {
         on_lost: OnLost,
         // What a result says of its run.
         judge: fn(&F::Output) -> Outcome,
+        // Says whether anything has woken the body, where that is asked for.
+        woken: Option<Arc<Woken>>,
         // The body is being polled, or has panicked while it was.
         polling: bool,
         // Around the body and all that is done for it.
@@ -101,6 +107,7 @@ impl<F: Future> Locked<F> {
             cutoff: None,
             on_lost,
             judge,
+            woken: None,
             polling: false,
             run: Run::none(),
             step: Step::Asked(begin),
@@ -127,6 +134,9 @@ impl<F: Future> Future for Locked<F> {
                 Step::Acquiring(acquire) => match ready!(acquire.as_mut().poll(cx)) {
                     Ok(guard) => {
                         this.run.acquired(guard.attempts(), guard.waited());
+                        if guard.tenure().look(Tenure::watches_idleness) {
+                            *this.woken = Some(Woken::new());
+                        }
                         *this.step = Step::Held(guard);
                     }
                     Err(error) => {
@@ -139,7 +149,9 @@ impl<F: Future> Future for Locked<F> {
                 Step::Held(guard) => {
                     let body = this.body.as_mut();
                     *this.polling = true;
-                    let polled = poll_held(guard, *this.on_lost, this.run, body, this.cutoff, cx);
+                    let woken = this.woken.as_ref();
+                    let polled =
+                        poll_held(guard, *this.on_lost, this.run, body, woken, this.cutoff, cx);
                     *this.polling = false;
                     let ended = ready!(polled);
                     if ended.is_ok() {
@@ -197,6 +209,7 @@ fn poll_held<F: Future>(
     on_lost: OnLost,
     run: &Run,
     body: Pin<&mut MaybeDone<F>>,
+    woken: Option<&Arc<Woken>>,
     cutoff: &mut Option<Pin<Box<Sleep>>>,
     cx: &mut Context<'_>,
 ) -> Poll<Result<(), LostReason>> {
@@ -206,7 +219,18 @@ fn poll_held<F: Future>(
     {
         return Poll::Ready(Err(reason));
     }
-    if run.in_body(|| guard.enter(|| body.poll(cx))).is_ready() {
+    let polled = match woken {
+        None => run.in_body(|| guard.enter(|| body.poll(cx))),
+        Some(woken) => {
+            if woken.take(cx) {
+                tenure.tell(|tenure| tenure.moved(Instant::now()));
+            }
+            let waker = woken.waker();
+            let own = &mut Context::from_waker(&waker);
+            run.in_body(|| guard.enter(|| body.poll(own)))
+        }
+    };
+    if polled.is_ready() {
         let now = Instant::now();
         if let Some(reason) = tenure.look(|tenure| tenure.loss(now)) {
             tenure.tell_loss(reason);

@@ -125,15 +125,22 @@ impl Asked {
         if key.is_empty() {
             return invalid("its key is empty; name what is locked");
         }
-        for (name, duration) in [("max_hold", terms.max_hold), ("min_hold", terms.min_hold)] {
+        let times = [
+            ("max_hold", terms.max_hold),
+            ("min_hold", terms.min_hold),
+            ("max_idle", terms.max_idle),
+        ];
+        for (name, duration) in times {
             if duration.is_some_and(|duration| duration.is_zero() || duration > LONGEST_TIME) {
                 return invalid(&format!(
                     "its {name} is zero or over ten years; give another"
                 ));
             }
         }
-        if terms.max_hold.is_some() && !terms.renew {
-            return invalid("`max_hold` needs `renew`; without it, `ttl` limits the body");
+        if !terms.renew
+            && let Some(problem) = without_renew(&terms)
+        {
+            return invalid(&problem);
         }
         if self.coalesce {
             if !matches!(patience, Patience::Wait { .. }) {
@@ -144,12 +151,6 @@ impl Asked {
             if let Some(reason) = common.store.refuses_coalescing() {
                 return invalid(reason);
             }
-        }
-        if !terms.renew && terms.min_hold.is_some_and(|min_hold| min_hold > terms.ttl) {
-            return invalid(&format!(
-                "its min_hold is over its ttl of {:?}; raise `ttl`, or use `renew`",
-                terms.ttl
-            ));
         }
         let whole = match common.settings.prefix.as_str() {
             "" => key.clone(),
@@ -193,6 +194,23 @@ impl Asked {
         };
         Ok((request, patience))
     }
+}
+
+/// What makes no sense where nothing is renewed.
+fn without_renew(terms: &Terms) -> Option<String> {
+    if terms.max_hold.is_some() {
+        return Some("`max_hold` needs `renew`; without it, `ttl` limits the body".to_owned());
+    }
+    if terms.max_idle.is_some() {
+        return Some("`max_idle` needs `renew`; without it, `ttl` limits the body".to_owned());
+    }
+    let is_kept_longer = terms.min_hold.is_some_and(|min_hold| min_hold > terms.ttl);
+    is_kept_longer.then(|| {
+        format!(
+            "its min_hold is over its ttl of {:?}; raise `ttl`, or use `renew`",
+            terms.ttl
+        )
+    })
 }
 
 /// Where fencing numbers are counted, for the key with the prefix. An error says why they can't be.

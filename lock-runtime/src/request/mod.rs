@@ -76,6 +76,7 @@ impl LockRequest {
                 renew: false,
                 max_hold: None,
                 min_hold: None,
+                max_idle: None,
                 recorded: false,
                 name: UNNAMED,
             },
@@ -205,6 +206,34 @@ impl<K> LockRequest<K> {
     /// With [`renew`](Self::renew): the longest that the lock may be held.
     pub fn max_hold(mut self, max_hold: Duration) -> Self {
         self.asked.terms.max_hold = Some(max_hold);
+        self
+    }
+
+    /// With [`renew`](Self::renew): how long a body may be idle. A body that nothing has woken for so long
+    /// waits for what never answers: its lock is extended no more, and it is cut off as
+    /// [`LostReason::Idle`](crate::LostReason::Idle), or runs on without the lock, as
+    /// [`on_lost`](Self::on_lost) says.
+    ///
+    /// What counts is that something wakes the body: a timer, a socket, a channel that it awaits. What else its
+    /// task is polled for does not. So a body that sleeps for longer than this is idle; and one that
+    /// does not await anything, but computes or blocks its thread, is idle as well: it can't be dropped
+    /// before it returns, but its lock is given up. The time counts from the body's first poll. Guards have
+    /// no body, so it is nothing to [`acquire`](Self::acquire).
+    ///
+    /// ```
+    /// # use redis_locked_runtime as redis_locked;
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// use std::time::Duration;
+    /// use redis_locked::{LockError, LostReason};
+    /// let locker = redis_locked::Locker::in_memory();
+    /// let request = locker.lock("import").renew().max_idle(Duration::from_secs(60));
+    /// let error = request.run(std::future::pending::<()>()).await.unwrap_err();
+    /// assert!(matches!(error, LockError::Lost { reason: LostReason::Idle, .. }));
+    /// # }
+    /// ```
+    pub fn max_idle(mut self, max_idle: Duration) -> Self {
+        self.asked.terms.max_idle = Some(max_idle);
         self
     }
 

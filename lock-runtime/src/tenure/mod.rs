@@ -90,6 +90,8 @@ pub(crate) struct Tenure {
     wanted: Option<Instant>,
     /// The end of `max_hold`.
     limit: Option<Instant>,
+    /// When the body has been idle for as long as `max_idle`; `None` before its first poll.
+    idle_at: Option<Instant>,
     /// The end of `min_hold`.
     keep_until: Option<Instant>,
     /// The fencing number that the store drew.
@@ -171,6 +173,7 @@ impl Tenure {
             busy_at: None,
             wanted: None,
             limit: None,
+            idle_at: None,
             keep_until: None,
             fence: None,
             had: false,
@@ -325,6 +328,7 @@ impl Tenure {
             self.turn += 1;
             self.wanted = Some(self.confirmed);
             self.limit = None;
+            self.idle_at = None;
             self.keep_until = None;
             self.had = false;
         }
@@ -355,6 +359,13 @@ impl Tenure {
             return Begun::ToWatch;
         }
         Begun::Held
+    }
+
+    /// The body is polled since something has woken it. What is lost stays lost.
+    pub(crate) fn moved(&mut self, now: Instant) {
+        if self.is_held(now) {
+            self.idle_at = self.terms.max_idle.map(|max_idle| now + max_idle);
+        }
     }
 
     /// The machine has slept for so long, which no clock here shows: its key is nearer to its end by
@@ -548,18 +559,30 @@ impl Tenure {
     pub(crate) fn loss(&self, now: Instant) -> Option<LostReason> {
         match self.phase {
             Phase::Lost(reason) => Some(reason),
-            Phase::Held if now >= self.cutoff() => Some(match self.limit {
-                Some(limit) if limit <= self.cutoff() => LostReason::MaxHold,
-                _ => LostReason::Expired,
-            }),
+            Phase::Held if now >= self.cutoff() => {
+                let is_cutoff = |time: Option<Instant>| time.is_some_and(|at| at <= self.cutoff());
+                Some(if is_cutoff(self.limit) {
+                    LostReason::MaxHold
+                } else if is_cutoff(self.idle_at) {
+                    LostReason::Idle
+                } else {
+                    LostReason::Expired
+                })
+            }
             _ => None,
         }
     }
 
-    /// When a body has to end: at the confirmed deadline, or when it has run as long as wanted.
+    /// When a body has to end: at the confirmed deadline, when it has run as long as wanted, or when it has
+    /// been idle for too long.
     pub(crate) fn cutoff(&self) -> Instant {
-        self.wanted
-            .map_or(self.confirmed, |wanted| wanted.min(self.confirmed))
+        let ends = [self.wanted, self.idle_at].into_iter().flatten();
+        ends.fold(self.confirmed, Instant::min)
+    }
+
+    /// Whether it is to be told when something has woken the body.
+    pub(crate) fn watches_idleness(&self) -> bool {
+        self.terms.max_idle.is_some()
     }
 
     pub(crate) fn is_held(&self, now: Instant) -> bool {

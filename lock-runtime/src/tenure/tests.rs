@@ -12,6 +12,7 @@ fn terms() -> Terms {
         renew: false,
         max_hold: None,
         min_hold: None,
+        max_idle: None,
         recorded: false,
         name: "test",
     }

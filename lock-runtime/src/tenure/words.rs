@@ -14,6 +14,7 @@ pub(crate) struct Terms {
     pub(crate) renew: bool,
     pub(crate) max_hold: Option<Duration>,
     pub(crate) min_hold: Option<Duration>,
+    pub(crate) max_idle: Option<Duration>,
     /// Whether the store records the run.
     pub(crate) recorded: bool,
     /// What spans and metrics call the lock.
