@@ -150,7 +150,10 @@ impl LockGuard {
     /// The same, where that is still to be found out.
     pub(crate) fn ended_as(&self, outcome: impl FnOnce() -> Outcome) {
         if let Some(record) = &self.tenure.entry.record {
-            record.ended(outcome());
+            let outcome = outcome();
+            if record.ended(outcome) {
+                telemetry::run_ended(self.tenure.name(), outcome);
+            }
         }
     }
 

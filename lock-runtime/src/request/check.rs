@@ -181,6 +181,9 @@ impl Asked {
                  tokio runs, as below `#[tokio::main]`",
             );
         };
+        if record.is_some() {
+            telemetry::show_runs(terms.name);
+        }
         let request = Request {
             common,
             key: whole,

@@ -69,9 +69,10 @@ impl Record {
         let _ = self.began.set(began);
     }
 
-    /// The run has ended so. Only the first word counts: what follows the end of a body is no news.
-    pub(crate) fn ended(&self, outcome: Outcome) {
-        let _ = self.outcome.set(outcome);
+    /// The run has ended so. Only the first word counts, and is true here: what follows the end of a body
+    /// is no news.
+    pub(crate) fn ended(&self, outcome: Outcome) -> bool {
+        self.outcome.set(outcome).is_ok()
     }
 
     /// What is known of the run's end; nothing of one that nobody has had.
@@ -122,7 +123,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 5] = [
         Self::Ok,
         Self::Error,
         Self::Panicked,
