@@ -155,7 +155,7 @@ pub use redis_locked_runtime::private as __private;
 #[doc(no_inline)]
 pub use redis_locked_runtime::redis;
 pub use redis_locked_runtime::{
-    Backoff, Credentials, FencingToken, Lease, LockError, LockGuard, LockRequest, Locker,
+    Backoff, Credentials, FencingToken, Holder, Lease, LockError, LockGuard, LockRequest, Locker,
     LockerBuilder, LostReason, OnLost,
 };
 

@@ -55,7 +55,7 @@ pub use backoff::Backoff;
 pub use body::OnLost;
 pub use error::{LockError, LostReason};
 pub use hold::{Lease, LockGuard};
-pub use locker::{Locker, LockerBuilder};
+pub use locker::{Holder, Locker, LockerBuilder};
 pub use request::LockRequest;
 pub use store::redis::Credentials;
 pub use token::FencingToken;

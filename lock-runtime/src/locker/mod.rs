@@ -2,6 +2,7 @@
 
 mod builder;
 mod connect;
+mod holders;
 mod quorum;
 #[cfg(simulation)]
 mod simulated;
@@ -15,6 +16,7 @@ use crate::hold::Common;
 use crate::request::{LockRequest, NoLocker};
 use crate::store::redis::Servers;
 pub use builder::LockerBuilder;
+pub use holders::Holder;
 
 static INSTALLED: OnceLock<Locker> = OnceLock::new();
 static FROM_ENVIRONMENT: OnceLock<Locker> = OnceLock::new();

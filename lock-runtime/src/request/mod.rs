@@ -22,6 +22,7 @@ use crate::telemetry::{Run, UNNAMED};
 use crate::tenure::Terms;
 use attempts::attempts;
 pub(crate) use check::NoLocker;
+pub(crate) use check::whole_key;
 use check::{Asked, Patience, Wait};
 use in_line::wait;
 use retries::Retries;

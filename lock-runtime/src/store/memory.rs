@@ -460,6 +460,20 @@ impl Store for MemoryStore {
         ready(Ok(holder)).boxed()
     }
 
+    fn holders(&self, key: String) -> Answer<Vec<Holder>> {
+        let mut table = self.table();
+        let alone = table.live(&key);
+        let alone = alone.map(|stored| {
+            let left = stored.expires - Instant::now();
+            Holder::new(owner_of(&stored.value), Some(left))
+        });
+        let holders = match alone {
+            Some(holder) => vec![holder],
+            None => table.each_holder(&key),
+        };
+        ready(Ok(holders)).boxed()
+    }
+
     fn settles_within(&self) -> Duration {
         Duration::ZERO
     }

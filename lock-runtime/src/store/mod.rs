@@ -102,6 +102,14 @@ pub(crate) trait Store: fmt::Debug + Send + Sync + 'static {
         Box::pin(std::future::ready(Ok(None)))
     }
 
+    /// All who hold the key, the first to end in front.
+    fn holders(&self, key: String) -> Answer<Vec<Holder>>;
+
+    /// Why nobody can tell here who they are, if so.
+    fn refuses_holders(&self) -> Option<&'static str> {
+        None
+    }
+
     /// How long after the call of `acquire` a command of it may still be carried out, on a connection
     /// that was given up meanwhile.
     fn settles_within(&self) -> Duration;

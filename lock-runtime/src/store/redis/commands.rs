@@ -10,8 +10,8 @@ use tokio::time::Instant;
 use super::line::Line;
 use super::operation::{Operation, Said};
 use super::script::{
-    ACQUIRE, ACQUIRE_PLACE, EXTEND, EXTEND_PLACE, LOOK, RELEASE, RELEASE_PLACE, WATCH, command,
-    whole_millis,
+    ACQUIRE, ACQUIRE_PLACE, EXTEND, EXTEND_PLACE, LIST_HOLDERS, LOOK, RELEASE, RELEASE_PLACE,
+    WATCH, command, whole_millis,
 };
 use crate::kind::Kind;
 use crate::store::seats::{SEAT, reservation};
@@ -321,6 +321,35 @@ pub(super) async fn watch(
         rings: true,
         ..holder
     }))
+}
+
+/// All who hold the key, the first to end in front.
+pub(super) async fn holders(
+    operation: &mut Operation,
+    key: &str,
+) -> Result<Vec<Holder>, StoreError> {
+    let mut command = operation.script(&LIST_HOLDERS);
+    command.arg(1).arg(key);
+    let (_, said): (_, Said<(), _>) = operation.ask(command, read_holders).await?;
+    Ok(match said {
+        Said::Ours(()) => Vec::new(),
+        Said::NotOurs(holders) => holders,
+    })
+}
+
+fn read_holders(answer: &Value) -> Option<Said<(), Vec<Holder>>> {
+    let Value::Array(holders) = answer else {
+        return None;
+    };
+    let read = |holder: &Value| match holder {
+        Value::Array(parts) => match parts.as_slice() {
+            [left, value] => read_holder(left, value),
+            _ => None,
+        },
+        _ => None,
+    };
+    let holders = holders.iter().map(read).collect::<Option<_>>()?;
+    Some(Said::NotOurs(holders))
 }
 
 /// A holder, and the first bytes of its value.

@@ -25,7 +25,9 @@ pub(super) static EXTEND_PLACE: Script = script!("holders" "clock" "places" "ext
 pub(super) static WATCH: Script = script!("watch");
 pub(super) static EXTEND: Script = script!("extend");
 
-static ALL: [&Script; 8] = [
+pub(super) static LIST_HOLDERS: Script = script!("holders" "list_holders");
+
+static ALL: [&Script; 9] = [
     &ACQUIRE,
     &RELEASE,
     &EXTEND,
@@ -34,6 +36,7 @@ static ALL: [&Script; 8] = [
     &ACQUIRE_PLACE,
     &RELEASE_PLACE,
     &EXTEND_PLACE,
+    &LIST_HOLDERS,
 ];
 
 pub(super) struct Script {
