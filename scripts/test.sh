@@ -52,6 +52,8 @@ command -v cargo >/dev/null ||
     fail "cargo is missing: install Rust from https://rustup.rs and start this again"
 need cc build-essential gcc
 [ -n "${REDIS_SERVER:-}" ] || need redis-server redis-server redis
+# It counts a call's instructions; on a Mac there is none.
+[ "$(uname)" != Linux ] || need valgrind valgrind valgrind
 redis_server=${REDIS_SERVER:-redis-server}
 
 # name <binary>: such as "Redis 7.0.15"

@@ -25,6 +25,8 @@ const PLACES: &str = "+time +type +zadd +zcard +zrange +zrem +zremrangebyscore +
 const LINE: &str = "~{jobs:*}:line ~{jobs:*}:seats ~{jobs:*}:fence &jobs:bell:* +time +type +exists \
                     +hget +hset +hdel +zadd +zcard +zrange +zrank +zrem +zscore +publish +subscribe \
                     +pubsub|numsub";
+/// The same at the nodes of a cluster, instead of the last three.
+const SHARDED: &str = "+spublish +ssubscribe +sunsubscribe +pubsub|shardnumsub";
 const TRACKING: &str = "+client|tracking";
 const REPLICAS: &str = "+wait";
 /// What is found with these when connecting; `tests/servers.rs` does without them.
@@ -55,6 +57,7 @@ fn the_docs_have_these_rules() {
         FENCED,
         PLACES,
         LINE,
+        SHARDED,
         TRACKING,
         REPLICAS,
         ONE_OF_A_CLUSTER,

@@ -42,12 +42,17 @@ async fn all_are_kept_alive(port: u16, count: usize) {
     .await;
 }
 
-/// One that waits for a lock has the second connection.
-async fn waits(locker: &Locker, key: &str) {
+/// One that waits for a lock has the second connection, and keeps it when it has the lock.
+async fn waits(locker: &Locker, key: &str, port: u16) {
     let held = locker.lock(key).acquire().await.expect("free");
-    let waiting = locker.lock(key).wait(Duration::from_millis(20)).acquire();
-    assert!(waiting.await.is_err_and(|error| error.is_busy()));
+    let waiting = tokio::spawn(locker.lock(key).wait(LIMIT).acquire());
+    until(LIMIT, "it has the second", async || {
+        keepalives(port).len() == 2
+    })
+    .await;
     held.release().await.expect("ours");
+    let waited = waiting.await.expect("no panic").expect("released");
+    waited.release().await.expect("ours");
 }
 
 #[tokio::test]
@@ -56,7 +61,7 @@ async fn of_one_server() -> Result<(), LockError> {
     // Nobody else comes by it.
     let proxy = server.proxy().await;
     let locker = Locker::connect(&proxy.url()).await?;
-    waits(&locker, "k").await;
+    waits(&locker, "k", proxy.port()).await;
     all_are_kept_alive(proxy.port(), 2).await;
     Ok(())
 }
@@ -76,7 +81,7 @@ async fn of_the_master_behind_sentinels() -> Result<(), LockError> {
     let locker = builder
         .connect_sentinel([sentinel.url()], "mymaster")
         .await?;
-    waits(&locker, "k").await;
+    waits(&locker, "k", proxy.port()).await;
     all_are_kept_alive(proxy.port(), 2).await;
     Ok(())
 }
@@ -97,8 +102,9 @@ async fn of_the_nodes_of_a_cluster() -> Result<(), LockError> {
     });
     let builder = Locker::builder().address_map(map);
     let locker = builder.connect_cluster(&cluster.urls()[..1]).await?;
-    for key in cluster.a_key_per_master("k").await {
-        waits(&locker, &key).await;
+    let keys = cluster.a_key_per_master("k").await;
+    for (key, proxy) in keys.iter().zip(&proxies) {
+        waits(&locker, key, proxy.port()).await;
     }
     for proxy in &proxies {
         all_are_kept_alive(proxy.port(), 2).await;

@@ -123,13 +123,13 @@ async fn a_body_is_told_with_the_same_reasons() {
 async fn a_renewal_that_failed_says_how_often_it_was_tried_and_the_last_cause() {
     let (server, locker) = redis().await;
     let (logs, _guard) = Logs::of_this_thread();
-    let (began, begun) = oneshot::channel();
+    let (entered, in_body) = oneshot::channel();
     let body = async {
-        began.send(()).expect("waited for");
+        entered.send(()).expect("waited for");
         sleep(LONG).await;
     };
     let running = tokio::spawn(locker.lock("key").ttl(RENEWED).renew().run(body));
-    begun.await.expect("locked");
+    in_body.await.expect("locked");
     let address = format!(", at 127.0.0.1:{}", server.port());
     server.kill();
     let error = running.await.expect("no panic").expect_err("cut off");

@@ -64,12 +64,19 @@ pub(crate) async fn tell(
 ) -> Result<(), Failure> {
     let places = lines.iter().flat_map(|(_, places)| places);
     let bells: BTreeSet<&str> = places.map(|place| place.bell.as_str()).collect();
+    // On a cluster, they are sharded channels that end with the hash tags of their locks.
+    let (sharded, plain): (Vec<&str>, Vec<&str>) =
+        bells.into_iter().partition(|bell| bell.ends_with('}'));
+    let mut questions = redis::pipe();
+    for (count, bells) in [("NUMSUB", plain), ("SHARDNUMSUB", sharded)] {
+        if !bells.is_empty() {
+            questions.cmd("PUBSUB").arg(count).arg(bells);
+        }
+    }
     let mut heard = BTreeMap::<String, u64>::new();
-    if !bells.is_empty() {
-        let mut question = redis::pipe();
-        question.cmd("PUBSUB").arg("NUMSUB").arg(bells);
-        let answers = node.ask_all(&question).await?;
-        heard = answers.first().map(read_as).unwrap_or_default();
+    if !questions.is_empty() {
+        let answers = node.ask_all(&questions).await?;
+        heard = answers.iter().flat_map(read_as::<BTreeMap<_, _>>).collect();
     }
     let is_heard = |place: &Place| heard.get(&place.bell).is_some_and(|count| *count > 0);
     for (locks, places) in lines {

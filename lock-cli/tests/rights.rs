@@ -13,7 +13,7 @@ const LOOK: &str = "~jobs:* ~{jobs:*}:fence ~{jobs:*}:line ~{jobs:*}:seats +getr
 const SCAN: &str = "+scan";
 const TYPE: &str = "+type";
 const BREAK: &str = "~jobs:* +eval +get +pttl +del";
-const CLUSTER: &str = "+cluster|slots +cluster|keyslot";
+const CLUSTER: &str = "+cluster|slots +cluster|keyslot +pubsub|shardnumsub";
 const SENTINEL_SERVERS: &str = "+role";
 const SENTINELS: &str = "+sentinel|master +sentinel|get-master-addr-by-name";
 /// The rules of `docs/acl.md`, for a lock with a number.

@@ -51,12 +51,10 @@ impl Locker {
     /// Dropping the future does nothing.
     pub async fn holders(&self, key: impl Into<String>) -> Result<Vec<Holder>, LockError> {
         let (key, asked) = (key.into(), Instant::now());
-        if let Some(reason) = self.common.store.refuses_holders() {
-            return Err(LockError::invalid(&key, reason));
-        }
         let whole = whole_key(&self.common, &key)?;
-        let holders = self.common.store.holders(whole).await;
-        let holders = holders.map_err(|error| {
+        let holders = self.common.store.holders(whole);
+        let holders = holders.map_err(|reason| LockError::invalid(&key, reason))?;
+        let holders = holders.await.map_err(|error| {
             let (key, waited) = (Some(key.as_str()), asked.elapsed());
             error.into_error(key, "looked at", 1, waited)
         })?;

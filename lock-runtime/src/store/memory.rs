@@ -446,7 +446,7 @@ impl Store for MemoryStore {
     }
 
     fn listen(&self, entry: &Entry) -> Option<Ear> {
-        Some(self.ears.listen(&entry.value))
+        Some(self.ears.listen(&entry.key, &entry.value))
     }
 
     fn watch(&self, entry: Arc<Entry>) -> Answer<Option<Holder>> {
@@ -460,7 +460,7 @@ impl Store for MemoryStore {
         ready(Ok(holder)).boxed()
     }
 
-    fn holders(&self, key: String) -> Answer<Vec<Holder>> {
+    fn holders(&self, key: String) -> Result<Answer<Vec<Holder>>, &'static str> {
         let mut table = self.table();
         let alone = table.live(&key);
         let alone = alone.map(|stored| {
@@ -471,7 +471,7 @@ impl Store for MemoryStore {
             Some(holder) => vec![holder],
             None => table.each_holder(&key),
         };
-        ready(Ok(holders)).boxed()
+        Ok(ready(Ok(holders)).boxed())
     }
 
     fn settles_within(&self) -> Duration {

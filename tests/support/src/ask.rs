@@ -102,6 +102,14 @@ impl Server {
         self.client_ids().await.len()
     }
 
+    /// How many connections of clients sent this command last.
+    pub async fn connections_that_sent(&self, command: &str) -> usize {
+        let list: String = self.ask(cmd("CLIENT").arg("LIST")).await;
+        list.lines()
+            .filter(|line| field(line, "cmd") == Some(command))
+            .count()
+    }
+
     /// Closes the connection of each client, except those of these helpers and of monitors.
     pub async fn kill_clients(&self) {
         for id in self.client_ids().await {

@@ -12,7 +12,6 @@ mod tests;
 mod verdict;
 
 use std::fmt;
-use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -107,12 +106,8 @@ impl Store for QuorumStore {
         )
     }
 
-    fn holders(&self, _key: String) -> Answer<Vec<Holder>> {
-        Box::pin(ready(Ok(Vec::new())))
-    }
-
-    fn refuses_holders(&self) -> Option<&'static str> {
-        Some(
+    fn holders(&self, _key: String) -> Result<Answer<Vec<Holder>>, &'static str> {
+        Err(
             "each of several servers may name another, as long as nobody has a majority; ask one \
              server, or look with `redis-locked show --quorum`",
         )

@@ -5,6 +5,8 @@
 //! that it repeated by itself would find the key taken by its own first sending, and read as busy.
 
 mod announced;
+mod bells;
+mod homes;
 mod opening;
 
 use std::io;
@@ -25,6 +27,7 @@ use super::settings::{Timeouts, track};
 pub(crate) use announced::Seeds;
 #[cfg(feature = "sentinel")]
 pub(super) use announced::slots;
+pub(super) use bells::Bells;
 use opening::{Heard, Opener};
 
 pub(super) struct Cluster {

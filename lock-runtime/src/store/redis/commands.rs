@@ -143,12 +143,11 @@ pub(super) enum Looked {
 }
 
 /// What a waiting process wants of the line.
-#[derive(Clone, Copy)]
 pub(super) struct Wish {
     /// The place that it has had.
     pub(super) place: Option<u64>,
-    /// Whether there is a bell to be rung; without one, no seat is taken.
-    pub(super) with_bell: bool,
+    /// The bell to be rung; without one, no seat is taken.
+    pub(super) bell: Option<String>,
     /// It comes only if nobody else waits.
     pub(super) coalesce: bool,
 }
@@ -161,10 +160,10 @@ pub(super) async fn take_place(
 ) -> Result<(Acquired, Found), StoreError> {
     let wish = Wish {
         place: None,
-        with_bell: false,
+        bell: None,
         coalesce: false,
     };
-    Ok(match look(operation, None, entry, ttl, wish).await? {
+    Ok(match look(operation, None, entry, ttl, &wish).await? {
         Looked::Granted(granted, found) => (granted, found),
         Looked::Busy(holder) | Looked::Deaf(holder) | Looked::NoLine(holder) => {
             (Acquired::Busy(Some(holder)), Found::NotOurs)
@@ -178,7 +177,7 @@ pub(super) async fn look(
     line: Option<(&Line, &LineKeys)>,
     entry: &Entry,
     ttl: Duration,
-    wish: Wish,
+    wish: &Wish,
 ) -> Result<Looked, StoreError> {
     let stamp = line.map_or(0, |(line, _)| line.stamp());
     let reserved = reservation(ttl);
@@ -192,8 +191,8 @@ pub(super) async fn look(
     command.arg(&entry.value).arg(whole_millis(ttl));
     command.arg(whole_millis(COUNTER_LIFETIME));
     command.arg(u8::from(entry.counter.is_some()));
-    let bell = line.filter(|_| wish.with_bell);
-    command.arg(bell.map_or("", |(line, _)| &line.channel));
+    let bell = wish.bell.as_deref().filter(|_| line.is_some());
+    command.arg(bell.unwrap_or_default());
     command.arg(stamp).arg(whole_millis(reserved));
     command.arg(whole_millis(SEAT));
     match wish.place {

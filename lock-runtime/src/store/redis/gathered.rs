@@ -5,6 +5,9 @@
 //! their commands with a task, which sends whatever came in meanwhile as one pipeline, and does not
 //! wait for its answers before it sends the next. One caller alone sends by itself, as ever.
 //!
+//! Commands arrive in the order in which their callers asked, and leave soon though nobody answers: a
+//! release that is sent behind a command has to come behind it, whether anybody waits for it or not.
+//!
 //! The task waits for answers also where callers have left or stand still, so that nobody depends on
 //! another caller's being polled.
 
@@ -20,7 +23,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, Pipeline, RedisError, RedisResult, Value};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::lone::Lone;
 use super::message::Answers;
@@ -28,9 +31,13 @@ use super::message::Answers;
 /// How many commands may be under way of callers who send by themselves.
 const ALONE: usize = 1;
 
-/// How many pipelines may be under way. With one, the server has nothing to do while its answers are
-/// read; with many, each carries little.
+/// How many pipelines may be under way at once, as long as they are answered promptly. With one, the
+/// server has nothing to do while its answers are read; with many, each carries little.
 const PIPELINES: usize = 4;
+
+/// When so many are under way, the next leaves so long after the last in any case: what is not sent when
+/// the connection is given up never is.
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// How many commands a pipeline has at most: its answers are handed out together.
 const LONGEST: usize = 128;
@@ -45,6 +52,8 @@ struct Home {
     patience: Duration,
     /// How many callers have asked and were not answered.
     asking: AtomicUsize,
+    /// How many commands were left with the task and are not on their way.
+    staying: Arc<AtomicUsize>,
     /// Where the task is left commands.
     task: mpsc::UnboundedSender<Left>,
 }
@@ -68,12 +77,15 @@ impl Gathered {
     /// To be called in the runtime in which the connection was opened.
     pub(super) fn new(connection: MultiplexedConnection, patience: Duration) -> Self {
         let (task, left) = mpsc::unbounded_channel();
-        tokio::spawn(send_what_is_left(left, connection.clone()));
+        let staying = Arc::<AtomicUsize>::default();
+        let sending = send_what_is_left(left, Arc::clone(&staying), connection.clone());
+        tokio::spawn(sending);
         Self(Arc::new(Home {
             connection,
             lone: Lone::new(),
             patience,
             asking: AtomicUsize::new(0),
+            staying,
             task,
         }))
     }
@@ -94,11 +106,13 @@ impl Gathered {
     pub(super) async fn send(&self, command: &mut Cmd) -> RedisResult<Value> {
         let others = self.0.asking.fetch_add(1, Ordering::Relaxed);
         let _counted = Counted(&self.0.asking);
-        if others < ALONE {
+        // Callers may have left whose commands are still there.
+        if others < ALONE && self.0.staying.load(Ordering::Acquire) == 0 {
             return self.0.lone.send(&self.0.connection, command).await;
         }
         let (answer, answered) = oneshot::channel();
         let command = command.clone();
+        self.0.staying.fetch_add(1, Ordering::Relaxed);
         if self.0.task.send(Left { command, answer }).is_err() {
             return Err(ended());
         }
@@ -117,22 +131,31 @@ fn ended() -> RedisError {
 /// The task, which ends when nobody is there to leave anything, and all is answered.
 fn send_what_is_left(
     mut left: mpsc::UnboundedReceiver<Left>,
+    staying: Arc<AtomicUsize>,
     connection: MultiplexedConnection,
 ) -> impl Future<Output = ()> {
     let mut under_way = FuturesUnordered::new();
     let mut gathered = Vec::new();
+    let mut pause = Box::pin(sleep(PAUSE));
     let mut is_over = false;
+    let mut leaving = 0;
     poll_fn(move |cx: &mut Context<'_>| {
         loop {
             while let Poll::Ready(Some(())) = under_way.poll_next_unpin(cx) {}
-            if under_way.len() == PIPELINES {
+            // Polled once, they are on their way.
+            staying.fetch_sub(take(&mut leaving), Ordering::Release);
+            if under_way.len() >= PIPELINES && pause.as_mut().poll(cx).is_pending() {
                 return Poll::Pending;
             }
             if !is_over {
                 match left.poll_recv_many(cx, &mut gathered, LONGEST) {
                     Poll::Ready(0) => is_over = true,
-                    Poll::Ready(_) => {
+                    Poll::Ready(count) => {
+                        leaving = count;
                         under_way.push(send_together(connection.clone(), take(&mut gathered)));
+                        if under_way.len() >= PIPELINES {
+                            pause.as_mut().reset(Instant::now() + PAUSE);
+                        }
                         continue;
                     }
                     Poll::Pending => return Poll::Pending,

@@ -61,11 +61,12 @@ use line::{Line, Stray, is_refusal};
 use operation::Operation;
 pub(crate) use profile::Profile;
 use profile::refuses_scripts;
+use refusal::is_between_nodes;
 pub(crate) use servers::Servers;
 #[cfg(simulation)]
 pub(crate) use servers::{Dial, Single};
 pub(crate) use settings::{Replicas, Timeouts};
-use tracking::Tracking;
+use tracking::{NoBell, Tracking};
 
 pub(crate) struct RedisStore {
     servers: Servers,
@@ -83,7 +84,7 @@ pub(crate) struct RedisStore {
 }
 
 impl RedisStore {
-    /// With a prefix, for the bell's name, those who wait line up on the server, if it is one.
+    /// With a prefix, for the bell's name, those who wait line up on the server.
     pub(crate) fn new(
         servers: Servers,
         mut timeouts: Timeouts,
@@ -94,7 +95,6 @@ impl RedisStore {
         // A command that replicas have to confirm is answered only then.
         timeouts.response += replicas.map_or(Duration::ZERO, |replicas| replicas.timeout);
         let connection = servers.connection(timeouts);
-        let prefix = prefix.filter(|_| !connection.is_spread());
         let line = prefix.map(|prefix| Arc::new(Line::new(prefix, replicas.is_none())));
         let on_stray = {
             let (connection, line) = (connection.clone(), line.clone());
@@ -141,7 +141,7 @@ impl RedisStore {
         let line = self.line.as_deref();
         let releasing = release(self.lasting(), &absent, GivenBack::default(), line);
         if let Err(error) = releasing.await
-            && error.source.downcast_ref().is_some_and(refuses_scripts)
+            && error.redis().is_some_and(refuses_scripts)
         {
             return Err(error.of_scripts());
         }
@@ -156,6 +156,10 @@ impl RedisStore {
         let line = self.line.as_ref()?;
         if line.is_refused(self.connection.number()) {
             return None;
+        }
+        #[cfg(feature = "cluster")]
+        if self.connection.is_spread() {
+            line.channel_of(key)?;
         }
         Some((line, line_keys(key)?))
     }
@@ -182,7 +186,8 @@ fn give_back(stray: Stray, connection: &Connection, timeouts: Timeouts, line: Op
     });
 }
 
-/// Where the user lacks a right that only the line needs, the key is given back without it.
+/// Where the user lacks a right that only the line needs, or the line can't be had together with the
+/// key, the key is given back without it.
 async fn release(
     mut operation: Operation,
     entry: &Entry,
@@ -195,6 +200,7 @@ async fn release(
         && let Some(keys) = line_keys(&entry.key)
     {
         match commands::release(&mut operation, entry, how, Some(&keys)).await {
+            Err(error) if is_torn(&error) => {}
             Err(error) if is_refusal(&error) => {
                 let released = commands::release(&mut operation, entry, how, None).await;
                 // What fails without the line, too, fails for want of another right.
@@ -220,41 +226,52 @@ async fn look(
     tracking: &Tracking,
 ) -> Result<(Acquired, Found), StoreError> {
     let number = operation.connection_number();
-    let mut with_bell = tracking.hears_bell();
+    let mut bell = tracking.bell(&entry.key);
     let mut missing = None;
     let (place, coalesce) = match asking {
         Asking::InLine { place, coalesce } => (place, coalesce),
         Asking::Looking { coalesce } => (None, coalesce),
         _ => (None, false),
     };
-    if !with_bell && matches!(asking, Asking::InLine { .. }) {
-        // For whoever looks the bell is opened; the look itself goes the other way.
-        let opened = tracking.take_over(&mut operation.clone()).await;
-        with_bell = tracking.hears_bell();
-        match opened {
-            Ok(()) if !with_bell => line.refuse(number, None),
-            Err(error) => missing = error,
-            Ok(()) => {}
+    if bell.is_none() && matches!(asking, Asking::InLine { .. }) {
+        match tracking.open_bell(operation, &entry.key).await {
+            Ok(opened) => bell = Some(opened),
+            Err(NoBell::Refused(error)) => line.refuse(number, error.as_ref()),
+            Err(NoBell::Missing(error)) => missing = error,
         }
     }
     // Who asks how it stands has no use for a seat.
     let waits = matches!(asking, Asking::Looking { .. } | Asking::InLine { .. });
-    let wish = Wish {
+    let mut wish = Wish {
         place,
-        with_bell: with_bell && waits,
+        bell: bell.filter(|_| waits),
         coalesce,
     };
-    let looked = commands::look(operation, Some((line, keys)), entry, ttl, wish).await;
+    let with_line = Some((line, keys));
+    let mut looked = commands::look(operation, with_line, entry, ttl, &wish).await;
+    if let (Ok(Looked::Deaf(_)), Some(bell), true) = (&looked, &wish.bell, operation.is_spread()) {
+        // Its slot has moved since, or has another master.
+        tracking.lose_bell(bell);
+        if let Ok(opened) = tracking.open_bell(operation, &entry.key).await {
+            wish.bell = Some(opened);
+            looked = commands::look(operation, with_line, entry, ttl, &wish).await;
+        }
+    }
     if let (Some(error), Ok(_)) = (missing, &looked) {
         tracking.tell_missing(error);
     }
     let busy = |holder: Holder| Ok((Acquired::Busy(Some(holder)), Found::NotOurs));
+    let without_line = asking.without_line();
+    let watching = (without_line == Asking::Watching).then_some(tracking);
     match looked {
         Ok(Looked::Granted(granted, found)) => Ok((granted, found)),
         Ok(Looked::Busy(holder)) => busy(holder),
+        Ok(Looked::Deaf(_)) if operation.is_spread() => {
+            acquire(operation, entry, ttl, without_line, watching).await
+        }
         Ok(Looked::Deaf(holder)) => {
             // One that broke meanwhile says nothing of the server.
-            let was_heard = tracking.hears_bell();
+            let was_heard = tracking.bell(&entry.key).is_some();
             tracking.open_anew();
             if was_heard && line.is_deaf_again() {
                 line.refuse(number, None);
@@ -262,8 +279,9 @@ async fn look(
             busy(holder)
         }
         Ok(Looked::NoLine(holder)) if !matches!(asking, Asking::InLine { .. }) => busy(holder),
-        Ok(Looked::NoLine(_)) => {
-            acquire(operation, entry, ttl, asking.without_line(), Some(tracking)).await
+        Ok(Looked::NoLine(_)) => acquire(operation, entry, ttl, without_line, watching).await,
+        Err(error) if is_torn(&error) => {
+            acquire(operation, entry, ttl, without_line, watching).await
         }
         Err(error) if is_refusal(&error) => {
             let acquired = acquire(operation, entry, ttl, Asking::Again, None).await;
@@ -275,6 +293,11 @@ async fn look(
         }
         Err(error) => Err(error),
     }
+}
+
+/// Whether the line can't be had together with the key: the slot is on its way to another node.
+fn is_torn(error: &StoreError) -> bool {
+    error.redis().is_some_and(is_between_nodes)
 }
 
 /// As `acquire` does, and tells how many wait.
@@ -441,7 +464,7 @@ impl Store for RedisStore {
 
     fn listen(&self, entry: &Entry) -> Option<Ear> {
         let (line, _) = self.line_for(&entry.key)?;
-        Some(line.ears.listen(&entry.value))
+        Some(line.ears.listen(&entry.key, &entry.value))
     }
 
     fn watch(&self, entry: Arc<Entry>) -> Answer<Option<Holder>> {
@@ -455,12 +478,12 @@ impl Store for RedisStore {
         })
     }
 
-    fn holders(&self, key: String) -> Answer<Vec<Holder>> {
+    fn holders(&self, key: String) -> Result<Answer<Vec<Holder>>, &'static str> {
         let (mut operation, place) = (self.operation(), Arc::clone(&self.place));
-        Box::pin(async move {
+        Ok(Box::pin(async move {
             let holders = commands::holders(&mut operation, &key).await;
             holders.map_err(|error| error.at(&place))
-        })
+        }))
     }
 
     fn close(&self) {

@@ -10,6 +10,7 @@ use redis::FromRedisValue;
 
 use super::*;
 use crate::kind::Kind;
+use crate::store::seats::reservation;
 use crate::store::{Acquired, Extended};
 
 const TTL: Duration = Duration::from_secs(60);
@@ -232,6 +233,29 @@ async fn a_look_that_comes_late_finds_that_its_tenure_is_over() {
         server.ask::<i64>("DEL k");
     }
     granted(&store, TTL).await;
+}
+
+#[tokio::test]
+async fn a_lock_that_is_passed_on_to_one_who_has_left_is_given_back() {
+    let server = Server::start();
+    let (store, other) = (lines_up(&server), lines_up(&server));
+    let theirs = Arc::new(Entry {
+        kind: Kind::Exclusive,
+        value: "JIHGFEDCBA_-jihgfedcba;they".into(),
+        key: "k".into(),
+        counter: None,
+    });
+    granted(&store, TTL).await;
+    // It takes a place, and nobody listens there when the bell rings.
+    let asked = other.acquire(theirs, TTL, in_line()).await;
+    assert!(matches!(asked.outcome, Ok(Acquired::Busy(_))), "{asked:?}");
+    let released = store.release(entry(), None).await;
+    assert_eq!(released.expect("released"), Released::Done);
+    let rung = Instant::now();
+    while server.ask::<bool>("EXISTS k") {
+        assert!(rung.elapsed() < reservation(TTL) / 2, "nobody has it");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
 }
 
 #[tokio::test]

@@ -24,7 +24,16 @@ local AT_ONCE = 64
 
 local COUNTER = KEYS[4] or KEYS[2]
 
+-- A bell is a channel. On a cluster it is a sharded one in the slot of the lock, whose name ends with
+-- the key's hash tag.
+local function is_sharded(bell)
+  return string.sub(bell, -1) == '}'
+end
+
 local function is_heard(bell)
+  if is_sharded(bell) then
+    return redis.call('PUBSUB', 'SHARDNUMSUB', bell)[2] > 0
+  end
   return redis.call('PUBSUB', 'NUMSUB', bell)[2] > 0
 end
 
@@ -53,7 +62,7 @@ local function line_types()
   if not KEYS[3] then
     return false, false
   end
-  local line, seats = redis.pcall('TYPE', KEYS[2]).ok, redis.pcall('TYPE', KEYS[3]).ok
+  local line, seats = redis.call('TYPE', KEYS[2]).ok, redis.call('TYPE', KEYS[3]).ok
   local is_line = line == 'zset' and seats == 'hash'
   return is_line, (line == 'none' or line == 'zset') and (seats == 'none' or seats == 'hash')
 end
@@ -91,7 +100,12 @@ local function first_there()
 end
 
 local function ring(value, seat, words)
-  redis.call('PUBLISH', seat.bell, words .. ' ' .. #value .. ' ' .. value .. KEYS[1])
+  local message = words .. ' ' .. #value .. ' ' .. value .. KEYS[1]
+  if is_sharded(seat.bell) then
+    redis.call('SPUBLISH', seat.bell, message)
+  else
+    redis.call('PUBLISH', seat.bell, message)
+  end
 end
 
 -- Tells the first who is there that it is.

@@ -7,7 +7,7 @@ use redis::{AsyncConnectionConfig, RedisConnectionInfo};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::runtime::Builder;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, advance, sleep};
+use tokio::time::advance;
 
 use super::*;
 
@@ -157,6 +157,43 @@ async fn one_whose_caller_has_left_is_carried_out() {
     assert_eq!(heard, [0, 1]);
     server.echo(&heard).await;
     assert_eq!(first.await.expect("answered"), value(0));
+}
+
+/// Once something is sent on, the server does what it says, though the connection is given up then.
+#[tokio::test(start_paused = true)]
+async fn all_leave_at_once_though_nobody_answers() {
+    let (gathered, mut server) = connected().await;
+    let began = Instant::now();
+    // One that is alone, as many pipelines as may be under way, and others.
+    let mut asking = vec![];
+    for number in 0..PIPELINES + 10 {
+        asking.push(Box::pin(ask(&gathered, number)));
+        begin(asking.last_mut().expect("just put there").as_mut());
+        assert_eq!(server.heard().await, [number]);
+    }
+    assert!(began.elapsed() < SECOND / 10, "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_alone_comes_behind_those_whose_callers_have_left() {
+    let (gathered, mut server) = connected().await;
+    let begun = |number| {
+        let mut asking = Box::pin(ask(&gathered, number));
+        begin(asking.as_mut());
+        asking
+    };
+    let first = begun(0);
+    assert_eq!(server.heard().await, [0]);
+    // The task has not been polled since these two were left with it.
+    drop([first, begun(1), begun(2)]);
+    let mut last = begun(3);
+    let mut heard = vec![];
+    while heard.len() < 3 {
+        heard.extend(server.heard().await);
+    }
+    assert_eq!(heard, [1, 2, 3]);
+    server.echo(&[0, 1, 2, 3]).await;
+    assert_eq!(last.as_mut().await.expect("answered"), value(3));
 }
 
 #[tokio::test]
