@@ -638,3 +638,54 @@ async fn all_holders_of_a_key_are_told() {
         }
     }
 }
+
+/// For `docs/benchmarks.md`: what a place costs the server, by its own count.
+#[tokio::test]
+#[ignore = "prints figures: `cargo test --test places -- --ignored --nocapture`"]
+async fn how_long_the_server_takes_for_a_place() {
+    const TURNS: u32 = 2_000;
+    let (server, locker) = redis().await;
+    let micros_a_call = async || {
+        let info: String = ask(&server, "INFO commandstats").await;
+        let stats = info
+            .lines()
+            .find_map(|line| line.strip_prefix("cmdstat_evalsha:"));
+        let stats = stats.expect("scripts were run");
+        let each = stats
+            .split(',')
+            .find_map(|stat| stat.strip_prefix("usec_per_call="));
+        each.expect("it is told").to_owned()
+    };
+    let acquire = async || has(reader(&locker)).await;
+    acquire().await.release().await.expect("ours");
+    let mut held = Vec::new();
+    for others in [0, 1, 100, 1_000] {
+        while held.len() < others {
+            held.push(acquire().await);
+        }
+        let mut turns = Vec::new();
+        server.reset_stats().await;
+        for _ in 0..TURNS {
+            acquire().await.release().await.expect("ours");
+        }
+        turns.push(("acquire and release, each", micros_a_call().await));
+        let one = acquire().await;
+        server.reset_stats().await;
+        for _ in 0..TURNS {
+            one.extend(TTL).await.expect("ours");
+        }
+        turns.push(("extend", micros_a_call().await));
+        server.reset_stats().await;
+        for _ in 0..TURNS {
+            busy(permit(&locker, 2)).await;
+        }
+        turns.push(("busy", micros_a_call().await));
+        server.reset_stats().await;
+        for _ in 0..TURNS / 10 {
+            locker.holders("k").await.expect("told");
+        }
+        turns.push(("holders", micros_a_call().await));
+        one.release().await.expect("ours");
+        println!("{others} others: {turns:?}");
+    }
+}
