@@ -78,7 +78,7 @@ impl World {
             Instruction::Take(tenure) => Some(tenure),
             Instruction::Ask { .. } => self.take().then(|| {
                 let tenure = Arc::new(Tenure);
-                self.lines.acquired(KEY, ticket, Arc::clone(&tenure));
+                self.lines.acquired(KEY, ticket, Arc::clone(&tenure), 64);
                 tenure
             }),
             Instruction::Look => {
