@@ -23,7 +23,7 @@ pub(crate) use alerts::{Alert, Listening, Ring};
 pub(crate) use ears::{Ear, Passed, Word};
 pub(crate) use failure::StoreError;
 pub(crate) use record::{Began, Done, Ending, Kept, Last, Record, Recording};
-pub use record::{LastRun, Outcome};
+pub use record::{FIELDS, LastRun, Outcome, last_run_of};
 pub(crate) use value::KEPT;
 pub(crate) use value::owner_of;
 pub use value::{shown, token_and_owner};
