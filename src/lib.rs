@@ -155,8 +155,8 @@ pub use redis_locked_runtime::private as __private;
 #[doc(no_inline)]
 pub use redis_locked_runtime::redis;
 pub use redis_locked_runtime::{
-    Backoff, Credentials, FencingToken, Holder, Lease, LockError, LockGuard, LockRequest, Locker,
-    LockerBuilder, LostReason, OnLost,
+    Backoff, Credentials, FencingToken, Holder, LastRun, Lease, LockError, LockGuard, LockRequest,
+    Locker, LockerBuilder, LostReason, OnLost, Outcome, Plain, Recorded, RunResult,
 };
 
 #[cfg(doctest)]

@@ -22,6 +22,7 @@ const LOCKS: &str = "~jobs:* +ping +set +get +pttl +pexpire +del +evalsha +eval"
 const FENCED: &str = "~{jobs:*}:fence +time";
 const PLACES: &str = "+time +type +zadd +zcard +zrange +zrem +zremrangebyscore +zscore +pexpireat \
                       +zcount +zrangebyscore";
+const RECORDED: &str = "~{jobs:*}:last +time +hmget +hset +hdel";
 const LINE: &str = "~{jobs:*}:line ~{jobs:*}:seats ~{jobs:*}:fence &jobs:bell:* +time +type +exists \
                     +hget +hset +hdel +zadd +zcard +zrange +zrank +zrem +zscore +publish +subscribe \
                     +pubsub|numsub";
@@ -56,6 +57,7 @@ fn the_docs_have_these_rules() {
         LOCKS,
         FENCED,
         PLACES,
+        RECORDED,
         LINE,
         SHARDED,
         TRACKING,
@@ -156,6 +158,38 @@ async fn fenced_locks() -> Result<(), LockError> {
         guard.release().await?;
     }
     Ok(())
+}
+
+const PERIOD: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+
+#[tokio::test]
+async fn recorded_runs() -> Result<(), LockError> {
+    let (_server, locker) = with_rights(&[LOCKS, RECORDED]).await;
+    let once = || locker.lock("k").ttl(TTL).once_per(PERIOD);
+    once().acquire().await?.fail().await?;
+    once().wait(LIMIT).acquire().await?.release().await?;
+    let done = once().acquire().await.expect_err("done");
+    assert!(done.is_already_done(), "{done}");
+    assert!(locker.last_run("k").await?.is_some());
+    Ok(())
+}
+
+#[tokio::test]
+async fn without_a_right_of_the_record_nothing_runs_and_no_key_is_left() {
+    // Nor can a release be written, so that each lasts for the time of its ttl.
+    let ttl = Duration::from_secs(1);
+    let without = async |missing: &str| {
+        let rule = format!("-{missing}");
+        let (server, locker) = with_rights(&[LOCKS, RECORDED, &rule]).await;
+        let once = || locker.lock("k").ttl(ttl).once_per(PERIOD);
+        names(once().acquire().await, missing);
+        names(once().wait(ttl / 10).acquire().await, missing);
+        let recorded = locker.lock("k").ttl(ttl).recorded();
+        names(recorded.acquire().await, missing);
+        locker.shutdown().await;
+        assert!(!server.exists("jobs:k").await, "without {missing}");
+    };
+    tokio::join!(without("time"), without("hmget"), without("hset"));
 }
 
 #[tokio::test]

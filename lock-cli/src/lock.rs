@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use redis_locked_runtime::private::{TURNS, token_and_owner};
-pub(crate) use redis_locked_runtime::private::{counter_key, is_side_key, line_keys};
+pub(crate) use redis_locked_runtime::private::{counter_key, is_side_key, line_keys, record_key};
 use serde::Serialize;
 use tokio::time::Instant;
 

@@ -10,6 +10,7 @@ mod breaking;
 mod connection;
 mod duration;
 mod exit;
+mod forget;
 mod glob;
 mod list;
 mod lock;
@@ -65,6 +66,7 @@ fn execute(command: Command) -> Result<u8, Failure> {
             Command::Show(options) => show::show(&options).await,
             Command::Watch(options) => watch::watch(&options).await,
             Command::Break(options) => breaking::free(&options).await,
+            Command::Forget(options) => forget::forget(&options).await,
             Command::Run(options) => run::run(&options).await,
             Command::Man { .. }
             | Command::Completions { .. }

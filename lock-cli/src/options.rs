@@ -23,7 +23,7 @@ pub(crate) struct Cli {
 const CODES: &str = "\
 Exit codes:
    0  done
-   1  `show`: nobody holds the lock; `break`: nothing was freed
+   1  `show`: nobody holds the lock; `break`: nothing was freed; `forget`: nothing was forgotten
   64  the command line is wrong
   69  Redis could not be asked, or refused
   74  the answer could not be written
@@ -39,6 +39,8 @@ pub(crate) enum Command {
     Watch(Watch),
     /// Free a lock, but only if it is still the one that you mean
     Break(Break),
+    /// Let a job that runs once per period run again in this one
+    Forget(Forget),
     /// Run a command only while holding a lock, as flock(1) does, across machines
     Run(Run),
     /// Write the manual pages into a directory
@@ -114,6 +116,14 @@ pub(crate) struct Watch {
     /// One JSON object for each change instead of a screen
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Forget {
+    /// The lock's key, without the prefix
+    pub(crate) key: String,
     #[command(flatten)]
     pub(crate) connection: Connection,
 }

@@ -13,6 +13,7 @@ const LOOK: &str = "~jobs:* ~{jobs:*}:fence ~{jobs:*}:line ~{jobs:*}:seats +getr
 const SCAN: &str = "+scan";
 const TYPE: &str = "+type";
 const BREAK: &str = "~jobs:* +eval +get +pttl +del";
+const FORGET: &str = "~{jobs:*}:last +hdel";
 const CLUSTER: &str = "+cluster|slots +cluster|keyslot +pubsub|shardnumsub";
 const SENTINEL_SERVERS: &str = "+role";
 const SENTINELS: &str = "+sentinel|master +sentinel|get-master-addr-by-name";
@@ -35,6 +36,7 @@ fn the_docs_have_these_rules() {
         SCAN,
         TYPE,
         BREAK,
+        FORGET,
         CLUSTER,
         SENTINEL_SERVERS,
         SENTINELS,

@@ -52,10 +52,11 @@ mod token;
 pub use redis;
 
 pub use backoff::Backoff;
-pub use body::OnLost;
+pub use body::{OnLost, RunResult};
 pub use error::{LockError, LostReason};
 pub use hold::{Lease, LockGuard};
 pub use locker::{Holder, Locker, LockerBuilder};
-pub use request::LockRequest;
+pub use request::{LockRequest, Plain, Recorded};
 pub use store::redis::Credentials;
+pub use store::{LastRun, Outcome};
 pub use token::FencingToken;

@@ -247,6 +247,12 @@ pub(crate) async fn requests_that_cannot_be_meant(locker: Locker) {
             "{shown}: {error}"
         );
     }
+    for several in [whole(&locker).permits(3), whole(&locker).shared()] {
+        let recorded = several.record(TTL).run(async { panic!("it ran") }).await;
+        let error = Result::<(), _>::expect_err(recorded, "refused");
+        let refused = matches!(error, LockError::InvalidRequest { .. });
+        assert!(refused, "{error}");
+    }
     has(whole(&locker)).await.release().await.expect("free");
 }
 

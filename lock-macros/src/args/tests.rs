@@ -240,6 +240,14 @@ fn arguments_that_exclude_each_other() {
     good(quote!(key = "k", ttl = TTL, min_hold = "6s"));
     good(quote!(key = "k", ttl = "5s", min_hold = "5s"));
     refused(quote!(key = "k", skip, skip), &["given twice"]);
+    for several in [quote!(permits = 3), quote!(shared)] {
+        for recorded in [quote!(once_per = "1d"), quote!(record)] {
+            refused(
+                quote!(key = "k", #several, #recorded),
+                &["one run at a time"],
+            );
+        }
+    }
 }
 
 #[test]

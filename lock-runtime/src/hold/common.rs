@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::keeper::{Keeper, TenureLines};
 use crate::kind::Kind;
-use crate::store::{Entry, Store};
+use crate::store::{Entry, Record, Store};
 use crate::token::{TOKEN_LEN, random_token};
 
 pub(crate) struct Common {
@@ -47,6 +47,7 @@ impl Common {
         key: &str,
         kind: Kind,
         counter: Option<&str>,
+        record: Option<Record>,
         now: Instant,
         runtime: &Handle,
     ) -> Entry {
@@ -61,6 +62,7 @@ impl Common {
             value,
             kind,
             counter: counter.map(str::to_owned),
+            record,
         }
     }
 }

@@ -84,7 +84,7 @@ async fn a_lock_that_is_passed_on_after_a_split_vote_is_taken_at_once() {
     let others = Arc::new(
         locker
             .common()
-            .entry("k", Kind::Exclusive, None, now, &here),
+            .entry("k", Kind::Exclusive, None, None, now, &here),
     );
     for store in &stores[..2] {
         let attempted = store.acquire(Arc::clone(&others), TTL, Asking::Plain);

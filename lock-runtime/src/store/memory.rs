@@ -2,6 +2,7 @@
 
 mod line;
 mod places;
+mod record;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -14,19 +15,19 @@ use tokio::time::Instant;
 
 use self::line::{Line, Us, Waiting};
 use self::places::Places;
+use self::record::Records;
 use super::alerts::Alerts;
 use super::ears::Ears;
 use super::seats::{SEAT, reservation};
 use super::{
     Acquired, Alert, Answer, Asking, Attempted, Ear, Entry, Extended, Extension, Holder, KEPT,
-    Passed, Released, Seat, Store, Word, owner_of,
+    LastRun, Passed, Released, Seat, Store, Word, owner_of,
 };
 use crate::kind::Kind;
 
 /// Keys that have expired are swept when the table has grown to this many, then to twice the rest.
 const FIRST_SWEEP: usize = 1024;
 
-#[derive(Default)]
 pub(crate) struct MemoryStore {
     table: Mutex<Table>,
     alerts: Arc<Alerts>,
@@ -38,6 +39,7 @@ struct Table {
     /// Of keys that several hold.
     places: HashMap<String, Places>,
     lines: HashMap<String, Line>,
+    records: Records,
     /// From when places count.
     made: Instant,
     sweep_at: usize,
@@ -45,12 +47,19 @@ struct Table {
     last_fence: u64,
 }
 
-impl Default for Table {
+impl Default for MemoryStore {
     fn default() -> Self {
+        Self::at(SystemTime::now())
+    }
+}
+
+impl Table {
+    fn new(clock: SystemTime) -> Self {
         Self {
             keys: HashMap::new(),
             places: HashMap::new(),
             lines: HashMap::new(),
+            records: Records::new(clock),
             made: Instant::now(),
             sweep_at: FIRST_SWEEP,
             last_fence: 0,
@@ -103,6 +112,24 @@ impl Table {
         self.set(&entry.key, &entry.value, expires);
         let fence = entry.counter.is_some().then(|| self.draw_fence());
         Acquired::Granted { since, fence }
+    }
+
+    /// As `record_begin.lua` does, where there is a record.
+    fn claim(&mut self, entry: &Entry, ttl: Duration, wish: Option<Wish>) -> (Acquired, Told) {
+        let (record, value) = (entry.record.as_ref(), &entry.value);
+        if let Some(done) = record.and_then(|record| self.records.done(record, value)) {
+            let (_, told) = self.release(entry, None);
+            return (Acquired::Done(done), told);
+        }
+        let (acquired, told) = match wish {
+            Some(wish) if entry.kind == Kind::Exclusive => self.look(entry, ttl, wish),
+            Some(wish) => self.acquire_place(entry, ttl, wish),
+            None => (self.acquire(entry, ttl), Told::new()),
+        };
+        if let (Acquired::Granted { fence, .. }, Some(record)) = (&acquired, record) {
+            self.records.begin(record, value, *fence);
+        }
+        (acquired, told)
     }
 
     fn set(&mut self, key: &str, value: &str, expires: Instant) {
@@ -239,21 +266,28 @@ impl Table {
     }
 
     fn sweep(&mut self, now: Instant) {
-        if self.size() >= self.sweep_at {
+        if self.len() >= self.sweep_at {
             self.keys.retain(|_, stored| now < stored.expires);
             self.places.retain(|_, places| !places.are_over(now));
             self.lines.retain(|_, line| !line.is_over(now));
-            self.sweep_at = FIRST_SWEEP.max(2 * self.size());
+            self.records.sweep(now);
+            self.sweep_at = FIRST_SWEEP.max(2 * self.len());
         }
     }
 
-    fn size(&self) -> usize {
-        self.keys.len() + self.places.len() + self.lines.len()
+    fn len(&self) -> usize {
+        self.keys.len() + self.places.len() + self.lines.len() + self.records.len()
     }
 
-    /// As `release.lua` does.
+    /// As `release.lua` does, and `record_end.lua` where there is a record.
     fn release(&mut self, entry: &Entry, keep: Option<Duration>) -> (Released, Told) {
         let (key, now) = (&entry.key, Instant::now());
+        if let Some(record) = &entry.record {
+            let holds = self
+                .live(key)
+                .is_some_and(|stored| stored.value == entry.value);
+            self.records.end(record, &entry.value, holds);
+        }
         let mut told = Told::new();
         let released = match (self.live(key), keep) {
             (Some(stored), _) if stored.value.strip_prefix(KEPT) == Some(&entry.value) => {
@@ -336,6 +370,15 @@ fn count(number: usize) -> u64 {
 }
 
 impl MemoryStore {
+    /// One whose clock says this now, and counts on tokio's.
+    pub(crate) fn at(clock: SystemTime) -> Self {
+        Self {
+            table: Mutex::new(Table::new(clock)),
+            alerts: Arc::default(),
+            ears: Arc::default(),
+        }
+    }
+
     fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -351,12 +394,11 @@ impl MemoryStore {
         answer
     }
 
-    fn look(&self, entry: &Entry, ttl: Duration, wish: Wish) -> Acquired {
-        let (answer, told) = if entry.kind == Kind::Exclusive {
-            self.table().look(entry, ttl, wish)
-        } else {
-            self.table().acquire_place(entry, ttl, wish)
-        };
+    fn claim(&self, entry: &Entry, ttl: Duration, wish: Option<Wish>) -> Acquired {
+        let (answer, told) = self.table().claim(entry, ttl, wish);
+        if let Acquired::Done(_) = answer {
+            self.alerts.ring(&entry.key);
+        }
         self.tell(&entry.key, told);
         answer
     }
@@ -396,17 +438,12 @@ impl Store for MemoryStore {
             }
             _ => None,
         };
-        let outcome = Ok(match wish {
-            Some((seat, place, coalesce)) => {
-                let wish = Wish {
-                    seat,
-                    place,
-                    coalesce,
-                };
-                self.look(&entry, ttl, wish)
-            }
-            None => self.table().acquire(&entry, ttl),
+        let wish = wish.map(|(seat, place, coalesce)| Wish {
+            seat,
+            place,
+            coalesce,
         });
+        let outcome = Ok(self.claim(&entry, ttl, wish));
         ready(Attempted {
             outcome,
             settled: true,
@@ -472,6 +509,12 @@ impl Store for MemoryStore {
             None => table.each_holder(&key),
         };
         Ok(ready(Ok(holders)).boxed())
+    }
+
+    fn last_run(&self, key: String, record: String) -> Answer<Option<LastRun>> {
+        let mut table = self.table();
+        let holder = table.live(&key).map(|stored| stored.value.clone());
+        ready(Ok(table.records.last_run(&record, holder.as_deref()))).boxed()
     }
 
     fn settles_within(&self) -> Duration {

@@ -8,6 +8,7 @@ pub(crate) mod failure;
 mod holder;
 pub(crate) mod memory;
 pub(crate) mod quorum;
+mod record;
 pub(crate) mod redis;
 mod seats;
 mod value;
@@ -24,6 +25,8 @@ pub(crate) use alerts::{Alert, Listening, Ring};
 pub(crate) use ears::{Ear, Passed, Word};
 pub(crate) use failure::StoreError;
 pub(crate) use holder::{Holder, Seat};
+pub(crate) use record::{Began, Done, Ending, Kept, Last, Record, Recording};
+pub use record::{LastRun, Outcome};
 pub(crate) use value::KEPT;
 pub(crate) use value::{kind_of, owner_of};
 pub use value::{shown, token_and_owner};
@@ -135,6 +138,17 @@ pub(crate) trait Store: fmt::Debug + Send + Sync + 'static {
         None
     }
 
+    /// Why no runs can be recorded here, if so.
+    fn refuses_records(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// What the record at this key says of the runs of the lock at the other, where runs can be
+    /// recorded.
+    fn last_run(&self, _key: String, _record: String) -> Answer<Option<LastRun>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
     /// Whether keys go on to their ends while this machine sleeps.
     fn is_on_servers(&self) -> bool {
         true
@@ -154,6 +168,9 @@ pub(crate) struct Entry {
     pub(crate) kind: Kind,
     /// The fencing counter to draw from, if a number is wanted.
     pub(crate) counter: Option<String>,
+    /// The record of its run, if one is kept. Then the store begins the run with the lock, and ends it
+    /// with the release.
+    pub(crate) record: Option<Record>,
 }
 
 impl Entry {
@@ -164,6 +181,7 @@ impl Entry {
             key,
             value,
             counter: None,
+            record: None,
         }
     }
 }
@@ -218,6 +236,9 @@ pub(crate) enum Acquired {
         since: Instant,
         fence: Option<u64>,
     },
+    /// The period of the entry's record has had its success. The store has given back what it had of
+    /// ours: the key, or a place in its line.
+    Done(Done),
     Busy(Option<Holder>),
     /// Busy, but some of several servers granted the key before they were asked to give it back, or
     /// may have.

@@ -21,6 +21,7 @@ fn entry(value: &str) -> Arc<Entry> {
         value: value.into(),
         kind: Kind::Exclusive,
         counter: None,
+        record: None,
     })
 }
 

@@ -120,6 +120,13 @@ impl Store for QuorumStore {
         )
     }
 
+    fn refuses_records(&self) -> Option<&'static str> {
+        Some(
+            "several servers cannot agree on what ran last, so a quorum keeps no records; leave out \
+             `once_per` and `record`, or use one server, a cluster or sentinels",
+        )
+    }
+
     fn close(&self) {
         for server in self.servers.all.iter() {
             server.store().close();

@@ -5,8 +5,6 @@
 //! that it repeated by itself would find the key taken by its own first sending, and read as busy.
 
 mod announced;
-mod bells;
-mod homes;
 mod opening;
 
 use std::io;
@@ -27,7 +25,7 @@ use super::settings::{Timeouts, track};
 pub(crate) use announced::Seeds;
 #[cfg(feature = "sentinel")]
 pub(super) use announced::slots;
-pub(super) use bells::Bells;
+pub(super) use announced::{Address, Ranges};
 use opening::{Heard, Opener};
 
 pub(super) struct Cluster {

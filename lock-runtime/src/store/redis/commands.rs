@@ -9,14 +9,16 @@ use tokio::time::Instant;
 
 use super::line::Line;
 use super::operation::{Operation, Said};
+use super::recorded::{self, claim, to_begin, to_end};
 use super::script::{
-    ACQUIRE, ACQUIRE_PLACE, EXTEND, EXTEND_PLACE, LIST_HOLDERS, LOOK, RELEASE, RELEASE_PLACE,
-    WATCH, command, whole_millis,
+    ACQUIRE, ACQUIRE_AND_BEGIN, ACQUIRE_PLACE, END_AND_RELEASE, EXTEND, EXTEND_PLACE, LIST_HOLDERS,
+    LOOK, LOOK_AND_BEGIN, RELEASE, RELEASE_PLACE, WATCH, command, whole_millis,
 };
 use crate::kind::Kind;
 use crate::store::seats::{SEAT, reservation};
 use crate::store::{
-    Acquired, Asking, Entry, Extended, Extension, Holder, Released, Seat, StoreError, owner_of,
+    Acquired, Asking, Done, Entry, Extended, Extension, Holder, Released, Seat, StoreError,
+    owner_of,
 };
 
 /// How long a fencing counter lives after its last use.
@@ -41,7 +43,8 @@ pub(super) async fn acquire(
     ttl: Duration,
     asking: Asking,
 ) -> Result<(Acquired, Found), StoreError> {
-    if asking != Asking::Again && entry.counter.is_none() {
+    let is_plain = entry.counter.is_none() && entry.record.is_none();
+    if asking != Asking::Again && is_plain {
         if let Some(granted) = take(operation, entry, ttl).await? {
             return Ok((granted, Found::NotOurs));
         }
@@ -88,14 +91,26 @@ pub(super) async fn acquire_by_script(
     ttl: Duration,
     rings: bool,
 ) -> Result<(Acquired, Found), StoreError> {
-    let mut command = operation.script(&ACQUIRE);
-    match &entry.counter {
-        None => command.arg(1).arg(&entry.key),
-        Some(counter) => command.arg(2).arg(&entry.key).arg(counter),
-    };
+    let record = entry.record.as_ref();
+    let script = recorded::script(entry, &ACQUIRE, &ACQUIRE_AND_BEGIN);
+    let mut command = operation.script(script);
+    let side_keys = [entry.counter.as_ref(), record.map(|record| &record.key)];
+    command.arg(1 + side_keys.iter().flatten().count());
+    command.arg(&entry.key).arg(&side_keys);
     command.arg(&entry.value).arg(whole_millis(ttl));
     command.arg(whole_millis(COUNTER_LIFETIME));
-    match operation.ask(command, read_acquired).await? {
+    let said = match record {
+        None => operation.ask(command, read_acquired).await?,
+        Some(record) => {
+            command.arg(to_begin(record));
+            let read = |answer: &_| recorded::read(answer, read_acquired);
+            match Box::pin(claim(operation, command, record, read)).await? {
+                Ok(said) => said,
+                Err(done) => return Ok((Acquired::Done(done), Found::NotOurs)),
+            }
+        }
+    };
+    match said {
         (since, Said::Ours((number, found))) => {
             let fence = number.filter(|_| entry.counter.is_some());
             Ok((Acquired::Granted { since, fence }, found))
@@ -109,7 +124,7 @@ pub(super) async fn acquire_by_script(
 }
 
 /// The number, if one was drawn, and what was found at the key.
-type Drawn = (Option<u64>, Found);
+pub(super) type Drawn = (Option<u64>, Found);
 
 /// Not ours, and no holder: something else is in the counter's place.
 fn read_acquired(answer: &Value) -> Option<Said<Drawn, Option<Holder>>> {
@@ -140,6 +155,7 @@ pub(super) enum Looked {
     Deaf(Holder),
     /// There is no line, or something else is in its place.
     NoLine(Holder),
+    Done(Done),
 }
 
 /// What a waiting process wants of the line.
@@ -165,6 +181,7 @@ pub(super) async fn take_place(
     };
     Ok(match look(operation, None, entry, ttl, &wish).await? {
         Looked::Granted(granted, found) => (granted, found),
+        Looked::Done(done) => (Acquired::Done(done), Found::NotOurs),
         Looked::Busy(holder) | Looked::Deaf(holder) | Looked::NoLine(holder) => {
             (Acquired::Busy(Some(holder)), Found::NotOurs)
         }
@@ -181,13 +198,21 @@ pub(super) async fn look(
 ) -> Result<Looked, StoreError> {
     let stamp = line.map_or(0, |(line, _)| line.stamp());
     let reserved = reservation(ttl);
-    let is_place = entry.kind != Kind::Exclusive;
-    let mut command = operation.script(if is_place { &ACQUIRE_PLACE } else { &LOOK });
-    match (line, &entry.counter) {
-        (Some((_, keys)), _) => command.arg(4).arg(&entry.key).arg(keys),
-        (None, Some(counter)) => command.arg(2).arg(&entry.key).arg(counter),
-        (None, None) => command.arg(1).arg(&entry.key),
+    let script = match entry.kind {
+        Kind::Exclusive => recorded::script(entry, &LOOK, &LOOK_AND_BEGIN),
+        Kind::Permits(_) | Kind::Shared => &ACQUIRE_PLACE,
     };
+    let keys = line.map(|(_, keys)| keys);
+    let counter = entry.counter.as_ref().filter(|_| keys.is_none());
+    let record = entry.record.as_ref();
+    let mut command = operation.script(script);
+    let [line_keys, others] = [
+        keys.map_or(0, |keys| keys.len()),
+        usize::from(counter.is_some()) + usize::from(record.is_some()),
+    ];
+    command.arg(1 + line_keys + others);
+    command.arg(&entry.key).arg(keys).arg(counter);
+    command.arg(record.map(|record| &record.key));
     command.arg(&entry.value).arg(whole_millis(ttl));
     command.arg(whole_millis(COUNTER_LIFETIME));
     command.arg(u8::from(entry.counter.is_some()));
@@ -209,7 +234,18 @@ pub(super) async fn look(
             command.arg("");
         }
     }
-    match operation.ask(command, read_looked).await? {
+    let said = match record {
+        None => operation.ask(command, read_looked).await?,
+        Some(record) => {
+            command.arg(to_begin(record));
+            let read = |answer: &_| recorded::read(answer, read_looked);
+            match Box::pin(claim(operation, command, record, read)).await? {
+                Ok(said) => said,
+                Err(done) => return Ok(Looked::Done(done)),
+            }
+        }
+    };
+    match said {
         (since, Said::Ours((number, found))) => {
             let fence = number.filter(|_| entry.counter.is_some());
             Ok(Looked::Granted(Acquired::Granted { since, fence }, found))
@@ -395,25 +431,23 @@ pub(super) async fn release(
     how: GivenBack,
     keys: Option<&LineKeys>,
 ) -> Result<Released, StoreError> {
-    let script = if entry.kind == Kind::Exclusive {
-        &RELEASE
-    } else {
-        &RELEASE_PLACE
+    let record = entry.record.as_ref();
+    let script = match entry.kind {
+        Kind::Exclusive => recorded::script(entry, &RELEASE, &END_AND_RELEASE),
+        Kind::Permits(_) | Kind::Shared => &RELEASE_PLACE,
     };
-    let keep = how.keep.map_or(0, whole_millis);
     let mut command = operation.script(script);
-    match keys {
-        None => {
-            command.arg(1).arg(&entry.key);
-            command.arg(&entry.value).arg(keep);
-        }
-        Some(keys) => {
-            command.arg(4).arg(&entry.key).arg(keys);
-            command.arg(&entry.value).arg(keep);
-            command.arg(whole_millis(COUNTER_LIFETIME));
-            command.arg(how.unsettled.map_or(0, whole_millis));
-        }
+    let line_keys = keys.map_or(0, |keys| keys.len());
+    command.arg(1 + line_keys + usize::from(record.is_some()));
+    command.arg(&entry.key).arg(keys);
+    command.arg(record.map(|record| &record.key));
+    command.arg(&entry.value);
+    command.arg(how.keep.map_or(0, whole_millis));
+    if keys.is_some() {
+        command.arg(whole_millis(COUNTER_LIFETIME));
+        command.arg(how.unsettled.map_or(0, whole_millis));
     }
+    command.arg(record.map(to_end));
     let (_, said) = operation.ask(command, read_owned).await?;
     Ok(match said {
         Said::Ours(()) => Released::Done,

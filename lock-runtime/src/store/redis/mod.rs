@@ -3,6 +3,8 @@
 mod access;
 #[cfg(any(feature = "cluster", feature = "sentinel"))]
 mod address_map;
+#[cfg(feature = "cluster")]
+mod bells;
 mod cause;
 #[cfg(feature = "tls")]
 mod certificates;
@@ -24,6 +26,7 @@ mod not_redis;
 mod operation;
 mod profile;
 mod reconnecting;
+mod recorded;
 mod refusal;
 #[cfg(feature = "cluster")]
 mod route;
@@ -43,8 +46,8 @@ use futures_util::future::BoxFuture;
 
 use super::alerts::{Alert, Alerts};
 use super::{
-    Acquired, Answer, Asking, Attempted, Ear, Entry, Extension, Holder, Listening, Released, Ring,
-    Store, StoreError,
+    Acquired, Answer, Asking, Attempted, Ear, Entry, Extension, Holder, LastRun, Listening,
+    Released, Ring, Store, StoreError,
 };
 use crate::key::line_keys;
 use crate::kind::Kind;
@@ -137,6 +140,7 @@ impl RedisStore {
             value: format!("{:032x}", random::<u128>()),
             kind: Kind::Exclusive,
             counter: None,
+            record: None,
         };
         let line = self.line.as_deref();
         let releasing = release(self.lasting(), &absent, GivenBack::default(), line);
@@ -247,14 +251,14 @@ async fn look(
         bell: bell.filter(|_| waits),
         coalesce,
     };
-    let with_line = Some((line, keys));
-    let mut looked = commands::look(operation, with_line, entry, ttl, &wish).await;
+    let in_line = Some((line, keys));
+    let mut looked = commands::look(operation, in_line, entry, ttl, &wish).await;
     if let (Ok(Looked::Deaf(_)), Some(bell), true) = (&looked, &wish.bell, operation.is_spread()) {
         // Its slot has moved since, or has another master.
         tracking.lose_bell(bell);
         if let Ok(opened) = tracking.open_bell(operation, &entry.key).await {
             wish.bell = Some(opened);
-            looked = commands::look(operation, with_line, entry, ttl, &wish).await;
+            looked = commands::look(operation, in_line, entry, ttl, &wish).await;
         }
     }
     if let (Some(error), Ok(_)) = (missing, &looked) {
@@ -265,6 +269,7 @@ async fn look(
     let watching = (without_line == Asking::Watching).then_some(tracking);
     match looked {
         Ok(Looked::Granted(granted, found)) => Ok((granted, found)),
+        Ok(Looked::Done(done)) => Ok((Acquired::Done(done), Found::NotOurs)),
         Ok(Looked::Busy(holder)) => busy(holder),
         Ok(Looked::Deaf(_)) if operation.is_spread() => {
             acquire(operation, entry, ttl, without_line, watching).await
@@ -310,6 +315,7 @@ async fn take_or_look(
     tracking: &Tracking,
 ) -> Result<(Acquired, Found), StoreError> {
     if entry.counter.is_none()
+        && entry.record.is_none()
         && let Some(granted) = commands::take(operation, entry, ttl).await?
     {
         return Ok((granted, Found::NotOurs));
@@ -414,7 +420,11 @@ impl Store for RedisStore {
         keep: Option<Duration>,
         unsettled: Option<Duration>,
     ) -> Answer<Released> {
-        let (operation, line) = (self.lasting(), self.line.clone());
+        let (mut operation, line) = (self.lasting(), self.line.clone());
+        if entry.record.is_some() {
+            // What is done is to be known after a failover as well.
+            operation = operation.with_replicas(self.replicas);
+        }
         let (how, place) = (GivenBack { keep, unsettled }, Arc::clone(&self.place));
         Box::pin(async move {
             let released = release(operation, &entry, how, line.as_deref()).await;
@@ -484,6 +494,14 @@ impl Store for RedisStore {
             let holders = commands::holders(&mut operation, &key).await;
             holders.map_err(|error| error.at(&place))
         }))
+    }
+
+    fn last_run(&self, key: String, record: String) -> Answer<Option<LastRun>> {
+        let (mut operation, place) = (self.operation(), Arc::clone(&self.place));
+        Box::pin(async move {
+            let last_run = recorded::last_run(&mut operation, &key, &record).await;
+            last_run.map_err(|error| error.at(&place))
+        })
     }
 
     fn close(&self) {

@@ -5,34 +5,88 @@ use std::time::Duration;
 
 use redis::{Arg, Cmd};
 
-/// These files as one, and the shortest way first, where there is one.
-macro_rules! script {
+/// These files as one.
+macro_rules! lua {
     ($($file:literal)*) => {
-        Script::new(concat!($(include_str!(concat!("../scripts/", $file, ".lua"))),*))
+        concat!($(include_str!(concat!("../scripts/", $file, ".lua"))),*)
     };
 }
 
-pub(super) static ACQUIRE: Script = script!("holders" "acquire");
-pub(super) static RELEASE: Script =
-    script!("release" "holders" "clock" "places" "pass_on" "open_door" "release_in_line");
-pub(super) static LOOK: Script =
-    script!("look" "holders" "clock" "places" "pass_on" "sit" "look_in_line");
+/// The scripts that acquire and release, the shortest way first, where there is one.
+macro_rules! acquire {
+    () => {
+        lua!("holders" "acquire")
+    };
+}
+macro_rules! look {
+    () => {
+        lua!("look" "holders" "clock" "places" "pass_on" "sit" "look_in_line")
+    };
+}
+macro_rules! release {
+    () => {
+        lua!("release" "holders" "clock" "places" "pass_on" "open_door" "release_in_line")
+    };
+}
+
+/// What `record_begin.lua` calls.
+macro_rules! function {
+    ($name:literal $($body:expr)*) => {
+        concat!("local function ", $name, "()\n", $($body,)* "end\n")
+    };
+}
+/// The release, for a script that acquires: with the line's keys where it has them.
+macro_rules! give_back {
+    () => {
+        function!("give_back"
+            "local KEYS = #KEYS == 4 and KEYS or {KEYS[1]}\n\
+             local ARGV = {ARGV[1], '0', ARGV[3], '0'}\n"
+            release!())
+    };
+}
+
+pub(super) static ACQUIRE: Script = Script::new(acquire!());
+pub(super) static RELEASE: Script = Script::new(release!());
+pub(super) static LOOK: Script = Script::new(look!());
+/// Those three, with a record around them.
+pub(super) static ACQUIRE_AND_BEGIN: Script = Script::new(concat!(
+    lua!("with_record"),
+    function!("plain" acquire!()),
+    give_back!(),
+    lua!("record_begin"),
+));
+pub(super) static LOOK_AND_BEGIN: Script = Script::new(concat!(
+    lua!("with_record"),
+    function!("plain" look!()),
+    give_back!(),
+    lua!("record_begin"),
+));
+pub(super) static END_AND_RELEASE: Script = Script::new(concat!(
+    lua!("with_record"),
+    function!("plain" release!()),
+    lua!("record_end"),
+));
 pub(super) static ACQUIRE_PLACE: Script =
-    script!("holders" "clock" "places" "pass_on" "sit" "acquire_place");
+    Script::new(lua!("holders" "clock" "places" "pass_on" "sit" "acquire_place"));
 pub(super) static RELEASE_PLACE: Script =
-    script!("holders" "clock" "places" "pass_on" "open_door" "release_place");
-pub(super) static EXTEND_PLACE: Script = script!("holders" "clock" "places" "extend_place");
-pub(super) static WATCH: Script = script!("watch");
-pub(super) static EXTEND: Script = script!("extend");
+    Script::new(lua!("holders" "clock" "places" "pass_on" "open_door" "release_place"));
+pub(super) static EXTEND_PLACE: Script =
+    Script::new(lua!("holders" "clock" "places" "extend_place"));
+pub(super) static WATCH: Script = Script::new(lua!("watch"));
+pub(super) static EXTEND: Script = Script::new(lua!("extend"));
+pub(super) static LIST_HOLDERS: Script = Script::new(lua!("holders" "list_holders"));
+pub(super) static LAST_RUN: Script = Script::new(lua!("last_run"));
 
-pub(super) static LIST_HOLDERS: Script = script!("holders" "list_holders");
-
-static ALL: [&Script; 9] = [
+static ALL: [&Script; 13] = [
     &ACQUIRE,
     &RELEASE,
     &EXTEND,
     &LOOK,
     &WATCH,
+    &ACQUIRE_AND_BEGIN,
+    &LOOK_AND_BEGIN,
+    &END_AND_RELEASE,
+    &LAST_RUN,
     &ACQUIRE_PLACE,
     &RELEASE_PLACE,
     &EXTEND_PLACE,

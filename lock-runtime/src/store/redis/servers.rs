@@ -14,7 +14,9 @@ use redis::{AsyncConnectionConfig, Client, PushInfo, RedisResult};
 
 use super::access::Access;
 #[cfg(feature = "cluster")]
-use super::cluster::{Bells, Cluster, Seeds};
+use super::bells::Bells;
+#[cfg(feature = "cluster")]
+use super::cluster::{Cluster, Seeds};
 use super::connect::Server;
 use super::connection::Connection;
 #[cfg(feature = "sentinel")]

@@ -112,6 +112,7 @@ fn entry() -> Arc<Entry> {
         value: "abcdefghij-_ABCDEFGHIJ;me".into(),
         kind: Kind::Exclusive,
         counter: None,
+        record: None,
     })
 }
 
@@ -121,6 +122,7 @@ fn counted() -> Arc<Entry> {
         value: "abcdefghij-_ABCDEFGHIJ;me".into(),
         kind: Kind::Exclusive,
         counter: Some("{k}:fence".into()),
+        record: None,
     })
 }
 
@@ -244,6 +246,7 @@ async fn a_lock_that_is_passed_on_to_one_who_has_left_is_given_back() {
         value: "JIHGFEDCBA_-jihgfedcba;they".into(),
         key: "k".into(),
         counter: None,
+        record: None,
     });
     granted(&store, TTL).await;
     // It takes a place, and nobody listens there when the bell rings.
@@ -279,6 +282,7 @@ async fn a_place_that_was_lost_is_had_again_before_those_who_came_later() {
         key: "k".into(),
         kind: Kind::Exclusive,
         counter: None,
+        record: None,
     });
     let first = seat(&store, &entry(), None).await;
     let second = seat(&other, &theirs, None).await;

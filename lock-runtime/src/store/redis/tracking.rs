@@ -13,7 +13,7 @@ use redis::{PushInfo, PushKind, RedisError, Value};
 use tokio::time::Instant;
 
 #[cfg(feature = "cluster")]
-use super::cluster::Bells;
+use super::bells::Bells;
 use super::connection::Connection;
 use super::line::{Line, Stray};
 use super::operation::Operation;

@@ -107,6 +107,7 @@ fn entry(owned: Owned, numbered: bool) -> Arc<Entry> {
     let key = format!("key-{}", owned.key);
     Arc::new(Entry {
         counter: numbered.then(|| format!("{{{key}}}:fence")),
+        record: None,
         key,
         value: value(owned),
         kind: Kind::Exclusive,

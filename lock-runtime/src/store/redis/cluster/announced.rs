@@ -20,20 +20,20 @@ pub(crate) struct Seeds {
 }
 
 /// A host and a port, as nodes announce them.
-pub(super) type Address = (String, u16);
+pub(in crate::store::redis) type Address = (String, u16);
 
 /// The masters, each with its slots.
-pub(super) type Ranges = BTreeMap<Address, Vec<(u16, u16)>>;
+pub(in crate::store::redis) type Ranges = BTreeMap<Address, Vec<(u16, u16)>>;
 
 impl Seeds {
     /// The node that is announced at this address.
-    pub(super) fn node(&self, at: Address, timeouts: Timeouts) -> Option<Server> {
+    pub(in crate::store::redis) fn node(&self, at: Address, timeouts: Timeouts) -> Option<Server> {
         let seed = self.nodes.first()?;
         Some(node(seed, &self.access, timeouts, at))
     }
 
     /// Reads an answer to `CLUSTER SLOTS` of some node.
-    pub(super) fn read(&self, answer: &Value) -> RedisResult<Ranges> {
+    pub(in crate::store::redis) fn read(&self, answer: &Value) -> RedisResult<Ranges> {
         read_masters(answer, self.nodes.first().map(ConnectionInfo::addr))
     }
 }

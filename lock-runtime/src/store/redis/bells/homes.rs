@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use redis::cluster_routing::Slot;
 
-use super::announced::{Address, Ranges};
+use crate::store::redis::cluster::{Address, Ranges};
 
 #[derive(Default)]
 pub(super) struct Homes {

@@ -6,6 +6,8 @@
 //! answer for that to the next question. So nothing is asked on these connections but to subscribe, and every
 //! answer is looked at.
 
+mod homes;
+
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -15,15 +17,14 @@ use redis::aio::MultiplexedConnection;
 use redis::{ErrorKind, PushInfo, PushKind, RedisError, RedisResult, ServerErrorKind, Value};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::Cluster;
-use super::announced::{Address, Ranges, Seeds};
-use super::homes::{Homes, slot_of};
+use super::cluster::{Address, Cluster, Ranges, Seeds};
+use super::operation::{Operation, Reader, Said};
+use super::reconnecting::Reconnecting;
+use super::route::node_of;
+use super::script::WATCH;
+use super::settings::Timeouts;
 use crate::store::StoreError;
-use crate::store::redis::operation::{Operation, Reader, Said};
-use crate::store::redis::reconnecting::Reconnecting;
-use crate::store::redis::route::node_of;
-use crate::store::redis::script::WATCH;
-use crate::store::redis::settings::Timeouts;
+use homes::{Homes, slot_of};
 
 /// How long a bell is kept that nobody needs. Who waits looks more often than that.
 const KEPT: Duration = Duration::from_secs(15);
@@ -36,7 +37,7 @@ type Heard = dyn Fn(&[Value]) + Send + Sync;
 /// Called with the channels that are heard no more.
 type Deaf = dyn Fn(&HashSet<String>) + Send + Sync;
 
-pub(in crate::store::redis) struct Bells {
+pub(super) struct Bells {
     this: Weak<Self>,
     seeds: Seeds,
     timeouts: Timeouts,
@@ -61,7 +62,7 @@ struct Channel {
 }
 
 impl Bells {
-    pub(in crate::store::redis) fn new(
+    pub(super) fn new(
         seeds: Seeds,
         timeouts: Timeouts,
         heard: impl Fn(&[Value]) + Send + Sync + 'static,
@@ -83,7 +84,7 @@ impl Bells {
 
     /// Whether the channel is heard, as far as it is known without asking. One whose connection has been
     /// silent for a while may have been forgotten by something between.
-    pub(in crate::store::redis) fn is_heard(&self, channel: &str) -> bool {
+    pub(super) fn is_heard(&self, channel: &str) -> bool {
         let now = Instant::now();
         let mut known = self.known();
         let Known {
@@ -99,7 +100,7 @@ impl Bells {
     }
 
     /// Has the channel, in the slot of this key, heard. The operation finds out where the slot is.
-    pub(in crate::store::redis) async fn subscribe(
+    pub(super) async fn subscribe(
         &self,
         operation: &Operation,
         key: &str,
@@ -170,13 +171,13 @@ impl Bells {
     }
 
     /// The server does not know that we subscribed: the slot has moved, or has another master.
-    pub(in crate::store::redis) fn forget(&self, channel: &str) {
+    pub(super) fn forget(&self, channel: &str) {
         let mut known = self.known();
         known.channels.remove(channel);
         known.homes = Homes::default();
     }
 
-    pub(in crate::store::redis) fn close(&self) {
+    pub(super) fn close(&self) {
         let masters: Vec<_> = self.known().masters.drain().collect();
         for (_, master) in masters {
             master.close();
