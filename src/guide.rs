@@ -64,6 +64,11 @@ pub mod testing {}
 #[doc = include_str!("guide/waiting.md")]
 pub mod waiting {}
 
+/// How many at a time?
+///
+#[doc = include_str!("guide/several.md")]
+pub mod several {}
+
 /// What about many machines, and deploys?
 ///
 #[doc = include_str!("guide/deploy.md")]

@@ -132,6 +132,7 @@
 //! - [How does one process lead, or consume alone?](guide::leader)
 //! - [How does a web handler lock?](guide::web)
 //! - [Wait or retry?](guide::waiting)
+//! - [How many at a time?](guide::several)
 //! - [How are durations written, and where do they come from?](guide::durations)
 //! - [In which order do attributes stand?](guide::order)
 //! - [How do I test my own functions?](guide::testing)

@@ -20,10 +20,14 @@ const LIMIT: Duration = Duration::from_secs(20);
 /// The rules of `docs/acl.md`, by their headings.
 const LOCKS: &str = "~jobs:* +ping +set +get +pttl +pexpire +del +evalsha +eval";
 const FENCED: &str = "~{jobs:*}:fence +time";
+const PLACES: &str = "+time +type +zadd +zcard +zrange +zrem +zremrangebyscore +zscore +pexpireat \
+                      +zcount +zrangebyscore";
 const RECORDED: &str = "~{jobs:*}:last +time +hmget +hset +hdel";
 const LINE: &str = "~{jobs:*}:line ~{jobs:*}:seats ~{jobs:*}:fence &jobs:bell:* +time +type +exists \
                     +hget +hset +hdel +zadd +zcard +zrange +zrank +zrem +zscore +publish +subscribe \
                     +pubsub|numsub";
+/// The same at the nodes of a cluster, instead of the last three.
+const SHARDED: &str = "+spublish +ssubscribe +sunsubscribe +pubsub|shardnumsub";
 const TRACKING: &str = "+client|tracking";
 const REPLICAS: &str = "+wait";
 /// What is found with these when connecting; `tests/servers.rs` does without them.
@@ -52,8 +56,10 @@ fn the_docs_have_these_rules() {
     let tested = [
         LOCKS,
         FENCED,
+        PLACES,
         RECORDED,
         LINE,
+        SHARDED,
         TRACKING,
         REPLICAS,
         ONE_OF_A_CLUSTER,
@@ -184,6 +190,69 @@ async fn without_a_right_of_the_record_nothing_runs_and_no_key_is_left() {
         assert!(!server.exists("jobs:k").await, "without {missing}");
     };
     tokio::join!(without("time"), without("hmget"), without("hset"));
+}
+
+#[tokio::test]
+async fn permits_and_shared_locks() -> Result<(), LockError> {
+    let (server, locker) = with_rights(&[LOCKS, PLACES]).await;
+    let held = locker.lock("k").ttl(TTL).permits(2).acquire().await?;
+    let kept = locker.lock("k").ttl(TTL).permits(2).min_hold(TTL);
+    kept.acquire().await?.release().await?;
+    for request in [
+        locker.lock("k").permits(2),
+        locker.lock("k").shared().retries(1),
+        locker.lock("k").permits(2).wait(TTL / 600),
+        locker.lock("k"),
+        locker.lock("k").wait(TTL / 600),
+    ] {
+        let said = request.acquire().await.expect_err("full").to_string();
+        assert!(said.contains(" (2 places) hold it, "), "{said}");
+    }
+    held.extend(2 * TTL).await?;
+    held.release().await?;
+    server.del("jobs:k").await;
+    let renewed = locker.lock("k").ttl(Duration::from_millis(300)).renew();
+    let body = tokio::time::sleep(Duration::from_millis(800));
+    renewed.shared().run(body).await
+}
+
+/// Each right is needed, but for those that say who the holders are.
+#[tokio::test]
+async fn a_right_that_is_missing_for_places_is_named_and_nothing_is_left() {
+    let server = Server::start().await;
+    let said = async |locker: &Locker| {
+        let error = locker.lock("k").permits(2).acquire().await;
+        error.expect_err("full").to_string()
+    };
+    for missing in PLACES.split(" +") {
+        let missing = missing.trim_start_matches('+');
+        grant(&server, &[LOCKS, PLACES]).await;
+        let locker = connect(&server).await.expect("connected");
+        let held = locker.lock("k").ttl(TTL).permits(2).acquire().await;
+        let held = held.expect("free");
+        let without = format!("-{missing}");
+        grant(&server, &[LOCKS, PLACES, &without]).await;
+        server.kill_clients().await;
+        let other = connect(&server).await.expect("connected");
+        if missing == "zrem" {
+            names(held.release().await, missing);
+        } else if ["zcount", "zrangebyscore"].contains(&missing) {
+            let second = other.lock("k").ttl(TTL).permits(2).acquire().await;
+            let _second = second.expect("room");
+            assert!(said(&other).await.contains("2 others hold it, "));
+        } else {
+            let brief = |key| other.lock(key).permits(2).ttl(Duration::from_millis(500));
+            names(brief("k").acquire().await, missing);
+            // A key that is free needs less.
+            match brief("new").acquire().await {
+                Ok(guard) => drop(guard),
+                Err(error) => names(Err::<(), _>(error), missing),
+            }
+            other.shutdown().await;
+            assert!(!server.exists("jobs:new").await, "an orphan");
+        }
+        server.del("jobs:k").await;
+    }
 }
 
 #[tokio::test]

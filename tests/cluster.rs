@@ -1,5 +1,9 @@
 //! Locks on a Redis Cluster: three masters with a replica each, started by each test.
 
+#[path = "cluster/line.rs"]
+mod line;
+#[path = "cluster/places.rs"]
+mod places;
 #[path = "cluster/waiting.rs"]
 mod waiting;
 

@@ -99,6 +99,7 @@ async fn redis_is_back_in_time_after_a_while() {
 
 /// Closes the connections that track keys.
 async fn kill_tracking(server: &Server) {
+    server.wait_until_tracking(LIMIT).await;
     let mut theirs = server.connection().await;
     let mut list = redis::cmd("CLIENT");
     list.arg("LIST");

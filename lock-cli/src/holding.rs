@@ -74,12 +74,13 @@ pub(crate) async fn hold(options: &Hold) -> Result<u8, Failure> {
 async fn look_first(options: &Hold) -> Result<Option<Failure>, Failure> {
     let nodes = options.connection.servers()?.connect().await?;
     let (prefix, key) = (&options.connection.prefix, options.key.as_str());
-    let Some(lock) = scan::one(&nodes, prefix, key).await? else {
+    let holders = scan::one(&nodes, prefix, key).await?;
+    let Some(lock) = holders.first() else {
         return Ok(None);
     };
     if !options.now {
-        let (owner, left) = (text::owner(&lock), text::with_left(lock.left));
-        if is_held(&lock) {
+        let (owner, left) = (text::owner(lock), text::with_left(lock.left));
+        if is_held(lock) {
             let message = format_args!(
                 "lock {key:?} is {owner}, {left}. End that with `unhold` first, or give --now"
             );
@@ -96,13 +97,16 @@ async fn look_first(options: &Hold) -> Result<Option<Failure>, Failure> {
         );
         return Ok(Some(Failure::new(USAGE, message)));
     }
-    let meant = Meant {
-        key,
-        owner: None,
-        token: Some(&lock.token),
-    };
-    let (said, _) = free_one(prefix, &nodes, meant).await?;
-    say(said);
+    // One, unless it lets in several.
+    for lock in &holders {
+        let meant = Meant {
+            key,
+            owner: None,
+            token: Some(&lock.token),
+        };
+        let (said, _) = free_one(prefix, &nodes, meant).await?;
+        say(said);
+    }
     Ok(None)
 }
 
@@ -115,8 +119,8 @@ fn is_held(lock: &Lock) -> bool {
 pub(crate) async fn unhold(options: &Unhold) -> Result<u8, Failure> {
     let nodes = options.connection.servers()?.connect().await?;
     let (prefix, key) = (&options.connection.prefix, options.key.as_str());
-    let lock = scan::one(&nodes, prefix, key).await?;
-    let Some(lock) = lock.filter(is_held) else {
+    let mut holders = scan::one(&nodes, prefix, key).await?;
+    let Some(lock) = holders.pop().filter(is_held) else {
         say(format_args!(
             "lock {key:?} is not held by `hold`; nothing was freed"
         ));

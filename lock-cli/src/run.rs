@@ -100,9 +100,13 @@ async fn held(
             );
             Ok(0)
         }
-        Err(LockError::Busy { owner, .. }) if options.skip => {
+        Err(LockError::Busy { owner, holders, .. }) if options.skip => {
             let holder = owner.as_deref().unwrap_or("another holder");
-            skipped(options, format_args!("{holder} has lock {:?}", options.key));
+            let have = if holders > 1 { "have" } else { "has" };
+            skipped(
+                options,
+                format_args!("{holder} {have} lock {:?}", options.key),
+            );
             Ok(0)
         }
         // What the library says of these cannot be said shorter.
@@ -117,12 +121,14 @@ async fn held(
         }
         Err(LockError::Busy {
             owner,
+            holders,
             retry_after,
             attempts,
             waiting,
             ..
         }) => {
-            let mut message = busy(options, owner.as_deref(), retry_after, attempts);
+            let holder = (owner.as_deref(), holders);
+            let mut message = busy(options, holder, retry_after, attempts);
             message.push_str(&others(waiting));
             Err(Failure::new(options.busy_exit, message))
         }
@@ -164,6 +170,12 @@ fn complete<K>(request: LockRequest<K>, options: &Run, patience: Patience) -> Lo
     if let Some(backoff) = options.backoff {
         request = request.backoff(backoff);
     }
+    if let Some(permits) = options.permits {
+        request = request.permits(permits);
+    }
+    if options.shared {
+        request = request.shared();
+    }
     if options.renew {
         request = request.renew();
     }
@@ -179,18 +191,29 @@ fn complete<K>(request: LockRequest<K>, options: &Run, patience: Patience) -> Lo
     request
 }
 
-fn busy(options: &Run, owner: Option<&str>, left: Option<Duration>, attempts: u32) -> String {
+fn busy(
+    options: &Run,
+    (owner, holders): (Option<&str>, u32),
+    left: Option<Duration>,
+    attempts: u32,
+) -> String {
     // Escaped by the library.
     let holder = owner.unwrap_or("another holder");
-    let left = left.map_or_else(String::new, |left| {
-        format!(", for at most {} unless it extends", text::left(Some(left)))
-    });
+    let left = left.map(|left| text::left(Some(left)));
+    let has = match (holders, left) {
+        (0 | 1, None) => "has it".to_owned(),
+        (0 | 1, Some(left)) => format!("has it, for at most {left} unless it extends"),
+        (_, None) => "have it".to_owned(),
+        (_, Some(left)) => {
+            format!("have it, and there is no room for at most {left} unless they extend")
+        }
+    };
     let tried = match attempts {
         1 => "once".to_owned(),
         _ => format!("{attempts} times"),
     };
     format!(
-        "lock {:?} is busy: {holder} has it{left} (tried {tried}); nothing was run. Try later, or \
+        "lock {:?} is busy: {holder} {has} (tried {tried}); nothing was run. Try later, or \
          wait for it with --wait or --retries",
         options.key
     )

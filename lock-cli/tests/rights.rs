@@ -15,7 +15,7 @@ const TYPE: &str = "~{jobs:*}:last +type +hmget";
 const LAST: &str = "~jobs:* ~{jobs:*}:last +scan +get +hmget +time";
 const BREAK: &str = "~jobs:* +eval +get +pttl +del";
 const FORGET: &str = "~{jobs:*}:last +hdel";
-const CLUSTER: &str = "+cluster|slots +cluster|keyslot";
+const CLUSTER: &str = "+cluster|slots +cluster|keyslot +pubsub|shardnumsub";
 const SENTINEL_SERVERS: &str = "+role";
 const SENTINELS: &str = "+sentinel|master +sentinel|get-master-addr-by-name";
 /// The rules of `docs/acl.md`, for a lock with a number.

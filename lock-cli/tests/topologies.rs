@@ -2,10 +2,12 @@
 
 mod common;
 
-use common::{TOKEN, tool};
+use std::collections::VecDeque;
+
+use common::{LIMIT, TOKEN, tool};
 use redis_locked_runtime::Locker;
 use redis_locked_test_support::{
-    Authority, Cluster, Directory, FakeAnswers, Sentinels, Server, servers_have_tls,
+    Authority, Cluster, Directory, FakeAnswers, Sentinels, Server, servers_have_tls, until,
 };
 
 #[tokio::test]
@@ -20,6 +22,18 @@ async fn all_masters_of_a_cluster_are_looked_at() {
     for key in &keys {
         let request = locker.lock(key.as_str()).fenced();
         guards.push(request.acquire().await.expect("free"));
+    }
+    // Another process waits for each.
+    let other = Locker::builder().owner("web-4:9");
+    let other = other.connect_cluster(&urls).await.expect("connected");
+    let mut waiting = VecDeque::new();
+    for key in &keys {
+        waiting.push_back(tokio::spawn(other.lock(key.as_str()).wait(LIMIT).acquire()));
+        let master = cluster.node(cluster.master_of(key).await);
+        until(LIMIT, "it waits", async || {
+            master.exists(format!("{{{key}}}:line")).await
+        })
+        .await;
     }
     // A part of the locks is not shown as if it were all.
     for url in &urls {
@@ -39,12 +53,20 @@ async fn all_masters_of_a_cluster_are_looked_at() {
         let key = guard.key();
         let mut found = json.as_array().into_iter().flatten();
         let found = found.find(|lock| lock["key"] == key).expect(key);
+        assert_eq!(found["waiting"], 1, "{found}");
         let number: u64 = guard.fencing_token().expect("fenced").into();
         assert_eq!(found["fence"], number.to_string());
         let ended = tool(url, &["show", key, "--cluster"]).await;
         assert!(ended.out.contains(guard.token()), "{ended:?}");
+        assert!(ended.out.contains("web-4:9"), "{ended:?}");
         let run = ["run", "-k", key, "--ttl", "5s", "--cluster", "--", "true"];
         assert_eq!(tool(url, &run).await.code, 75);
+        waiting.pop_front().expect("one for each").abort();
+        let master = cluster.node(cluster.master_of(key).await);
+        until(LIMIT, "nobody waits", async || {
+            !master.exists(format!("{{{key}}}:line")).await
+        })
+        .await;
         let ended = tool(url, &["break", key, "--token", guard.token(), "--cluster"]).await;
         assert_eq!(ended.code, 0, "{ended:?}");
         assert_eq!(tool(url, &run).await.code, 0);

@@ -73,6 +73,8 @@ use proc_macro::TokenStream;
 /// | argument | value | default | meaning |
 /// | --- | --- | --- | --- |
 /// | `key` | template, or expression | required | names what the lock protects; see [Keys](#keys) |
+/// | `permits` | `u32` | 1 | how many may hold the key at a time, over all machines: from 1, which is a plain lock, to 1,000 |
+/// | `shared` | | off | holds the key together with all that are `shared`; keeps out and is kept out by those that are not |
 /// | `fenced` | | off | draws a fencing token with the lock |
 /// | `ttl` | duration | the locker's, 30 s | how long Redis keeps the lock if this process dies. Without `renew`, it is also the longest that the body may run |
 /// | `renew` | | off | extends the lock while the body runs |
@@ -95,8 +97,8 @@ use proc_macro::TokenStream;
 ///
 /// A duration is a literal such as `"500ms"`, `"5s"` or `"1m 30s"`, which is checked when compiling, or an
 /// expression of type `Duration`. It is longer than zero and at most ten years; a ttl is at least 10 ms. A literal
-/// counts in weeks at most, since months and years differ in length. The values of `retries`, `backoff`, `or_else`
-/// and `locker` are expressions, too. All expressions may use the function's arguments.
+/// counts in weeks at most, since months and years differ in length. The values of `permits`, `retries`, `backoff`,
+/// `or_else` and `locker` are expressions, too. All expressions may use the function's arguments.
 ///
 /// Without `locker`, the function uses the locker of the innermost `Locker::scope`. Outside of any scope it uses the
 /// installed locker. If none is installed, it makes one from the environment variable `REDIS_URL` on first use. A

@@ -1,5 +1,6 @@
 //! The values of arguments, as they are written.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use proc_macro2::{Span, TokenTree};
@@ -111,12 +112,14 @@ impl Written<'_> {
         Ok(expr)
     }
 
-    /// `what` it is goes into the error.
-    pub(crate) fn number(&self, what: &str) -> Result<Expr> {
+    /// `what` it is goes into the error, where a literal is not in the range.
+    pub(crate) fn number(&self, what: &str, range: &RangeInclusive<u32>) -> Result<Expr> {
         let expr = self.expr()?;
         let is_number = match &expr {
             Expr::Lit(literal) => match &literal.lit {
-                Lit::Int(number) => number.base10_parse::<u32>().is_ok(),
+                Lit::Int(number) => number
+                    .base10_parse()
+                    .is_ok_and(|number| range.contains(&number)),
                 _ => false,
             },
             Expr::Unary(negative) => !matches!(&*negative.expr, Expr::Lit(_)),

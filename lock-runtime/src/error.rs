@@ -27,7 +27,7 @@ use std::time::Duration;
 pub enum LockError {
     /// Another holder has the key. Nothing is wrong with Redis.
     #[error("lock {key:?} is busy: {}{} (tried {}); {}",
-        Held(.owner.as_deref(), *.retry_after, *.foreign, *.endless), Waiting(*.waiting),
+        Held(.owner.as_deref(), *.holders, *.retry_after, *.foreign, *.endless), Waiting(*.waiting),
         Tried(*.attempts, *.waited), when_busy(*.foreign, *.endless))]
     #[non_exhaustive]
     Busy {
@@ -38,9 +38,13 @@ pub enum LockError {
         /// How long was tried.
         waited: Duration,
         /// The owner that the key's value names, if it names one. Control characters are escaped, and
-        /// the text is cut after 100 characters.
+        /// the text is cut after 100 characters. Where several hold it, the first three of them to end,
+        /// and how many more there are.
         owner: Option<String>,
-        /// How long the holder's key still lives unless it is extended or released.
+        /// How many hold it: more than one only with `permits` or `shared`.
+        holders: u32,
+        /// How long the holder's key still lives unless it is extended or released. Where several hold
+        /// it, how long until this request could have its place.
         retry_after: Option<Duration>,
         /// The key holds something that this library did not write: another library's lock, or data.
         foreign: bool,
@@ -229,7 +233,8 @@ impl LockError {
     }
 
     /// When asking again may help: for `Busy`, how long the holder's key still lives unless it is extended or
-    /// released; for `AlreadyDone`, how long it is until the next period begins.
+    /// released, or, where several hold it, how long until this request could have its place; for `AlreadyDone`,
+    /// how long it is until the next period begins.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
@@ -368,18 +373,25 @@ fn when_busy(foreign: bool, endless: bool) -> &'static str {
     }
 }
 
-/// Who has a busy key, for how long; whether its value is foreign, whether it has no expiry.
-struct Held<'a>(Option<&'a str>, Option<Duration>, bool, bool);
+/// Who has a busy key, how many they are, for how long; whether its value is foreign, whether it has
+/// no expiry.
+struct Held<'a>(Option<&'a str>, u32, Option<Duration>, bool, bool);
 
 impl fmt::Display for Held<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let &Self(owner, left, foreign, endless) = self;
+        let &Self(owner, holders, left, foreign, endless) = self;
         match owner {
+            Some(owners) if holders > 1 => write!(f, "{owners} hold it")?,
+            None if holders > 1 => write!(f, "{holders} others hold it")?,
             Some(owner) => write!(f, "{owner} holds it")?,
             None if foreign => f.write_str("its key holds what this library did not write")?,
             None => f.write_str("another holder has it")?,
         }
         match left {
+            Some(left) if holders > 1 => write!(
+                f,
+                ", and there is no room for at most {left:.1?} unless they extend"
+            ),
             Some(left) => write!(f, ", for at most {left:.1?} unless it extends"),
             None if endless => f.write_str(", and the key never expires"),
             None => Ok(()),
@@ -433,6 +445,7 @@ mod tests {
             attempts: 4,
             waited: Duration::from_millis(1340),
             owner: Some("web-3:812".into()),
+            holders: 1,
             retry_after: Some(Duration::from_millis(3200)),
             foreign: false,
             endless: false,
@@ -453,6 +466,27 @@ mod tests {
         let with = |words| text.replace("extends (", words);
         assert_eq!(waiting(Some(1)), with("extends, and one waits for it ("));
         assert_eq!(waiting(Some(3)), with("extends, and 3 wait for it ("));
+    }
+
+    #[test]
+    fn busy_speaks_of_several_holders_in_the_plural() {
+        let several = LockError::Busy {
+            key: "export".into(),
+            attempts: 1,
+            waited: Duration::from_millis(2),
+            owner: Some("web-1:7 (2 places), web-3:812 and 4 more".into()),
+            holders: 7,
+            retry_after: Some(Duration::from_millis(3200)),
+            foreign: false,
+            endless: false,
+            waiting: None,
+        };
+        assert_eq!(
+            several.to_string(),
+            "lock \"export\" is busy: web-1:7 (2 places), web-3:812 and 4 more hold it, and there is no \
+             room for at most 3.2s unless they extend (tried once, in 2.0ms); try later, or let the \
+             request retry or wait longer"
+        );
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use redis_locked::{LockError, LockGuard, Locker};
-use redis_locked_test_support::{Cluster, Server};
+use redis_locked_test_support::{Cluster, Server, until};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
@@ -11,6 +11,9 @@ use crate::{LIMIT, LONG, PAUSE, RETRIES, connect, is_busy, lock};
 
 /// Who is not told when the lock is free asks again at least once a second.
 const LULL: Duration = Duration::from_secs(4);
+
+/// Longer than it takes to look for a node in vain, and than anybody pauses who is not told.
+const QUIET: Duration = Duration::from_secs(2);
 
 type Waiting = JoinHandle<Result<Instant, LockError>>;
 
@@ -34,12 +37,20 @@ async fn asked(server: &Server) -> u64 {
 /// That this node will tell the waiter, who leaves it in peace until then.
 async fn lies_in_wait(waiting: &Waiting, server: &Server) {
     server.wait_until_tracking(LIMIT).await;
+    // Where its slot has moved, or its master is another, it finds its place again first. One that polls
+    // is never quiet.
+    let mut before = None;
+    until(LIMIT, "it is quiet", async || {
+        sleep(QUIET).await;
+        before.replace(asked(server).await) == before
+    })
+    .await;
     server.reset_stats().await;
     sleep(LULL).await;
     assert!(!waiting.is_finished(), "granted while it is held");
     let asked = asked(server).await;
-    // Where a node was looked for in vain, once more afterwards.
-    assert!(asked <= 2, "it polls: {asked} times in {LULL:?}");
+    // It looks at the line and at the key; where a node was looked for in vain, once more afterwards.
+    assert!(asked <= 4, "it polls: {asked} times in {LULL:?}");
 }
 
 /// Releases the lock, and sees that this node wakes the waiter.
@@ -85,7 +96,7 @@ async fn nodes_that_speak_only_the_old_protocol_serve_all_the_same() {
     assert!(is_busy(&theirs, "job").await);
     let waiting = waiter(&theirs, "job");
     let node = cluster.node(cluster.master_of("job").await);
-    redis_locked_test_support::until(LIMIT, "it asks again and again", async || {
+    until(LIMIT, "it asks again and again", async || {
         asked(node).await > 3
     })
     .await;

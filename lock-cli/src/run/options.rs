@@ -29,6 +29,12 @@ pub(crate) struct Run {
     /// the command may run. At least 1s
     #[arg(long, value_name = "DURATION", value_parser = ttl)]
     pub(crate) ttl: Duration,
+    /// How many may hold the key at a time, over all machines: from 1, which is a plain lock, to 1000
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) permits: Option<u32>,
+    /// Hold the key together with all others that are --shared; those that are not keep them out
+    #[arg(long, conflicts_with = "permits")]
+    pub(crate) shared: bool,
     /// How many attempts follow the first, while the lock is busy or after an error that may pass
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) retries: u32,

@@ -176,6 +176,7 @@ mod tests {
             attempts: 1,
             waited: Duration::ZERO,
             owner: None,
+            holders: 1,
             retry_after: None,
             foreign: false,
             endless: false,

@@ -226,8 +226,8 @@ impl LockGuard {
             body = waker;
             is_passed_on
         };
-        let key = &tenure.entry.key;
-        self.common.lines.pass_on(key, tenure, may)
+        let (key, kind) = (&tenure.entry.key, tenure.entry.kind);
+        self.common.lines.pass_on(key, (tenure, kind), may)
     }
 
     pub(crate) fn ask_release(&self, now: Instant) -> Answer<Released> {
@@ -286,9 +286,11 @@ impl LockGuard {
         let record = entry.record.as_ref().map(|record| record.wants);
         let is_seated = self.tenure.look(Tenure::is_seated);
         self.is_bequeathed = is_seated
-            && (self.common.lines).bequeath(&self.tenure.entry.key, &self.tenure, |needs| {
-                needs.fenced == fenced && needs.record == record
-            });
+            && self.common.lines.bequeath(
+                &self.tenure.entry.key,
+                (&self.tenure, self.tenure.entry.kind),
+                |needs| needs.fenced == fenced && needs.record == record,
+            );
         self.is_bequeathed
     }
 

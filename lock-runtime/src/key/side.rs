@@ -26,8 +26,15 @@ pub fn record_key(key: &str) -> Option<String> {
     side_key(key, ":last")
 }
 
+/// What of a key decides on its slot: what stands between the first `{` and the next `}`, if anything
+/// does, else the whole key (<https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/>).
+#[cfg(feature = "cluster")]
+pub(crate) fn tag(key: &str) -> &str {
+    own_tag(key).unwrap_or(key)
+}
+
 fn side_key(key: &str, ending: &str) -> Option<String> {
-    if has_tag(key) {
+    if own_tag(key).is_some() {
         Some([key, ending].concat())
     } else if key.contains('}') {
         None
@@ -40,16 +47,13 @@ fn side_key(key: &str, ending: &str) -> Option<String> {
 #[must_use]
 pub fn is_side_key(key: &str) -> bool {
     let mut endings = ENDINGS.iter();
-    endings.any(|ending| key.strip_suffix(ending).is_some_and(has_tag))
+    endings.any(|ending| key.strip_suffix(ending).and_then(own_tag).is_some())
 }
 
-/// Redis hashes what stands between the first `{` and the next `}`, if anything does, else the
-/// whole key (<https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/>).
-fn has_tag(key: &str) -> bool {
-    key.find('{').is_some_and(|open| {
-        let end = key[open + 1..].find('}');
-        end.is_some_and(|length| length > 0)
-    })
+fn own_tag(key: &str) -> Option<&str> {
+    let (_, rest) = key.split_once('{')?;
+    let (tag, _) = rest.split_once('}')?;
+    (!tag.is_empty()).then_some(tag)
 }
 
 #[cfg(test)]

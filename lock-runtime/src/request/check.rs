@@ -13,9 +13,13 @@ use crate::body::OnLost;
 use crate::error::LockError;
 use crate::hold::{Common, LONGEST_TIME, Lease, LockGuard, check_ttl};
 use crate::key::{counter_key, is_side_key};
+use crate::kind::Kind;
 use crate::store::{Done, Holder, Record, Recording, Store, StoreError};
 use crate::telemetry::{self, Waiting};
 use crate::tenure::{Needs, SharedTenure, Terms};
+
+/// No more may hold a key at a time: each that comes looks at all whose time is over.
+const MOST_PERMITS: u32 = 1000;
 
 /// What was asked for.
 #[derive(Debug)]
@@ -33,6 +37,8 @@ pub(super) struct Asked {
     pub(super) on_lost: OnLost,
     pub(super) fenced: bool,
     pub(super) coalesce: bool,
+    pub(super) permits: Option<u32>,
+    pub(super) shared: bool,
     pub(super) once_per: Option<Duration>,
     /// How long its run is to be recorded.
     pub(super) record: Option<Duration>,
@@ -64,6 +70,7 @@ pub(super) struct Request {
     pub(super) common: Arc<Common>,
     /// With the locker's prefix.
     pub(super) key: String,
+    pub(super) kind: Kind,
     /// The fencing counter, if a number is wanted.
     counter: Option<String>,
     /// Where its run is recorded, and how, if it is.
@@ -118,6 +125,7 @@ impl Asked {
             ..self.terms
         };
         let patience = patience.map_err(|problem| LockError::invalid(&key, problem))?;
+        let kind = kind(&key, self.permits, self.shared, &*common.store)?;
         check_ttl(&key, terms.ttl)?;
         if let Some(flaw) = self.flaw.as_deref().or(common.settings.flaw) {
             return invalid(flaw);
@@ -125,21 +133,7 @@ impl Asked {
         if key.is_empty() {
             return invalid("its key is empty; name what is locked");
         }
-        let times = [
-            ("max_hold", terms.max_hold),
-            ("min_hold", terms.min_hold),
-            ("max_idle", terms.max_idle),
-        ];
-        for (name, duration) in times {
-            if duration.is_some_and(|duration| duration.is_zero() || duration > LONGEST_TIME) {
-                return invalid(&format!(
-                    "its {name} is zero or over ten years; give another"
-                ));
-            }
-        }
-        if !terms.renew
-            && let Some(problem) = without_renew(&terms)
-        {
+        if let Some(problem) = odd_times(&terms) {
             return invalid(&problem);
         }
         if self.coalesce {
@@ -172,6 +166,12 @@ impl Asked {
         let record = recording
             .and_then(|recording| recording_at(&whole, recording, &*common.store))
             .map_err(|problem| LockError::invalid(&key, problem))?;
+        if record.is_some() && kind != Kind::Exclusive {
+            return invalid(
+                "a record tells of one run at a time: leave out `once_per` and `record`, or `permits` and \
+                 `shared`, which let in several",
+            );
+        }
         if Lease::would_deadlock(&common, &whole) {
             return Err(LockError::WouldDeadlock { key });
         }
@@ -187,6 +187,7 @@ impl Asked {
         let request = Request {
             common,
             key: whole,
+            kind,
             counter,
             record,
             terms,
@@ -199,13 +200,60 @@ impl Asked {
     }
 }
 
-/// What makes no sense where nothing is renewed.
-fn without_renew(terms: &Terms) -> Option<String> {
-    if terms.max_hold.is_some() {
-        return Some("`max_hold` needs `renew`; without it, `ttl` limits the body".to_owned());
+/// How the key is to be held, in this store.
+fn kind(
+    key: &str,
+    permits: Option<u32>,
+    shared: bool,
+    store: &dyn Store,
+) -> Result<Kind, LockError> {
+    let invalid = |problem: &str| Err(LockError::invalid(key, problem));
+    let kind = match (permits, shared) {
+        (Some(_), true) => {
+            return invalid(
+                "`permits` and `shared` exclude each other: keep `permits` to let in so many at a \
+                 time, or `shared` to let in all that are `shared`",
+            );
+        }
+        (None, true) => Kind::Shared,
+        (None | Some(1), false) => Kind::Exclusive,
+        (Some(number @ 2..=MOST_PERMITS), false) => Kind::Permits(number),
+        (Some(number), false) => {
+            return invalid(&format!(
+                "its permits are {number}; let in 1 at a time, which is a plain lock, up to \
+                 {MOST_PERMITS}"
+            ));
+        }
+    };
+    match store.refuses_places() {
+        Some(reason) if kind != Kind::Exclusive => invalid(reason),
+        _ => Ok(kind),
     }
-    if terms.max_idle.is_some() {
-        return Some("`max_idle` needs `renew`; without it, `ttl` limits the body".to_owned());
+}
+
+/// What is wrong with its times, if anything.
+fn odd_times(terms: &Terms) -> Option<String> {
+    let times = [
+        ("max_hold", terms.max_hold),
+        ("min_hold", terms.min_hold),
+        ("max_idle", terms.max_idle),
+    ];
+    for (name, duration) in times {
+        if duration.is_some_and(|duration| duration.is_zero() || duration > LONGEST_TIME) {
+            return Some(format!(
+                "its {name} is zero or over ten years; give another"
+            ));
+        }
+    }
+    if terms.renew {
+        return None;
+    }
+    for (name, duration) in [("max_hold", terms.max_hold), ("max_idle", terms.max_idle)] {
+        if duration.is_some() {
+            return Some(format!(
+                "`{name}` needs `renew`; without it, `ttl` limits the body"
+            ));
+        }
     }
     let is_kept_longer = terms.min_hold.is_some_and(|min_hold| min_hold > terms.ttl);
     is_kept_longer.then(|| {
@@ -247,9 +295,7 @@ impl Request {
         let counter = self.counter.as_deref();
         let record = self.record.as_ref();
         let record = record.map(|(key, wants)| Record::new(key.clone(), *wants));
-        let entry = self
-            .common
-            .entry(&self.key, counter, record, now, &self.runtime);
+        let entry = (self.common).entry(&self.key, self.kind, counter, record, now, &self.runtime);
         LockGuard::new(&self.common, entry, self.terms, &self.runtime, now)
     }
 
@@ -291,8 +337,9 @@ impl Request {
             attempts,
             waited: self.started.elapsed(),
             owner: holder.and_then(|holder| holder.owner.clone()),
+            holders: holder.map_or(1, |holder| holder.places.max(1)),
             retry_after: holder.and_then(|holder| holder.left),
-            foreign: holder.is_some_and(|holder| holder.owner.is_none()),
+            foreign: holder.is_some_and(|holder| holder.owner.is_none() && !holder.are_several()),
             endless: holder.is_some_and(|holder| holder.left.is_none()),
             waiting: holder.and_then(|holder| holder.waiting),
         };

@@ -83,6 +83,8 @@ impl LockRequest {
             on_lost: OnLost::Cancel,
             fenced: false,
             coalesce: false,
+            permits: None,
+            shared: false,
             once_per: None,
             record: None,
         };
@@ -250,7 +252,67 @@ impl<K> LockRequest<K> {
         self
     }
 
+    /// Lets in so many at a time, over all machines: from 1, which is a plain lock, to 1,000.
+    ///
+    /// Each holder has a place of its own, with its own ttl, so that the place of a process that dies is
+    /// free after that. Where requests for one key name different numbers, each looks at its own, and
+    /// every holder counts for all. A holder of the whole key, whether of this library or another, keeps
+    /// out all of them, and they keep it out. Not together with [`shared`](Self::shared), and not on a
+    /// quorum.
+    ///
+    /// In the server's line, those who wait come in their order: a request for the whole key waits until
+    /// all places are free, and who comes behind it waits, too, even if there is room. So a request that
+    /// doesn't wait is `Busy` while somebody waits in front of it.
+    ///
+    /// ```
+    /// # use redis_locked_runtime as redis_locked;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), redis_locked::LockError> {
+    /// let locker = redis_locked::Locker::in_memory();
+    /// let export = || locker.lock("export").permits(2);
+    /// let (first, second) = (export().acquire().await?, export().acquire().await?);
+    /// assert!(export().acquire().await.unwrap_err().is_busy());
+    /// first.release().await?;
+    /// let third = export().acquire().await?;
+    /// # drop((second, third));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn permits(mut self, permits: u32) -> Self {
+        self.asked.permits = Some(permits);
+        self
+    }
+
+    /// Holds the key together with all others that are `shared`, however many: they and a holder of the
+    /// whole key keep each other out. Not together with [`permits`](Self::permits), and not on a quorum.
+    ///
+    /// Those who wait come in their order, as with [`permits`](Self::permits): a request for the whole key
+    /// waits for the holders that it finds, and whoever comes after it waits behind it. Don't ask for a
+    /// key inside of a body that has it, `shared` or not: if another waits for the whole key in between,
+    /// both would wait for ever. That is [`LockError::WouldDeadlock`].
+    ///
+    /// ```
+    /// # use redis_locked_runtime as redis_locked;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), redis_locked::LockError> {
+    /// let locker = redis_locked::Locker::in_memory();
+    /// let read = || locker.lock("catalogue").shared();
+    /// let (first, second) = (read().acquire().await?, read().acquire().await?);
+    /// assert!(locker.lock("catalogue").acquire().await.unwrap_err().is_busy());
+    /// # drop((first, second));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn shared(mut self) -> Self {
+        self.asked.shared = true;
+        self
+    }
+
     /// Draws a [fencing token](crate::FencingToken) with the lock.
+    ///
+    /// With [`permits`](Self::permits) or [`shared`](Self::shared), the number is greater than that of
+    /// each earlier holder that excludes this one. Holders that may hold together are in no order: a
+    /// resource can't be fenced against one of them.
     pub fn fenced(mut self) -> Self {
         self.asked.fenced = true;
         self

@@ -14,8 +14,9 @@ pub(crate) struct Ears {
     listening: Mutex<HashMap<String, Arc<Heard>>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Heard {
+    key: String,
     words: Mutex<Words>,
     any: Notify,
 }
@@ -60,9 +61,13 @@ impl Ears {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Hears what is said to this value from now on.
-    pub(crate) fn listen(self: &Arc<Self>, value: &str) -> Ear {
-        let heard = Arc::<Heard>::default();
+    /// Hears what is said to this value, which waits for the key, from now on.
+    pub(crate) fn listen(self: &Arc<Self>, key: &str, value: &str) -> Ear {
+        let heard = Arc::new(Heard {
+            key: key.to_owned(),
+            words: Mutex::default(),
+            any: Notify::new(),
+        });
         let known = Arc::clone(&heard);
         self.listening().insert(value.to_owned(), known);
         Ear(Box::new(Listening {
@@ -84,7 +89,13 @@ impl Ears {
 
     /// What was said may have been missed.
     pub(crate) fn tell_all_to_look(&self) {
-        let all: Vec<_> = self.listening().values().cloned().collect();
+        self.tell_to_look(|_| true);
+    }
+
+    /// The same to those only who wait for such a key.
+    pub(crate) fn tell_to_look(&self, concerns: impl Fn(&str) -> bool) {
+        let mut all: Vec<_> = self.listening().values().cloned().collect();
+        all.retain(|heard| concerns(&heard.key));
         for heard in all {
             heard.hear(Word::LookAgain);
         }

@@ -19,6 +19,7 @@ fn entry(value: &str) -> Arc<Entry> {
     Arc::new(Entry {
         key: "k".into(),
         value: value.into(),
+        kind: Kind::Exclusive,
         counter: None,
         record: None,
     })

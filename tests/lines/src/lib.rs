@@ -2,6 +2,9 @@
 #![cfg(test)]
 
 #[expect(dead_code, reason = "not all of it is needed here")]
+#[path = "../../../lock-runtime/src/kind.rs"]
+mod kind;
+#[expect(dead_code, reason = "not all of it is needed here")]
 #[path = "../../../lock-runtime/src/line/lines.rs"]
 mod lines;
 mod sync;
@@ -15,6 +18,7 @@ use loom::sync::Mutex;
 use loom::thread;
 use tokio::time::Instant;
 
+use kind::Kind;
 use lines::{Instruction, Lines, Ticket};
 
 const KEY: &str = "key";
@@ -61,7 +65,10 @@ impl World {
 
     /// Passes the lock on, or gives it back to the store.
     fn release(&self, tenure: &Arc<Tenure>) {
-        if !self.lines.pass_on(KEY, tenure, |()| true) {
+        if !self
+            .lines
+            .pass_on(KEY, (tenure, Kind::Exclusive), |()| true)
+        {
             self.store.lock().expect("no panic").taken = false;
             self.lines.vacate(KEY, tenure, None);
         }
@@ -78,7 +85,7 @@ impl World {
             Instruction::Look => {
                 let hour = Duration::from_secs(3600);
                 let until = |_: &Tenure| Some(Instant::now() + hour);
-                self.lines.look_at_holder(KEY, ticket, until);
+                self.lines.look_at_holders(KEY, ticket, until);
                 None
             }
         }
@@ -87,7 +94,7 @@ impl World {
     /// Waits for the lock, holds it once and releases it. Without a wake-up, this never ends, which
     /// loom reports.
     fn wait(&self) {
-        let ticket = self.lines.join(KEY, (), true);
+        let ticket = self.lines.join(KEY, Kind::Exclusive, (), true);
         let tenure = loop {
             let call = poll_fn(|cx| Lines::<_, (), ()>::poll_instruction(&ticket, cx));
             if let Some(tenure) = self.step(&ticket, block_on(call)) {
@@ -102,7 +109,7 @@ impl World {
 
     /// Joins and leaves, whatever it was told meanwhile.
     fn come_and_go(&self) {
-        let ticket = self.lines.join(KEY, (), true);
+        let ticket = self.lines.join(KEY, Kind::Exclusive, (), true);
         if let Some(tenure) = self.lines.leave(KEY, &ticket) {
             self.release(&tenure);
         }

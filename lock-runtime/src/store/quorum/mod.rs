@@ -98,6 +98,14 @@ impl Store for QuorumStore {
         )
     }
 
+    fn refuses_places(&self) -> Option<&'static str> {
+        Some(
+            "each of several servers could let in others, and none would have a majority, so a \
+             quorum has no `permits` and no `shared`; leave them out, or use one server, a cluster or \
+             sentinels",
+        )
+    }
+
     fn refuses_fencing(&self) -> Option<&'static str> {
         Some(
             "several servers cannot agree on one growing number, so a quorum has no fencing \

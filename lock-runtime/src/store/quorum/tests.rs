@@ -8,6 +8,7 @@ use tokio::time::sleep;
 
 use super::*;
 use crate::Locker;
+use crate::kind::Kind;
 use crate::store::Acquired;
 use crate::store::memory::MemoryStore;
 
@@ -72,6 +73,7 @@ fn entry(value: &str) -> Arc<Entry> {
     Arc::new(Entry {
         key: "k".into(),
         value: value.into(),
+        kind: Kind::Exclusive,
         counter: None,
         record: None,
     })

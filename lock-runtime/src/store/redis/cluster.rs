@@ -25,6 +25,7 @@ use super::settings::{Timeouts, track};
 pub(crate) use announced::Seeds;
 #[cfg(feature = "sentinel")]
 pub(super) use announced::slots;
+pub(super) use announced::{Address, Ranges};
 use opening::{Heard, Opener};
 
 pub(super) struct Cluster {

@@ -11,9 +11,10 @@ use super::line::Line;
 use super::operation::{Operation, Said};
 use super::recorded::{self, claim, to_begin, to_end};
 use super::script::{
-    ACQUIRE, ACQUIRE_AND_BEGIN, END_AND_RELEASE, EXTEND, LOOK, LOOK_AND_BEGIN, RELEASE, WATCH,
-    command, whole_millis,
+    ACQUIRE, ACQUIRE_AND_BEGIN, ACQUIRE_PLACE, END_AND_RELEASE, EXTEND, EXTEND_PLACE, LOOK,
+    LOOK_AND_BEGIN, RELEASE, RELEASE_PLACE, WATCH, command, whole_millis,
 };
+use crate::kind::Kind;
 use crate::store::seats::{SEAT, reservation};
 use crate::store::{
     Acquired, Asking, Done, Entry, Extended, Extension, Holder, Released, Seat, StoreError,
@@ -152,46 +153,70 @@ pub(super) enum Looked {
     Busy(Holder),
     /// The bell that was to be rung is not heard by the server.
     Deaf(Holder),
-    /// Something else is in the place of the line.
+    /// There is no line, or something else is in its place.
     NoLine(Holder),
     Done(Done),
 }
 
 /// What a waiting process wants of the line.
-#[derive(Clone, Copy)]
 pub(super) struct Wish {
     /// The place that it has had.
     pub(super) place: Option<u64>,
-    /// Whether there is a bell to be rung; without one, no seat is taken.
-    pub(super) with_bell: bool,
+    /// The bell to be rung; without one, no seat is taken.
+    pub(super) bell: Option<String>,
     /// It comes only if nobody else waits.
     pub(super) coalesce: bool,
 }
 
-/// Takes the key, or a seat in the line.
-pub(super) async fn look(
+/// Takes a place of the key where there is no line.
+pub(super) async fn take_place(
     operation: &mut Operation,
-    line: &Line,
-    keys: &LineKeys,
     entry: &Entry,
     ttl: Duration,
-    wish: Wish,
+) -> Result<(Acquired, Found), StoreError> {
+    let wish = Wish {
+        place: None,
+        bell: None,
+        coalesce: false,
+    };
+    Ok(match look(operation, None, entry, ttl, &wish).await? {
+        Looked::Granted(granted, found) => (granted, found),
+        Looked::Done(done) => (Acquired::Done(done), Found::NotOurs),
+        Looked::Busy(holder) | Looked::Deaf(holder) | Looked::NoLine(holder) => {
+            (Acquired::Busy(Some(holder)), Found::NotOurs)
+        }
+    })
+}
+
+/// Takes the key, or a place of it, or else a seat in the line.
+pub(super) async fn look(
+    operation: &mut Operation,
+    line: Option<(&Line, &LineKeys)>,
+    entry: &Entry,
+    ttl: Duration,
+    wish: &Wish,
 ) -> Result<Looked, StoreError> {
-    let stamp = line.stamp();
+    let stamp = line.map_or(0, |(line, _)| line.stamp());
     let reserved = reservation(ttl);
+    let script = match entry.kind {
+        Kind::Exclusive => recorded::script(entry, &LOOK, &LOOK_AND_BEGIN),
+        Kind::Permits(_) | Kind::Shared => &ACQUIRE_PLACE,
+    };
+    let keys = line.map(|(_, keys)| keys);
+    let counter = entry.counter.as_ref().filter(|_| keys.is_none());
     let record = entry.record.as_ref();
-    let mut command = operation.script(recorded::script(entry, &LOOK, &LOOK_AND_BEGIN));
-    command.arg(4 + usize::from(record.is_some()));
-    command.arg(&entry.key).arg(keys);
+    let mut command = operation.script(script);
+    let [line_keys, others] = [
+        keys.map_or(0, |keys| keys.len()),
+        usize::from(counter.is_some()) + usize::from(record.is_some()),
+    ];
+    command.arg(1 + line_keys + others);
+    command.arg(&entry.key).arg(keys).arg(counter);
     command.arg(record.map(|record| &record.key));
     command.arg(&entry.value).arg(whole_millis(ttl));
     command.arg(whole_millis(COUNTER_LIFETIME));
     command.arg(u8::from(entry.counter.is_some()));
-    command.arg(if wish.with_bell {
-        line.channel.as_str()
-    } else {
-        ""
-    });
+    command.arg(wish.bell.as_deref().unwrap_or_default());
     command.arg(stamp).arg(whole_millis(reserved));
     command.arg(whole_millis(SEAT));
     match wish.place {
@@ -199,6 +224,15 @@ pub(super) async fn look(
         None => command.arg(""),
     };
     command.arg(u8::from(wish.coalesce));
+    match entry.kind {
+        Kind::Exclusive => {}
+        Kind::Permits(number) => {
+            command.arg(number);
+        }
+        Kind::Shared => {
+            command.arg("");
+        }
+    }
     let said = match record {
         None => operation.ask(command, read_looked).await?,
         Some(record) => {
@@ -280,12 +314,26 @@ fn read_looked(answer: &Value) -> Option<Said<Drawn, Option<(Holder, i64)>>> {
 }
 
 fn read_holder(left: &Value, value: &Value) -> Option<Holder> {
-    let (Value::Int(left), Value::BulkString(value)) = (left, value) else {
+    let Value::Int(left) = left else {
         return None;
     };
-    let owner = owner_of(&String::from_utf8_lossy(value));
     let left = u64::try_from(*left).ok().map(Duration::from_millis);
-    Some(Holder::new(owner, left))
+    let owner = |value: &Value| match value {
+        Value::BulkString(value) => Some(owner_of(&String::from_utf8_lossy(value))),
+        _ => None,
+    };
+    match value {
+        // Of several: how many, and the first of them.
+        Value::Array(parts) => {
+            let (Value::Int(count), first) = parts.split_first()? else {
+                return None;
+            };
+            let first = first.iter().map(owner).collect::<Option<Vec<_>>>()?;
+            let first = first.into_iter().flatten();
+            Some(Holder::of_places(u32::try_from(*count).ok()?, first, left))
+        }
+        value => Some(Holder::new(owner(value)?, left)),
+    }
 }
 
 /// Who else has the key; from now on the connection is told of changes, if it tracks.
@@ -319,6 +367,13 @@ fn read_watched(answer: &Value) -> Option<Said<(), Option<Watched>>> {
             [left, value @ Value::BulkString(bytes)] => {
                 Some((read_holder(left, value)?, bytes.clone()))
             }
+            [left, value @ Value::BulkString(bytes), Value::Int(1)] => {
+                let holder = Holder {
+                    places: 1,
+                    ..read_holder(left, value)?
+                };
+                Some((holder, bytes.clone()))
+            }
             _ => return None,
         },
         _ => return None,
@@ -347,7 +402,10 @@ pub(super) async fn release(
     keys: Option<&LineKeys>,
 ) -> Result<Released, StoreError> {
     let record = entry.record.as_ref();
-    let script = recorded::script(entry, &RELEASE, &END_AND_RELEASE);
+    let script = match entry.kind {
+        Kind::Exclusive => recorded::script(entry, &RELEASE, &END_AND_RELEASE),
+        Kind::Permits(_) | Kind::Shared => &RELEASE_PLACE,
+    };
     let mut command = operation.script(script);
     let line_keys = keys.map_or(0, |keys| keys.len());
     command.arg(1 + line_keys + usize::from(record.is_some()));
@@ -388,8 +446,15 @@ async fn extend_together(
 ) -> Vec<Extension> {
     let mut pipeline = redis::pipe();
     for (entry, ttl) in &batch {
-        let command = operation.script(&EXTEND);
-        pipeline.add_command(owned(command, entry, whole_millis(*ttl)));
+        let script = if entry.kind == Kind::Exclusive {
+            &EXTEND
+        } else {
+            &EXTEND_PLACE
+        };
+        let mut command = operation.script(script);
+        command.arg(1).arg(&entry.key).arg(&entry.value);
+        command.arg(whole_millis(*ttl));
+        pipeline.add_command(command);
     }
     match operation.ask_all(pipeline, read_owned).await {
         Ok((since, each)) => {
@@ -409,18 +474,12 @@ fn extended(since: Instant, said: &Said<(), Missing>) -> Extended {
     }
 }
 
-/// The arguments of the scripts that release and extend.
-fn owned(mut command: Cmd, entry: &Entry, millis: u64) -> Cmd {
-    command.arg(1).arg(&entry.key).arg(&entry.value).arg(millis);
-    command
-}
-
 enum Missing {
     Gone,
     TakenOver,
 }
 
-/// Their answers.
+/// The answers of the scripts that release and extend.
 fn read_owned(answer: &Value) -> Option<Said<(), Missing>> {
     match answer {
         Value::Int(1) => Some(Said::Ours(())),

@@ -29,6 +29,13 @@ pub(super) fn too_few_replicas(confirmed: i64, wanted: Replicas) -> StoreError {
     }
 }
 
+impl StoreError {
+    /// What redis-rs said, if it was that.
+    pub(super) fn redis(&self) -> Option<&RedisError> {
+        self.source.downcast_ref()
+    }
+}
+
 impl From<RedisError> for StoreError {
     fn from(error: RedisError) -> Self {
         let (happened, advice) = describe(&error);

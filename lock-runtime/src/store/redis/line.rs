@@ -7,10 +7,14 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use redis::aio::MultiplexedConnection;
-use redis::{RedisError, RedisResult, Value};
+#[cfg(feature = "cluster")]
+use redis::cluster_routing::Slot;
+use redis::{RedisResult, Value};
 use tokio::time::Instant;
 
 use super::refusal::is_without_right;
+#[cfg(feature = "cluster")]
+use crate::key::tag;
 use crate::random::random;
 use crate::store::StoreError;
 use crate::store::ears::{Ears, Passed, Word};
@@ -22,7 +26,8 @@ const REFUSED_FOR: Duration = Duration::from_secs(60);
 const DEAF_TWICE: Duration = Duration::from_secs(60);
 
 pub(super) struct Line {
-    /// Whoever knows it and may publish can ring us: nobody guesses it.
+    /// Whoever knows it and may publish can ring us: nobody guesses it. On a cluster, what follows is
+    /// another for each slot.
     pub(super) channel: String,
     pub(super) ears: Arc<Ears>,
     /// Whether a lock that was passed on may be begun before the server has confirmed it.
@@ -42,6 +47,11 @@ struct Known {
     deaf: Option<Instant>,
 }
 
+/// Whether the error may mean that there is no line for us.
+pub(super) fn is_refusal(error: &StoreError) -> bool {
+    error.redis().is_some_and(is_without_right)
+}
+
 /// Who was passed a lock that nobody here waits for any more.
 pub(super) struct Stray {
     pub(super) key: String,
@@ -59,6 +69,19 @@ impl Line {
             heard_on: AtomicU64::new(0),
             known: Mutex::default(),
         }
+    }
+
+    /// The bell of a lock in a cluster: a sharded channel in the slot of its key. `None` where the
+    /// prefix's braces keep it from there.
+    #[cfg(feature = "cluster")]
+    pub(super) fn channel_of(&self, key: &str) -> Option<String> {
+        let channel = [&self.channel, ":{", tag(key), "}"].concat();
+        (Slot::for_key(&channel) == Slot::for_key(key)).then_some(channel)
+    }
+
+    fn is_ours(&self, channel: &[u8]) -> bool {
+        let behind = channel.strip_prefix(self.channel.as_bytes());
+        behind.is_some_and(|behind| behind.is_empty() || behind.starts_with(b":{"))
     }
 
     /// Has the connection hear the bell. A server that refuses has no line for us.
@@ -90,16 +113,7 @@ impl Line {
         self.known().refused.is_some_and(is_refused)
     }
 
-    /// Tells whether the error means that there is no line for us; then the log hears of it once.
-    pub(super) fn refuses(&self, number: u64, error: &StoreError) -> bool {
-        let source = error.source.downcast_ref::<RedisError>();
-        let is_refusal = source.is_some_and(is_without_right);
-        if is_refusal {
-            self.refuse(number, Some(error));
-        }
-        is_refusal
-    }
-
+    /// There is no line for us; the log hears of it once.
     pub(super) fn refuse(&self, number: u64, error: Option<&StoreError>) {
         let mut known = self.known();
         known.refused = Some((Instant::now(), number));
@@ -130,7 +144,8 @@ impl Line {
         let [Value::BulkString(channel), Value::BulkString(words)] = data else {
             return None;
         };
-        if channel != self.channel.as_bytes() {
+        // Without words, it was tried whether it rings.
+        if !self.is_ours(channel) || words.is_empty() {
             return None;
         }
         let message = str::from_utf8(words).ok().and_then(read_message);
@@ -210,6 +225,29 @@ fn read_message(message: &str) -> Option<(Said, &str, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(feature = "cluster")]
+    #[test]
+    fn a_cluster_s_bells_are_in_the_slots_of_their_locks() {
+        for prefix in ["", "jobs:", "{jobs}:"] {
+            let line = Line::new(prefix, true);
+            for key in ["k", "a{b}c{d}", "{k}", "with spaces and ü", "a{b"] {
+                let key = [prefix, key].concat();
+                let channel = line.channel_of(&key);
+                let channel = channel.unwrap_or_else(|| panic!("none for {key}"));
+                assert_eq!(Slot::for_key(&channel), Slot::for_key(&key), "{channel}");
+                assert!(channel.ends_with('}') && channel.starts_with(prefix));
+                assert!(line.is_ours(channel.as_bytes()));
+                assert!(!Line::new(prefix, true).is_ours(channel.as_bytes()));
+            }
+            assert!(line.is_ours(line.channel.as_bytes()));
+        }
+        for (prefix, key) in [("a{", "a{b}"), ("a}", "a}k"), ("{}", "{}k")] {
+            assert_eq!(Line::new(prefix, true).channel_of(key), None);
+        }
+        let line = Line::new("", true);
+        assert_eq!(line.channel_of("{a}1"), line.channel_of("{a}2"));
+    }
 
     #[test]
     fn messages_are_read() {

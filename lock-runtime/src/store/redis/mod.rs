@@ -3,6 +3,8 @@
 mod access;
 #[cfg(any(feature = "cluster", feature = "sentinel"))]
 mod address_map;
+#[cfg(feature = "cluster")]
+mod bells;
 mod cause;
 #[cfg(feature = "tls")]
 mod certificates;
@@ -48,6 +50,7 @@ use super::{
     Released, Ring, Store, StoreError,
 };
 use crate::key::line_keys;
+use crate::kind::Kind;
 use crate::random::random;
 pub(crate) use access::Access;
 #[cfg(feature = "tls")]
@@ -57,15 +60,16 @@ use connection::Connection;
 pub use credentials::Credentials;
 pub(crate) use credentials::Provider;
 use hearing::Hearing;
-use line::{Line, Stray};
+use line::{Line, Stray, is_refusal};
 use operation::Operation;
 pub(crate) use profile::Profile;
 use profile::refuses_scripts;
+use refusal::is_between_nodes;
 pub(crate) use servers::Servers;
 #[cfg(simulation)]
 pub(crate) use servers::{Dial, Single};
 pub(crate) use settings::{Replicas, Timeouts};
-use tracking::Tracking;
+use tracking::{NoBell, Tracking};
 
 pub(crate) struct RedisStore {
     servers: Servers,
@@ -83,7 +87,7 @@ pub(crate) struct RedisStore {
 }
 
 impl RedisStore {
-    /// With a prefix, for the bell's name, those who wait line up on the server, if it is one.
+    /// With a prefix, for the bell's name, those who wait line up on the server.
     pub(crate) fn new(
         servers: Servers,
         mut timeouts: Timeouts,
@@ -94,7 +98,6 @@ impl RedisStore {
         // A command that replicas have to confirm is answered only then.
         timeouts.response += replicas.map_or(Duration::ZERO, |replicas| replicas.timeout);
         let connection = servers.connection(timeouts);
-        let prefix = prefix.filter(|_| !connection.is_spread());
         let line = prefix.map(|prefix| Arc::new(Line::new(prefix, replicas.is_none())));
         let on_stray = {
             let (connection, line) = (connection.clone(), line.clone());
@@ -135,13 +138,14 @@ impl RedisStore {
         let absent = Entry {
             key: format!("{prefix}redis-locked-connects"),
             value: format!("{:032x}", random::<u128>()),
+            kind: Kind::Exclusive,
             counter: None,
             record: None,
         };
         let line = self.line.as_deref();
         let releasing = release(self.lasting(), &absent, GivenBack::default(), line);
         if let Err(error) = releasing.await
-            && error.source.downcast_ref().is_some_and(refuses_scripts)
+            && error.redis().is_some_and(refuses_scripts)
         {
             return Err(error.of_scripts());
         }
@@ -156,6 +160,10 @@ impl RedisStore {
         let line = self.line.as_ref()?;
         if line.is_refused(self.connection.number()) {
             return None;
+        }
+        #[cfg(feature = "cluster")]
+        if self.connection.is_spread() {
+            line.channel_of(key)?;
         }
         Some((line, line_keys(key)?))
     }
@@ -174,12 +182,7 @@ impl RedisStore {
 /// is over for which it was reserved.
 fn give_back(stray: Stray, connection: &Connection, timeouts: Timeouts, line: Option<Arc<Line>>) {
     let operation = Operation::new(connection.clone(), timeouts);
-    let entry = Entry {
-        key: stray.key,
-        value: stray.value,
-        counter: None,
-        record: None,
-    };
+    let entry = Entry::left(stray.key, stray.value);
     tokio::spawn(async move {
         let how = GivenBack::default();
         let released = release(operation, &entry, how, line.as_deref()).await;
@@ -187,7 +190,8 @@ fn give_back(stray: Stray, connection: &Connection, timeouts: Timeouts, line: Op
     });
 }
 
-/// Where the user lacks a right that only the line needs, the key is given back without it.
+/// Where the user lacks a right that only the line needs, or the line can't be had together with the
+/// key, the key is given back without it.
 async fn release(
     mut operation: Operation,
     entry: &Entry,
@@ -200,7 +204,15 @@ async fn release(
         && let Some(keys) = line_keys(&entry.key)
     {
         match commands::release(&mut operation, entry, how, Some(&keys)).await {
-            Err(error) if line.refuses(number, &error) => {}
+            Err(error) if is_torn(&error) => {}
+            Err(error) if is_refusal(&error) => {
+                let released = commands::release(&mut operation, entry, how, None).await;
+                // What fails without the line, too, fails for want of another right.
+                if released.is_ok() {
+                    line.refuse(number, Some(&error));
+                }
+                return released;
+            }
             answer => return answer,
         }
     }
@@ -218,41 +230,53 @@ async fn look(
     tracking: &Tracking,
 ) -> Result<(Acquired, Found), StoreError> {
     let number = operation.connection_number();
-    let mut with_bell = tracking.hears_bell();
+    let mut bell = tracking.bell(&entry.key);
     let mut missing = None;
     let (place, coalesce) = match asking {
         Asking::InLine { place, coalesce } => (place, coalesce),
         Asking::Looking { coalesce } => (None, coalesce),
         _ => (None, false),
     };
-    if !with_bell && matches!(asking, Asking::InLine { .. }) {
-        // For whoever looks the bell is opened; the look itself goes the other way.
-        let opened = tracking.take_over(&mut operation.clone()).await;
-        with_bell = tracking.hears_bell();
-        match opened {
-            Ok(()) if !with_bell => line.refuse(number, None),
-            Err(error) => missing = error,
-            Ok(()) => {}
+    if bell.is_none() && matches!(asking, Asking::InLine { .. }) {
+        match tracking.open_bell(operation, &entry.key).await {
+            Ok(opened) => bell = Some(opened),
+            Err(NoBell::Refused(error)) => line.refuse(number, error.as_ref()),
+            Err(NoBell::Missing(error)) => missing = error,
         }
     }
     // Who asks how it stands has no use for a seat.
-    let wish = Wish {
+    let waits = matches!(asking, Asking::Looking { .. } | Asking::InLine { .. });
+    let mut wish = Wish {
         place,
-        with_bell: with_bell && asking != Asking::WhoHolds,
+        bell: bell.filter(|_| waits),
         coalesce,
     };
-    let looked = commands::look(operation, line, keys, entry, ttl, wish).await;
+    let in_line = Some((line, keys));
+    let mut looked = commands::look(operation, in_line, entry, ttl, &wish).await;
+    if let (Ok(Looked::Deaf(_)), Some(bell), true) = (&looked, &wish.bell, operation.is_spread()) {
+        // Its slot has moved since, or has another master.
+        tracking.lose_bell(bell);
+        if let Ok(opened) = tracking.open_bell(operation, &entry.key).await {
+            wish.bell = Some(opened);
+            looked = commands::look(operation, in_line, entry, ttl, &wish).await;
+        }
+    }
     if let (Some(error), Ok(_)) = (missing, &looked) {
         tracking.tell_missing(error);
     }
     let busy = |holder: Holder| Ok((Acquired::Busy(Some(holder)), Found::NotOurs));
+    let without_line = asking.without_line();
+    let watching = (without_line == Asking::Watching).then_some(tracking);
     match looked {
         Ok(Looked::Granted(granted, found)) => Ok((granted, found)),
         Ok(Looked::Done(done)) => Ok((Acquired::Done(done), Found::NotOurs)),
         Ok(Looked::Busy(holder)) => busy(holder),
+        Ok(Looked::Deaf(_)) if operation.is_spread() => {
+            acquire(operation, entry, ttl, without_line, watching).await
+        }
         Ok(Looked::Deaf(holder)) => {
             // One that broke meanwhile says nothing of the server.
-            let was_heard = tracking.hears_bell();
+            let was_heard = tracking.bell(&entry.key).is_some();
             tracking.open_anew();
             if was_heard && line.is_deaf_again() {
                 line.refuse(number, None);
@@ -260,14 +284,25 @@ async fn look(
             busy(holder)
         }
         Ok(Looked::NoLine(holder)) if !matches!(asking, Asking::InLine { .. }) => busy(holder),
-        Ok(Looked::NoLine(_)) => {
-            acquire(operation, entry, ttl, asking.without_line(), Some(tracking)).await
+        Ok(Looked::NoLine(_)) => acquire(operation, entry, ttl, without_line, watching).await,
+        Err(error) if is_torn(&error) => {
+            acquire(operation, entry, ttl, without_line, watching).await
         }
-        Err(error) if line.refuses(number, &error) => {
-            acquire(operation, entry, ttl, Asking::Again, None).await
+        Err(error) if is_refusal(&error) => {
+            let acquired = acquire(operation, entry, ttl, Asking::Again, None).await;
+            // What fails without the line, too, fails for want of another right.
+            if acquired.is_ok() {
+                line.refuse(number, Some(&error));
+            }
+            acquired
         }
         Err(error) => Err(error),
     }
+}
+
+/// Whether the line can't be had together with the key: the slot is on its way to another node.
+fn is_torn(error: &StoreError) -> bool {
+    error.redis().is_some_and(is_between_nodes)
 }
 
 /// As `acquire` does, and tells how many wait.
@@ -296,6 +331,10 @@ async fn acquire(
     asking: Asking,
     tracking: Option<&Tracking>,
 ) -> Result<(Acquired, Found), StoreError> {
+    if entry.kind != Kind::Exclusive {
+        // Each who comes or goes would ring: a place is not tracked.
+        return commands::take_place(operation, entry, ttl).await;
+    }
     let Some(tracking) = tracking else {
         return commands::acquire(operation, entry, ttl, asking).await;
     };
@@ -329,14 +368,15 @@ impl Store for RedisStore {
         let mut operation = self.operation().with_replicas(self.replicas);
         let votes = self.one_of_several;
         let waits = matches!(asking, Asking::Looking { .. } | Asking::InLine { .. });
-        if (waits || asking == Asking::WhoHolds)
+        let is_place = entry.kind != Kind::Exclusive;
+        if (waits || is_place || asking == Asking::WhoHolds)
             && let Some((line, keys)) = self.line_for(&entry.key)
         {
             let (line, tracking) = (Arc::clone(line), Arc::clone(&self.tracking));
             let place = Arc::clone(&self.place);
             return Box::pin(async move {
                 let (operation, tracking) = (&mut operation, &tracking);
-                let outcome = if waits {
+                let outcome = if waits || is_place {
                     look(operation, &line, &entry, &keys, ttl, asking, tracking).await
                 } else {
                     take_or_look(operation, &line, &entry, &keys, ttl, tracking).await
@@ -434,7 +474,7 @@ impl Store for RedisStore {
 
     fn listen(&self, entry: &Entry) -> Option<Ear> {
         let (line, _) = self.line_for(&entry.key)?;
-        Some(line.ears.listen(&entry.value))
+        Some(line.ears.listen(&entry.key, &entry.value))
     }
 
     fn watch(&self, entry: Arc<Entry>) -> Answer<Option<Holder>> {

@@ -77,6 +77,12 @@ pub(super) fn is_without_right(error: &RedisError) -> bool {
         || says(error, &["unknown redis command", "unknown command"])
 }
 
+/// Whether the keys of one command can't be had together, since a cluster's slot is on its way from one
+/// node to another.
+pub(super) fn is_between_nodes(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::Server(ServerErrorKind::TryAgain)
+}
+
 /// What Redis says when the user may not run a command of a script; its code is a mere `ERR`. What
 /// the script did before is done.
 pub(super) fn refused_in_script(error: &RedisError) -> Option<&str> {

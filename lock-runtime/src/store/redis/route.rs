@@ -31,11 +31,17 @@ pub(super) fn redirected(error: &RedisError) -> Option<SingleNodeRoutingInfo> {
     if error.kind() != ErrorKind::Server(ServerErrorKind::Ask) {
         return None;
     }
+    let (host, port) = node_of(error)?;
+    Some(SingleNodeRoutingInfo::ByAddress { host, port })
+}
+
+/// The host and the port of the node that takes what another has refused.
+pub(super) fn node_of(error: &RedisError) -> Option<(String, u16)> {
     let (address, _) = error.redirect_node()?;
     let (host, port) = address.rsplit_once(':')?;
     let port = port.parse().ok()?;
     let host = (!host.is_empty()).then(|| host.to_owned())?;
-    Some(SingleNodeRoutingInfo::ByAddress { host, port })
+    Some((host, port))
 }
 
 #[cfg(test)]

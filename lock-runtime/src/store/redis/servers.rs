@@ -1,14 +1,20 @@
 //! Which servers a store talks to, and how a connection to them is opened.
 
+#[cfg(feature = "cluster")]
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+#[cfg(feature = "cluster")]
+use redis::Value;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, PushInfo, RedisResult};
 
 use super::access::Access;
+#[cfg(feature = "cluster")]
+use super::bells::Bells;
 #[cfg(feature = "cluster")]
 use super::cluster::{Cluster, Seeds};
 use super::connect::Server;
@@ -120,6 +126,27 @@ impl Servers {
                 Connection::Cluster(Arc::new(cluster))
             }
         }
+    }
+
+    /// Where the bells of a cluster's locks are heard.
+    #[cfg(feature = "cluster")]
+    pub(super) fn bells(
+        &self,
+        timeouts: Timeouts,
+        line: Arc<Line>,
+        heard: impl Fn(&[Value]) + Send + Sync + 'static,
+    ) -> Option<Arc<Bells>> {
+        let Self::Cluster(seeds) = self else {
+            return None;
+        };
+        let deaf = move |bells: &HashSet<String>| {
+            let is_deaf = |key: &str| {
+                line.channel_of(key)
+                    .is_some_and(|bell| bells.contains(&bell))
+            };
+            line.ears.tell_to_look(is_deaf);
+        };
+        Some(Bells::new(seeds.clone(), timeouts, heard, deaf))
     }
 
     /// A connection that hears the bell of a line, if there is one, tracks the keys it reads, tells

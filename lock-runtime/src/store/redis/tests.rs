@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use redis::FromRedisValue;
 
 use super::*;
+use crate::kind::Kind;
+use crate::store::seats::reservation;
 use crate::store::{Acquired, Extended};
 
 const TTL: Duration = Duration::from_secs(60);
@@ -108,6 +110,7 @@ fn entry() -> Arc<Entry> {
     Arc::new(Entry {
         key: "k".into(),
         value: "abcdefghij-_ABCDEFGHIJ;me".into(),
+        kind: Kind::Exclusive,
         counter: None,
         record: None,
     })
@@ -117,6 +120,7 @@ fn counted() -> Arc<Entry> {
     Arc::new(Entry {
         key: "k".into(),
         value: "abcdefghij-_ABCDEFGHIJ;me".into(),
+        kind: Kind::Exclusive,
         counter: Some("{k}:fence".into()),
         record: None,
     })
@@ -234,6 +238,30 @@ async fn a_look_that_comes_late_finds_that_its_tenure_is_over() {
 }
 
 #[tokio::test]
+async fn a_lock_that_is_passed_on_to_one_who_has_left_is_given_back() {
+    let server = Server::start();
+    let (store, other) = (lines_up(&server), lines_up(&server));
+    let theirs = Arc::new(Entry {
+        value: "JIHGFEDCBA_-jihgfedcba;they".into(),
+        key: "k".into(),
+        kind: Kind::Exclusive,
+        counter: None,
+        record: None,
+    });
+    granted(&store, TTL).await;
+    // It takes a place, and nobody listens there when the bell rings.
+    let asked = other.acquire(theirs, TTL, in_line()).await;
+    assert!(matches!(asked.outcome, Ok(Acquired::Busy(_))), "{asked:?}");
+    let released = store.release(entry(), None).await;
+    assert_eq!(released.expect("released"), Released::Done);
+    let rung = Instant::now();
+    while server.ask::<bool>("EXISTS k") {
+        assert!(rung.elapsed() < reservation(TTL) / 2, "nobody has it");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[tokio::test]
 async fn a_place_that_was_lost_is_had_again_before_those_who_came_later() {
     let server = Server::start();
     let (store, other) = (lines_up(&server), lines_up(&server));
@@ -252,6 +280,7 @@ async fn a_place_that_was_lost_is_had_again_before_those_who_came_later() {
     let theirs = Arc::new(Entry {
         value: "JIHGFEDCBA_-jihgfedcba;they".into(),
         key: "k".into(),
+        kind: Kind::Exclusive,
         counter: None,
         record: None,
     });

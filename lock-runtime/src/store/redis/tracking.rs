@@ -12,9 +12,13 @@ use std::time::Duration;
 use redis::{PushInfo, PushKind, RedisError, Value};
 use tokio::time::Instant;
 
+#[cfg(feature = "cluster")]
+use super::bells::Bells;
 use super::connection::Connection;
 use super::line::{Line, Stray};
 use super::operation::Operation;
+#[cfg(feature = "cluster")]
+use super::refusal::is_without_right;
 use super::refusal::is_without_tracking;
 use super::servers::Servers;
 use super::settings::Timeouts;
@@ -26,6 +30,9 @@ const REFUSED_FOR: Duration = Duration::from_secs(60);
 
 pub(super) struct Tracking {
     connection: Connection,
+    /// Where a cluster's bells are heard: not on that connection.
+    #[cfg(feature = "cluster")]
+    bells: Option<Arc<Bells>>,
     /// How long opening it may take, so that an operation can still be answered without it.
     patience: Duration,
     pub(super) alerts: Arc<Alerts>,
@@ -60,12 +67,22 @@ impl Tracking {
         line: Option<Arc<Line>>,
         on_stray: impl Fn(Stray) + Send + Sync + 'static,
     ) -> Arc<Self> {
-        Arc::new_cyclic(|this: &Weak<Self>| {
-            let this = this.clone();
+        Arc::new_cyclic(|weak: &Weak<Self>| {
+            let this = weak.clone();
             let heard = move |number, push| {
                 this.upgrade().ok_or(())?.heard(number, &push);
                 Ok(())
             };
+            #[cfg(feature = "cluster")]
+            let bells = line.as_ref().and_then(|line| {
+                let this = weak.clone();
+                let heard = move |data: &[Value]| {
+                    if let Some(this) = this.upgrade() {
+                        this.rung(data);
+                    }
+                };
+                servers.bells(timeouts, Arc::clone(line), heard)
+            });
             // What was registered on it rings no more: all have to ask, and register again.
             let gone = {
                 let (alerts, line) = (Arc::clone(&alerts), line.clone());
@@ -73,6 +90,8 @@ impl Tracking {
             };
             Self {
                 connection: servers.tracking(timeouts, line.clone(), heard, gone),
+                #[cfg(feature = "cluster")]
+                bells,
                 alerts,
                 line,
                 on_stray: Box::new(on_stray),
@@ -131,6 +150,15 @@ impl Tracking {
 
     pub(super) fn close(&self) {
         self.connection.close();
+        #[cfg(feature = "cluster")]
+        if let Some(bells) = &self.bells {
+            bells.close();
+        }
+    }
+
+    fn rung(&self, data: &[Value]) {
+        let stray = self.line.as_ref().and_then(|line| line.heard(data));
+        stray.into_iter().for_each(&self.on_stray);
     }
 
     fn heard(&self, number: u64, push: &PushInfo) {
@@ -150,18 +178,57 @@ impl Tracking {
             PushKind::Disconnection if !self.connection.broken(number) => {
                 all_look(&self.alerts, self.line.as_deref());
             }
-            PushKind::Message => {
-                let stray = self.line.as_ref().and_then(|line| line.heard(&push.data));
-                stray.into_iter().for_each(&self.on_stray);
-            }
+            PushKind::Message => self.rung(&push.data),
             _ => {}
         }
     }
 
-    /// Whether the bell is heard, as far as it is known without asking.
-    pub(super) fn hears_bell(&self) -> bool {
-        let line = self.line.as_ref();
-        line.is_some_and(|line| self.connection.is_open() && line.is_heard_on(self.number()))
+    /// The bell of this key, if it is heard, as far as that is known without asking.
+    pub(super) fn bell(&self, key: &str) -> Option<String> {
+        let line = self.line.as_ref()?;
+        #[cfg(feature = "cluster")]
+        if let Some(bells) = &self.bells {
+            return line.channel_of(key).filter(|bell| bells.is_heard(bell));
+        }
+        #[cfg(not(feature = "cluster"))]
+        let _ = key;
+        let is_heard = self.connection.is_open() && line.is_heard_on(self.number());
+        is_heard.then(|| line.channel.clone())
+    }
+
+    /// Has the bell of this key heard, for the operation that is under way.
+    pub(super) async fn open_bell(
+        &self,
+        operation: &Operation,
+        key: &str,
+    ) -> Result<String, NoBell> {
+        #[cfg(feature = "cluster")]
+        if let (Some(bells), Some(line)) = (&self.bells, &self.line) {
+            let bell = line.channel_of(key).ok_or(NoBell::Missing(None))?;
+            let Err(error) = bells.subscribe(operation, key, &bell).await else {
+                return Ok(bell);
+            };
+            return Err(match error.redis() {
+                Some(refusal) if is_without_right(refusal) => NoBell::Refused(Some(error)),
+                missing => NoBell::Missing(missing.cloned()),
+            });
+        }
+        // The operation itself goes the other way.
+        match self.take_over(&mut operation.clone()).await {
+            Ok(()) => self.bell(key).ok_or(NoBell::Refused(None)),
+            Err(error) => self.bell(key).ok_or(NoBell::Missing(error)),
+        }
+    }
+
+    /// The server does not know that we hear this bell.
+    pub(super) fn lose_bell(&self, bell: &str) {
+        #[cfg(feature = "cluster")]
+        if let Some(bells) = &self.bells {
+            return bells.forget(bell);
+        }
+        #[cfg(not(feature = "cluster"))]
+        let _ = bell;
+        self.open_anew();
     }
 
     /// Tells a connection from the one that is opened after it.
@@ -179,6 +246,14 @@ impl Tracking {
     pub(super) fn open_anew(&self) {
         self.connection.broken(self.number());
     }
+}
+
+/// Why there is no bell.
+pub(super) enum NoBell {
+    /// It is refused, here and now; by which words, where they are known.
+    Refused(Option<StoreError>),
+    /// Where it would be heard can't be reached; nothing when that was known.
+    Missing(Option<RedisError>),
 }
 
 /// What would have been heard meanwhile is lost.

@@ -28,6 +28,7 @@ use ground::Side;
 use line::Waiting;
 use seen::{Numbers, Seen};
 
+use crate::kind::Kind;
 use crate::store::{Alert, Asking, Entry, KEPT, Released};
 
 /// Something that both stores are told.
@@ -109,6 +110,7 @@ fn entry(owned: Owned, numbered: bool) -> Arc<Entry> {
         record: None,
         key,
         value: value(owned),
+        kind: Kind::Exclusive,
     })
 }
 

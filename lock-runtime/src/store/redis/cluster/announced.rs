@@ -19,8 +19,24 @@ pub(crate) struct Seeds {
     pub(in crate::store::redis) access: Access,
 }
 
-/// The masters' hosts and ports, each with its slots.
-type Slots = BTreeMap<(String, u16), Vec<(u16, u16)>>;
+/// A host and a port, as nodes announce them.
+pub(in crate::store::redis) type Address = (String, u16);
+
+/// The masters, each with its slots.
+pub(in crate::store::redis) type Ranges = BTreeMap<Address, Vec<(u16, u16)>>;
+
+impl Seeds {
+    /// The node that is announced at this address.
+    pub(in crate::store::redis) fn node(&self, at: Address, timeouts: Timeouts) -> Option<Server> {
+        let seed = self.nodes.first()?;
+        Some(node(seed, &self.access, timeouts, at))
+    }
+
+    /// Reads an answer to `CLUSTER SLOTS` of some node.
+    pub(in crate::store::redis) fn read(&self, answer: &Value) -> RedisResult<Ranges> {
+        read_masters(answer, self.nodes.first().map(ConnectionInfo::addr))
+    }
+}
 
 /// Asks a node who the masters are, and which slots they have.
 pub(in crate::store::redis) async fn slots(
@@ -32,17 +48,40 @@ pub(in crate::store::redis) async fn slots(
     let mut connection = server.connect(&timeouts.config()).await?;
     let mut question = redis::cmd("CLUSTER");
     let question = question.arg("SLOTS");
-    let answer: Vec<Vec<Value>> = question.query_async(&mut connection).await?;
-    let mut masters = Slots::new();
+    let answer: Value = question.query_async(&mut connection).await?;
+    let masters = read_masters(&answer, Some(seed.addr()))?.into_iter();
+    let masters = masters.map(|(at, slots)| (node(seed, access, timeouts, at), slots));
+    Ok(masters.collect())
+}
+
+fn node(seed: &ConnectionInfo, access: &Access, timeouts: Timeouts, at: Address) -> Server {
+    let (host, port) = at;
+    let announced = format!("the cluster announces a node at {host}:{port}");
+    let (host, port) = access.addresses.reach(host, port);
+    let info = seed.clone().set_addr(elsewhere(seed.addr(), host, port));
+    let info = info.set_tcp_settings(timeouts.tcp());
+    Server::new(info, access.clone(), timeouts.connection).announced(announced)
+}
+
+fn read_masters(answer: &Value, asked: Option<&ConnectionAddr>) -> RedisResult<Ranges> {
+    let unknown = |answer: &Value| {
+        let problem = "it names the cluster's masters in an unknown way";
+        let kind = ErrorKind::UnexpectedReturnType;
+        RedisError::from((kind, problem, format!("{answer:?}")))
+    };
+    let Value::Array(answer) = answer else {
+        return Err(unknown(answer));
+    };
+    let mut masters = Ranges::new();
     for range in answer {
-        let Some(((host, port), slots)) = read_range(&range) else {
-            let problem = "it names the cluster's masters in an unknown way";
-            let kind = ErrorKind::UnexpectedReturnType;
-            return Err((kind, problem, format!("{range:?}")).into());
+        let read = match range {
+            Value::Array(range) => read_range(range),
+            _ => None,
         };
-        // A node that was not told its own address leaves it out: it is the one we asked at.
-        let host = match seed.addr() {
-            ConnectionAddr::Tcp(own, _) | ConnectionAddr::TcpTls { host: own, .. }
+        let ((host, port), slots) = read.ok_or_else(|| unknown(range))?;
+        // A node that was not told its own address leaves it out: it is the one we asked.
+        let host = match asked {
+            Some(ConnectionAddr::Tcp(own, _) | ConnectionAddr::TcpTls { host: own, .. })
                 if host.is_empty() =>
             {
                 own.clone()
@@ -55,14 +94,7 @@ pub(in crate::store::redis) async fn slots(
         let problem = "the cluster has no slots yet";
         return Err((ErrorKind::ClusterConnectionNotFound, problem).into());
     }
-    let masters = masters.into_iter().map(|((host, port), slots)| {
-        let announced = format!("the cluster announces a node at {host}:{port}");
-        let (host, port) = access.addresses.reach(host, port);
-        let info = seed.clone().set_addr(elsewhere(seed.addr(), host, port));
-        let server = Server::new(info, access.clone(), timeouts.connection);
-        (server.announced(announced), slots)
-    });
-    Ok(masters.collect())
+    Ok(masters)
 }
 
 /// Why no node can be asked, if that can be found out: the first seed does not let us in, or none of
