@@ -127,10 +127,12 @@
 //! # The guide
 //!
 //! - [Which ttl, and renew or not?](guide::ttl)
-//! - [How does a job run once per tick?](guide::jobs)
+//! - [How does a job run once per night, hour or other period?](guide::jobs)
+//! - [What if the job needs the number of its tick?](guide::ticks)
 //! - [How does one process lead, or consume alone?](guide::leader)
 //! - [How does a web handler lock?](guide::web)
 //! - [Wait or retry?](guide::waiting)
+//! - [How many at a time?](guide::several)
 //! - [How are durations written, and where do they come from?](guide::durations)
 //! - [In which order do attributes stand?](guide::order)
 //! - [How do I test my own functions?](guide::testing)
@@ -154,8 +156,8 @@ pub use redis_locked_runtime::private as __private;
 #[doc(no_inline)]
 pub use redis_locked_runtime::redis;
 pub use redis_locked_runtime::{
-    Backoff, Credentials, FencingToken, Lease, LockError, LockGuard, LockRequest, Locker,
-    LockerBuilder, LostReason, OnLost,
+    Backoff, Credentials, FencingToken, Holder, LastRun, Lease, LockError, LockGuard, LockRequest,
+    Locker, LockerBuilder, LostReason, OnLost, Outcome, Plain, Recorded, RunResult,
 };
 
 #[cfg(doctest)]

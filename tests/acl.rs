@@ -20,6 +20,9 @@ const LIMIT: Duration = Duration::from_secs(20);
 /// The rules of `docs/acl.md`, by their headings.
 const LOCKS: &str = "~jobs:* +ping +set +get +pttl +pexpire +del +evalsha +eval";
 const FENCED: &str = "~{jobs:*}:fence +time";
+const PLACES: &str = "+time +type +zadd +zcard +zrange +zrem +zremrangebyscore +zscore +pexpireat \
+                      +zcount +zrangebyscore";
+const RECORDED: &str = "~{jobs:*}:last +time +hmget +hset +hdel";
 const LINE: &str = "~{jobs:*}:line ~{jobs:*}:seats ~{jobs:*}:fence &jobs:bell:* +time +type +exists \
                     +hget +hset +hdel +zadd +zcard +zrange +zrank +zrem +zscore +publish +subscribe \
                     +pubsub|numsub";
@@ -53,6 +56,8 @@ fn the_docs_have_these_rules() {
     let tested = [
         LOCKS,
         FENCED,
+        PLACES,
+        RECORDED,
         LINE,
         SHARDED,
         TRACKING,
@@ -153,6 +158,101 @@ async fn fenced_locks() -> Result<(), LockError> {
         guard.release().await?;
     }
     Ok(())
+}
+
+const PERIOD: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+
+#[tokio::test]
+async fn recorded_runs() -> Result<(), LockError> {
+    let (_server, locker) = with_rights(&[LOCKS, RECORDED]).await;
+    let once = || locker.lock("k").ttl(TTL).once_per(PERIOD);
+    once().acquire().await?.fail().await?;
+    once().wait(LIMIT).acquire().await?.release().await?;
+    let done = once().acquire().await.expect_err("done");
+    assert!(done.is_already_done(), "{done}");
+    assert!(locker.last_run("k").await?.is_some());
+    Ok(())
+}
+
+#[tokio::test]
+async fn without_a_right_of_the_record_nothing_runs_and_no_key_is_left() {
+    // Nor can a release be written, so that each lasts for the time of its ttl.
+    let ttl = Duration::from_secs(1);
+    let without = async |missing: &str| {
+        let rule = format!("-{missing}");
+        let (server, locker) = with_rights(&[LOCKS, RECORDED, &rule]).await;
+        let once = || locker.lock("k").ttl(ttl).once_per(PERIOD);
+        names(once().acquire().await, missing);
+        names(once().wait(ttl / 10).acquire().await, missing);
+        let recorded = locker.lock("k").ttl(ttl).recorded();
+        names(recorded.acquire().await, missing);
+        locker.shutdown().await;
+        assert!(!server.exists("jobs:k").await, "without {missing}");
+    };
+    tokio::join!(without("time"), without("hmget"), without("hset"));
+}
+
+#[tokio::test]
+async fn permits_and_shared_locks() -> Result<(), LockError> {
+    let (server, locker) = with_rights(&[LOCKS, PLACES]).await;
+    let held = locker.lock("k").ttl(TTL).permits(2).acquire().await?;
+    let kept = locker.lock("k").ttl(TTL).permits(2).min_hold(TTL);
+    kept.acquire().await?.release().await?;
+    for request in [
+        locker.lock("k").permits(2),
+        locker.lock("k").shared().retries(1),
+        locker.lock("k").permits(2).wait(TTL / 600),
+        locker.lock("k"),
+        locker.lock("k").wait(TTL / 600),
+    ] {
+        let said = request.acquire().await.expect_err("full").to_string();
+        assert!(said.contains(" (2 places) hold it, "), "{said}");
+    }
+    held.extend(2 * TTL).await?;
+    held.release().await?;
+    server.del("jobs:k").await;
+    let renewed = locker.lock("k").ttl(Duration::from_millis(300)).renew();
+    let body = tokio::time::sleep(Duration::from_millis(800));
+    renewed.shared().run(body).await
+}
+
+/// Each right is needed, but for those that say who the holders are.
+#[tokio::test]
+async fn a_right_that_is_missing_for_places_is_named_and_nothing_is_left() {
+    let server = Server::start().await;
+    let said = async |locker: &Locker| {
+        let error = locker.lock("k").permits(2).acquire().await;
+        error.expect_err("full").to_string()
+    };
+    for missing in PLACES.split(" +") {
+        let missing = missing.trim_start_matches('+');
+        grant(&server, &[LOCKS, PLACES]).await;
+        let locker = connect(&server).await.expect("connected");
+        let held = locker.lock("k").ttl(TTL).permits(2).acquire().await;
+        let held = held.expect("free");
+        let without = format!("-{missing}");
+        grant(&server, &[LOCKS, PLACES, &without]).await;
+        server.kill_clients().await;
+        let other = connect(&server).await.expect("connected");
+        if missing == "zrem" {
+            names(held.release().await, missing);
+        } else if ["zcount", "zrangebyscore"].contains(&missing) {
+            let second = other.lock("k").ttl(TTL).permits(2).acquire().await;
+            let _second = second.expect("room");
+            assert!(said(&other).await.contains("2 others hold it, "));
+        } else {
+            let brief = |key| other.lock(key).permits(2).ttl(Duration::from_millis(500));
+            names(brief("k").acquire().await, missing);
+            // A key that is free needs less.
+            match brief("new").acquire().await {
+                Ok(guard) => drop(guard),
+                Err(error) => names(Err::<(), _>(error), missing),
+            }
+            other.shutdown().await;
+            assert!(!server.exists("jobs:new").await, "an orphan");
+        }
+        server.del("jobs:k").await;
+    }
 }
 
 #[tokio::test]

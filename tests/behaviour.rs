@@ -5,6 +5,10 @@ mod common;
 mod ends;
 #[path = "behaviour/holding.rs"]
 mod holding;
+#[path = "behaviour/kinds.rs"]
+mod kinds;
+#[path = "behaviour/places.rs"]
+mod places;
 #[path = "behaviour/refusals.rs"]
 mod refusals;
 #[path = "behaviour/turns.rs"]
@@ -67,9 +71,70 @@ cases! {
         waiting_runs_out
         who_waits_comes_in_order
         who_leaves_the_line_is_skipped;
+    places:
+        so_many_at_a_time_and_no_more
+        each_looks_at_its_own_number_and_a_holder_counts_for_all
+        kinds_keep_each_other_out
+        busy_names_the_holders_and_when_there_is_room
+        nobody_is_let_past_one_who_waits_for_the_whole_key
+        who_waits_behind_one_that_gives_up_comes_in
+        readers_come_in_together
+        a_permit_goes_round_in_a_process
+        requests_that_cannot_be_meant
+        the_attribute_has_both;
     refusals:
         requests_that_cannot_be_meant
         a_lock_inside_itself
         nothing_runs_without_the_lock
         skip_and_or_else;
+}
+
+/// Each case is run for each kind, too.
+macro_rules! of_each_kind {
+    ($($case:ident)*) => {
+        of_each_kind!(exclusive Exclusive: $($case)*);
+        of_each_kind!(permits Permits: $($case)*);
+        of_each_kind!(shared Shared: $($case)*);
+    };
+    ($module:ident $kind:ident: $($case:ident)*) => {
+        mod $module {
+            use crate::kinds::{self, Kind};
+
+            mod memory {
+                use super::{Kind, kinds};
+
+                $(#[tokio::test]
+                async fn $case() {
+                    kinds::$case(redis_locked::Locker::in_memory(), Kind::$kind).await;
+                })*
+            }
+
+            mod redis {
+                use super::{Kind, kinds};
+
+                $(#[tokio::test]
+                async fn $case() {
+                    let (_server, locker) = crate::common::redis().await;
+                    kinds::$case(locker, Kind::$kind).await;
+                })*
+            }
+        }
+    };
+}
+
+of_each_kind! {
+    what_is_full_is_busy_until_one_is_released
+    a_dropped_guard_gives_it_back
+    a_body_runs_under_it
+    it_is_extended_and_never_shortened
+    renew_keeps_it
+    what_ended_is_lost_and_harms_nobody
+    min_hold_keeps_its_room
+    numbers_grow_past_who_is_kept_out
+    retries_get_what_is_released
+    waiting_gets_what_is_released
+    waiting_gets_what_expires
+    waiting_runs_out
+    who_waits_comes_in_order
+    a_lock_inside_itself
 }

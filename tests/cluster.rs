@@ -2,6 +2,8 @@
 
 #[path = "cluster/line.rs"]
 mod line;
+#[path = "cluster/places.rs"]
+mod places;
 #[path = "cluster/waiting.rs"]
 mod waiting;
 

@@ -1,4 +1,5 @@
-//! Processes that are killed, stopped and cut off exclude one another all the same.
+//! Processes that are killed, stopped and cut off exclude one another all the same, and no more of them
+//! have a key than there are permits.
 
 use std::env;
 use std::hash::{BuildHasher, RandomState};
@@ -7,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use redis_locked::{Lease, LockRequest, Locker};
-use redis_locked_test_support::history::{Summary, check};
+use redis_locked_test_support::history::{Kind, Summary, check};
 use redis_locked_test_support::{Journal, Process, Proxy, Server};
 use tokio::time::sleep;
 
@@ -45,9 +46,10 @@ async fn child() {
             for number in 0.. {
                 let key = KEYS[usize::try_from(random(3)).unwrap_or(0)];
                 let holder = format!("{holder}-{number}");
-                let body = section(&journal, key, &holder);
+                let kind = kind(key);
+                let body = section(&journal, kind, key, &holder);
                 // Lost, busy or broken: on to the next.
-                let _ = request(&locker, key).run(body).await;
+                let _ = request(&locker, kind, key).run(body).await;
                 sleep(millis(5)).await;
             }
         });
@@ -56,8 +58,24 @@ async fn child() {
     std::future::pending::<()>().await;
 }
 
-fn request(locker: &Locker, key: &str) -> LockRequest {
+/// One key of three is held alone only; one by some at a time, whose number is not always the same; one
+/// by readers and writers. Each of the latter is also held in the other ways now and then.
+fn kind(key: &str) -> Kind {
+    match (key, random(10)) {
+        ("a", _) | (_, 0) => Kind::Exclusive,
+        ("b", 1) | ("c", 1..) => Kind::Shared,
+        ("b", 2) => Kind::Permit(2),
+        _ => Kind::Permit(3),
+    }
+}
+
+fn request(locker: &Locker, kind: Kind, key: &str) -> LockRequest {
     let request = locker.lock(key).ttl(TTL).fenced();
+    let request = match kind {
+        Kind::Exclusive => request,
+        Kind::Permit(number) => request.permits(u32::try_from(number).unwrap_or(1)),
+        Kind::Shared => request.shared(),
+    };
     let request = match random(4) {
         0 => request.retries(20).backoff(Duration::from_millis(10)),
         _ => request.wait(3 * TTL),
@@ -70,10 +88,10 @@ fn request(locker: &Locker, key: &str) -> LockRequest {
 }
 
 /// Mostly short; now and then longer than the ttl, so that some are renewed and some cut off.
-async fn section(journal: &Journal, key: &str, holder: &str) {
+async fn section(journal: &Journal, kind: Kind, key: &str, holder: &str) {
     let lease = Lease::current().expect("in a body");
     let fence = u64::from(lease.fencing_token().expect("fenced"));
-    let entry = journal.begin(key, fence, holder, || lease.remaining());
+    let entry = journal.begin_as(kind, key, fence, holder, || lease.remaining());
     let longest = if random(20) == 0 { 1_000 } else { 15 };
     let end = Instant::now() + millis(longest);
     while Instant::now() < end {
@@ -118,7 +136,7 @@ struct Faults {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_two_hold_a_key_at_once() {
+async fn no_two_hold_a_key_at_once_and_no_more_than_may() {
     let server = Server::start().await;
     let path: PathBuf = env::temp_dir().join(format!("history-{}", std::process::id()));
     let mut members = Vec::new();
@@ -178,6 +196,7 @@ fn assert_worth_it(summary: &Summary, faults: &Faults) {
         "{faults:?}"
     );
     assert!(summary.sections > 20, "{summary:?}");
+    assert!(summary.beside_others > 20, "{summary:?}");
     assert!(
         summary.unfinished > 0,
         "nobody was killed in a section: {summary:?}"

@@ -49,6 +49,7 @@ async fn all_are_described_and_shown_at_zero_from_the_first_request() {
     seen.sort_by_key(|(name, ..)| *name);
     let expected = [
         ("acquired_total", MetricKind::Counter, Unit::Count),
+        ("already_done_total", MetricKind::Counter, Unit::Count),
         ("backend_errors_total", MetricKind::Counter, Unit::Count),
         ("busy_total", MetricKind::Counter, Unit::Count),
         ("failed_releases_total", MetricKind::Counter, Unit::Count),
@@ -70,7 +71,7 @@ async fn what_is_named_beforehand_is_shown_at_zero_from_the_start() {
         assert_eq!(metrics.counts(name), "");
         let totals = metrics.totals.borrow();
         // The histograms have no zero.
-        assert_eq!(totals.keys().filter(|(of, _)| of == name).count(), 7);
+        assert_eq!(totals.keys().filter(|(of, _)| of == name).count(), 8);
     }
 }
 
@@ -382,4 +383,73 @@ async fn extensions_that_fail_are_backend_errors() {
     })
     .await;
     drop((guard, renewed));
+}
+
+#[tokio::test(start_paused = true)]
+async fn recorded_runs_count_by_how_they_ended() {
+    let (metrics, _guard) = Metrics::record();
+    let noon = std::time::UNIX_EPOCH + Duration::from_secs(43_200);
+    let locker = Locker::builder().in_memory_at(noon);
+    let day = Duration::from_secs(86_400);
+    let job = || request(&locker, "job").once_per(day);
+    let last_success = || {
+        let counts = metrics.counts("job");
+        assert!(!counts.contains("busy_total"), "{counts}");
+        let totals = metrics.totals.borrow();
+        let key = (
+            "job".to_owned(),
+            "last_success_timestamp_seconds".to_owned(),
+        );
+        totals.get(&key).copied()
+    };
+    let outcomes = || {
+        let counts = metrics.counts("job");
+        let runs = counts
+            .split(", ")
+            .filter_map(|count| count.strip_prefix("runs_total outcome "));
+        runs.collect::<Vec<_>>().join(", ")
+    };
+    let failing = job().run(async { Err::<(), ()>(()) }).await;
+    failing.expect("open").expect_err("it fails");
+    drop(job().acquire().await.expect("open"));
+    let cut_off = job().run(pending::<()>()).await;
+    assert!(cut_off.expect_err("lost").is_lost());
+    locker.shutdown().await;
+    assert_eq!(outcomes(), "cut_off 1, dropped 1, error 1");
+    assert_eq!(last_success(), None);
+    let before = std::time::SystemTime::now();
+    job().run(async {}).await.expect("open");
+    assert_eq!(outcomes(), "cut_off 1, dropped 1, error 1, ok 1");
+    let since = before.duration_since(std::time::UNIX_EPOCH).expect("now");
+    let success = last_success().expect("it has succeeded");
+    assert!(success >= since.as_secs_f64() && success < since.as_secs_f64() + 60.0);
+    let panicked = ("job".to_owned(), "runs_total outcome panicked".to_owned());
+    let zero = metrics.totals.borrow().get(&panicked).copied();
+    assert_eq!(zero, Some(0.0));
+    job().acquire().await.expect_err("done");
+    assert!(metrics.counts("job").contains("already_done_total 1"));
+}
+
+/// Who comes late tells of a success that another process has had.
+#[tokio::test(start_paused = true)]
+async fn who_finds_it_done_shows_when_it_succeeded() {
+    let noon = std::time::UNIX_EPOCH + Duration::from_secs(43_200);
+    let locker = Locker::builder().in_memory_at(noon);
+    let day = Duration::from_secs(86_400);
+    let job = || request(&locker, "job").once_per(day);
+    job().run(async {}).await.expect("open");
+    let hour = Duration::from_secs(3600);
+    sleep(hour).await;
+    let (metrics, _guard) = Metrics::record();
+    job().acquire().await.expect_err("done");
+    let counts = metrics.counts("job");
+    assert!(counts.contains("already_done_total 1"), "{counts}");
+    let now = std::time::UNIX_EPOCH.elapsed().expect("now").as_secs_f64();
+    let totals = metrics.totals.borrow();
+    let key = (
+        "job".to_owned(),
+        "last_success_timestamp_seconds".to_owned(),
+    );
+    let ago = now - totals[&key];
+    assert!((3600.0..3660.0).contains(&ago), "{ago}");
 }

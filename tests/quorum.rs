@@ -162,6 +162,34 @@ async fn fencing_is_refused_with_the_reason_and_nothing_is_sent() {
 }
 
 #[tokio::test]
+async fn permits_and_shared_are_refused_with_the_reason_and_nothing_is_sent() {
+    let five = Five::start().await;
+    let locker = five.locker().await;
+    for server in &five.0 {
+        server.reset_stats().await;
+    }
+    for request in [
+        locker.lock("k").permits(3),
+        locker.lock("k").shared(),
+        locker.lock("k").shared().wait(LIMIT),
+    ] {
+        let error = request.acquire().await.expect_err("refused");
+        assert!(
+            matches!(error, LockError::InvalidRequest { .. }),
+            "{error:?}"
+        );
+        let said = error.to_string();
+        assert!(said.contains("none would have a majority"), "{said}");
+    }
+    for server in &five.0 {
+        assert_eq!(server.command_calls().await.len(), 0);
+    }
+    // One permit is a plain lock.
+    let one = locker.lock("k").permits(1).acquire().await.expect("free");
+    one.release().await.expect("ours");
+}
+
+#[tokio::test]
 async fn who_waits_is_woken_by_the_release_and_does_not_poll() {
     let five = Five::start().await;
     let (holder, waiter) = (five.locker().await, five.locker().await);

@@ -66,6 +66,33 @@ async fn a_failover_by_command_keeps_the_lock_and_wakes_those_who_wait() {
 }
 
 #[tokio::test]
+async fn places_and_their_order_outlast_a_failover() {
+    let sentinels = Sentinels::start().await;
+    let (ours, theirs) = (connect(&sentinels).await, connect(&sentinels).await);
+    let permit = |locker: &Locker| locker.lock("job").ttl(LONG).permits(2);
+    let retry = |locker: &Locker| permit(locker).retries(RETRIES).backoff(PAUSE);
+    let first = permit(&ours).acquire().await.expect("free");
+    let _second = permit(&theirs).acquire().await.expect("room");
+    let waiting = tokio::spawn(permit(&theirs).wait(2 * LIMIT).acquire());
+    sentinels.fail_over().await;
+    first.extend(2 * LONG).await.expect("still ours");
+    let plain = ours.lock("job").retries(RETRIES).backoff(PAUSE / 100);
+    let error = plain.acquire().await.expect_err("held");
+    assert!(error.is_busy() || error.is_backend(), "{error}");
+    assert!(!waiting.is_finished(), "granted while it is held");
+    first.release().await.expect("still ours");
+    let third = waiting.await.expect("ran").expect("granted");
+    third.release().await.expect("ours");
+    retry(&ours)
+        .acquire()
+        .await
+        .expect("room")
+        .release()
+        .await
+        .expect("ours");
+}
+
+#[tokio::test]
 async fn when_the_master_is_killed_the_same_locker_goes_on() {
     let sentinels = Sentinels::start().await;
     let (ours, theirs) = (connect(&sentinels).await, connect(&sentinels).await);

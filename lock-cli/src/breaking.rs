@@ -19,17 +19,25 @@ const SCRIPT: &str = include_str!("break.lua");
 
 /// What became of the key on one server.
 enum Outcome {
-    Freed(Lock),
+    Freed(Lock, Option<Places>),
     Free,
     Other(Lock),
 }
 
+/// Of a key that several hold.
+#[derive(Clone, Copy)]
+struct Places {
+    freed: i64,
+    /// How many others stay.
+    others: i64,
+}
+
 /// Which lock is meant.
 #[derive(Clone, Copy)]
-struct Meant<'a> {
-    key: &'a str,
-    owner: Option<&'a str>,
-    token: Option<&'a str>,
+pub(crate) struct Meant<'a> {
+    pub(crate) key: &'a str,
+    pub(crate) owner: Option<&'a str>,
+    pub(crate) token: Option<&'a str>,
 }
 
 pub(crate) async fn free(options: &Break) -> Result<u8, Failure> {
@@ -44,7 +52,8 @@ pub(crate) async fn free(options: &Break) -> Result<u8, Failure> {
     let Some(key) = &options.key else {
         return all_of(options, &mut nodes, owner.unwrap_or_default()).await;
     };
-    let (said, code) = free_one(options, &nodes, Meant { key, owner, token }).await?;
+    let prefix = &options.connection.prefix;
+    let (said, code) = free_one(prefix, &nodes, Meant { key, owner, token }).await?;
     tell(options, key, said, code)?;
     Ok(code)
 }
@@ -75,7 +84,7 @@ async fn all_of(options: &Break, nodes: &mut Nodes, pattern: &str) -> Result<u8,
             owner: None,
             token: Some(&lock.token),
         };
-        let (said, code) = free_one(options, nodes, meant).await?;
+        let (said, code) = free_one(&options.connection.prefix, nodes, meant).await?;
         tell(options, &lock.key, said, code)?;
         worst = code.max(worst);
     }
@@ -115,19 +124,19 @@ fn tell(options: &Break, key: &str, said: String, code: u8) -> Result<(), Failur
 }
 
 /// What came of it, and the exit code.
-async fn free_one(
-    options: &Break,
+pub(crate) async fn free_one(
+    prefix: &str,
     nodes: &Nodes,
     meant: Meant<'_>,
 ) -> Result<(String, u8), Failure> {
     let key = meant.key;
-    let full = format!("{}{key}", options.connection.prefix);
+    let full = format!("{prefix}{key}");
     let mut holding = nodes.of_key(&full).await?;
     let asking = holding.iter_mut().map(|node| free_on(node, &full, meant));
     let (mut freed, mut others, mut failures) = (Vec::new(), Vec::new(), Vec::new());
     for outcome in join_all(asking).await {
         match outcome {
-            Ok(Outcome::Freed(lock)) => freed.push(lock),
+            Ok(Outcome::Freed(lock, places)) => freed.push((lock, places)),
             Ok(Outcome::Other(lock)) => others.push(lock),
             Ok(Outcome::Free) => {}
             Err(failure) => failures.push(failure),
@@ -141,7 +150,8 @@ async fn free_one(
     let is_freed = share.is_none_or(Share::is_majority);
     let no = |text: String| Ok((text, NO));
     match (freed.pop(), others.pop(), failures.pop(), share) {
-        (Some(lock), ..) if is_freed => Ok((freed_text(key, &lock, share), 0)),
+        (Some((lock, Some(places))), ..) => Ok((places_text(key, &lock, places), 0)),
+        (Some((lock, None)), ..) if is_freed => Ok((freed_text(key, &lock, share), 0)),
         (Some(_), _, failure, Some(share)) if unheard > 0 => {
             Err(partly_freed(key, share, unheard, failure))
         }
@@ -174,7 +184,18 @@ async fn free_on(node: &mut Node, full: &str, meant: Meant<'_>) -> Result<Outcom
     match answer.as_slice() {
         [Value::Int(0)] => Ok(Outcome::Free),
         [Value::Int(1), Value::Int(left), Value::BulkString(value)] => {
-            Ok(Outcome::Freed(lock(value, *left)))
+            Ok(Outcome::Freed(lock(value, *left), None))
+        }
+        [
+            Value::Int(1),
+            Value::Int(left),
+            Value::BulkString(value),
+            Value::Int(freed),
+            Value::Int(others),
+        ] => {
+            let (freed, others) = (*freed, *others);
+            let places = Places { freed, others };
+            Ok(Outcome::Freed(lock(value, *left), Some(places)))
         }
         [Value::Int(-1), Value::Int(left), Value::BulkString(value)] => {
             Ok(Outcome::Other(lock(value, *left)))
@@ -194,6 +215,30 @@ fn freed_text(key: &str, lock: &Lock, share: Option<Share>) -> String {
         text::owner(lock),
         text::with_left(lock.left),
         text::plain(&lock.token),
+    )
+}
+
+fn places_text(key: &str, lock: &Lock, Places { freed, others }: Places) -> String {
+    let who = match freed {
+        1 => format!(
+            "1 place of lock {key:?}: {} held it (token {})",
+            text::owner(lock),
+            text::plain(&lock.token)
+        ),
+        _ => format!(
+            "{freed} places of lock {key:?}: {} and {} more held them",
+            text::owner(lock),
+            freed - 1
+        ),
+    };
+    let stay = match others {
+        0 => String::new(),
+        1 => "; 1 other stays".to_owned(),
+        _ => format!("; {others} others stay"),
+    };
+    format!(
+        "freed {who}{stay}; what runs there ends as lost at its next extension, or at its deadline if \
+         it does not renew, and who waits comes in within 5 s"
     )
 }
 

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::io::{IsTerminal as _, Write as _};
 
 use crate::exit::Failure;
-use crate::lock::Lock;
+use crate::lock::{Lock, Place};
 use crate::options::{Column, List};
 use crate::scan::{self, Search};
 use crate::table::table;
@@ -52,6 +52,7 @@ fn sort(locks: &mut [Lock], by: Column, reverse: bool) {
 /// The columns behind the key. Where they leave no room for it, the number goes first.
 fn columns(locks: &[Lock], with_fence: bool) -> (Vec<&'static str>, Vec<Vec<String>>) {
     let shared = locks.iter().any(|lock| lock.servers.is_some());
+    let several = locks.iter().any(|lock| lock.place.is_some());
     let mut header = vec!["KEY", "OWNER", "LEFT"];
     if with_fence {
         header.push("FENCE");
@@ -59,6 +60,9 @@ fn columns(locks: &[Lock], with_fence: bool) -> (Vec<&'static str>, Vec<Vec<Stri
     header.push("WAIT");
     if shared {
         header.push("SERVERS");
+    }
+    if several {
+        header.push("PLACE");
     }
     let row = |lock: &Lock| {
         let mut row = vec![
@@ -72,6 +76,9 @@ fn columns(locks: &[Lock], with_fence: bool) -> (Vec<&'static str>, Vec<Vec<Stri
         row.push(text::waiting(lock.waiting));
         if shared {
             row.push(lock.servers.map_or_else(|| "-".into(), text::share));
+        }
+        if several {
+            row.push(lock.place.map_or("-", Place::name).into());
         }
         row
     };

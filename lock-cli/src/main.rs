@@ -10,11 +10,15 @@ mod breaking;
 mod connection;
 mod duration;
 mod exit;
+mod forget;
 mod glob;
+mod holding;
+mod last;
 mod list;
 mod lock;
 mod options;
 mod pages;
+mod records;
 mod run;
 mod scan;
 mod servers;
@@ -65,6 +69,10 @@ fn execute(command: Command) -> Result<u8, Failure> {
             Command::Show(options) => show::show(&options).await,
             Command::Watch(options) => watch::watch(&options).await,
             Command::Break(options) => breaking::free(&options).await,
+            Command::Forget(options) => forget::forget(&options).await,
+            Command::Last(options) => last::last(&options).await,
+            Command::Hold(options) => holding::hold(&options).await,
+            Command::Unhold(options) => holding::unhold(&options).await,
             Command::Run(options) => run::run(&options).await,
             Command::Man { .. }
             | Command::Completions { .. }

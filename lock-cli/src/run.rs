@@ -1,7 +1,7 @@
 //! `run`: a command under a lock, as flock(1) does, across machines.
 
 mod connecting;
-mod group;
+pub(crate) mod group;
 pub(crate) mod ignored;
 mod itself;
 mod nested;
@@ -12,7 +12,7 @@ mod supervise;
 mod terminal;
 pub(crate) mod under_lock;
 mod voice;
-mod warnings;
+pub(crate) mod warnings;
 
 use std::io::IsTerminal as _;
 use std::time::Duration;
@@ -30,7 +30,7 @@ use signals::Signals;
 use warnings::Warnings;
 
 /// How long the end of the tool may wait for Redis.
-const SHUTDOWN: Duration = Duration::from_secs(5);
+pub(crate) const SHUTDOWN: Duration = Duration::from_secs(5);
 
 pub(crate) async fn run(options: &Run) -> Result<u8, Failure> {
     let grace = options.grace()?;
@@ -44,7 +44,7 @@ pub(crate) async fn run(options: &Run) -> Result<u8, Failure> {
     let answer = tokio::select! {
         biased;
         signal = signals.next_ending() => Err(signal),
-        answer = acquire(request(options, patience, &locker), patience) => Ok(answer),
+        answer = acquire(options, patience, &locker) => Ok(answer),
     };
     let code = match answer {
         Ok(answer) => held(options, answer, &mut signals, grace).await,
@@ -56,8 +56,23 @@ pub(crate) async fn run(options: &Run) -> Result<u8, Failure> {
     code
 }
 
+async fn acquire(
+    options: &Run,
+    patience: Patience,
+    locker: &Locker,
+) -> Result<LockGuard, LockError> {
+    let request = locker.lock(options.key.as_str());
+    let request = match (options.once_per, options.record) {
+        (None, None) => return ask(complete(request, options, patience), patience).await,
+        (Some(period), None) => request.once_per(period),
+        (None, Some(lifetime)) => request.record(lifetime),
+        (Some(period), Some(lifetime)) => request.once_per(period).record(lifetime),
+    };
+    ask(complete(request, options, patience), patience).await
+}
+
 /// Who waits without a limit is told of trouble by nothing but the log.
-async fn acquire(request: LockRequest, patience: Patience) -> Result<LockGuard, LockError> {
+async fn ask<K>(request: LockRequest<K>, patience: Patience) -> Result<LockGuard, LockError> {
     match patience {
         Patience::Forever => request.acquire().with_subscriber(Warnings).await,
         Patience::Until(_) | Patience::Retries(_) => request.acquire().await,
@@ -74,23 +89,31 @@ async fn held(
     match answer {
         Ok(guard) => {
             let code = supervise::supervise(options, &guard, signals, grace).await;
-            release(options, guard).await;
+            release(options, guard, matches!(code, Ok(0))).await;
             code
         }
-        Err(LockError::Busy { owner, .. }) if options.skip => {
-            // cron sends what is said to somebody, each time.
-            if options.verbose || std::io::stderr().is_terminal() {
-                let holder = owner.as_deref().unwrap_or("another holder");
-                say(format_args!(
-                    "skipped: {holder} has lock {:?}; nothing was run",
-                    options.key
-                ));
-            }
+        Err(LockError::AlreadyDone { owner, ago, .. }) if options.skip => {
+            let ago = text::left(Some(ago));
+            skipped(
+                options,
+                format_args!("{owner} has done {:?} {ago} ago", options.key),
+            );
+            Ok(0)
+        }
+        Err(LockError::Busy { owner, holders, .. }) if options.skip => {
+            let holder = owner.as_deref().unwrap_or("another holder");
+            let have = if holders > 1 { "have" } else { "has" };
+            skipped(
+                options,
+                format_args!("{holder} {have} lock {:?}", options.key),
+            );
             Ok(0)
         }
         // What the library says of these cannot be said shorter.
         Err(
-            error @ (LockError::Busy { foreign: true, .. } | LockError::Busy { endless: true, .. }),
+            error @ (LockError::AlreadyDone { .. }
+            | LockError::Busy { foreign: true, .. }
+            | LockError::Busy { endless: true, .. }),
         ) => {
             let Failure { message, .. } = error.into();
             let message = format_args!("{message}. Nothing was run");
@@ -98,16 +121,25 @@ async fn held(
         }
         Err(LockError::Busy {
             owner,
+            holders,
             retry_after,
             attempts,
             waiting,
             ..
         }) => {
-            let mut message = busy(options, owner.as_deref(), retry_after, attempts);
+            let holder = (owner.as_deref(), holders);
+            let mut message = busy(options, holder, retry_after, attempts);
             message.push_str(&others(waiting));
             Err(Failure::new(options.busy_exit, message))
         }
         Err(error) => Err(refused(options, error)),
+    }
+}
+
+/// cron sends what is said to somebody, each time.
+fn skipped(options: &Run, why: std::fmt::Arguments<'_>) {
+    if options.verbose || std::io::stderr().is_terminal() {
+        say(format_args!("skipped: {why}; nothing was run"));
     }
 }
 
@@ -128,8 +160,8 @@ fn refused(options: &Run, error: LockError) -> Failure {
     }
 }
 
-fn request(options: &Run, patience: Patience, locker: &Locker) -> LockRequest {
-    let mut request = locker.lock(options.key.as_str()).ttl(options.ttl);
+fn complete<K>(request: LockRequest<K>, options: &Run, patience: Patience) -> LockRequest<K> {
+    let mut request = request.ttl(options.ttl);
     request = match patience {
         Patience::Until(end) => request.wait(end.saturating_duration_since(Instant::now())),
         Patience::Forever => request.wait_forever(),
@@ -137,6 +169,12 @@ fn request(options: &Run, patience: Patience, locker: &Locker) -> LockRequest {
     };
     if let Some(backoff) = options.backoff {
         request = request.backoff(backoff);
+    }
+    if let Some(permits) = options.permits {
+        request = request.permits(permits);
+    }
+    if options.shared {
+        request = request.shared();
     }
     if options.renew {
         request = request.renew();
@@ -153,18 +191,29 @@ fn request(options: &Run, patience: Patience, locker: &Locker) -> LockRequest {
     request
 }
 
-fn busy(options: &Run, owner: Option<&str>, left: Option<Duration>, attempts: u32) -> String {
+fn busy(
+    options: &Run,
+    (owner, holders): (Option<&str>, u32),
+    left: Option<Duration>,
+    attempts: u32,
+) -> String {
     // Escaped by the library.
     let holder = owner.unwrap_or("another holder");
-    let left = left.map_or_else(String::new, |left| {
-        format!(", for at most {} unless it extends", text::left(Some(left)))
-    });
+    let left = left.map(|left| text::left(Some(left)));
+    let has = match (holders, left) {
+        (0 | 1, None) => "has it".to_owned(),
+        (0 | 1, Some(left)) => format!("has it, for at most {left} unless it extends"),
+        (_, None) => "have it".to_owned(),
+        (_, Some(left)) => {
+            format!("have it, and there is no room for at most {left} unless they extend")
+        }
+    };
     let tried = match attempts {
         1 => "once".to_owned(),
         _ => format!("{attempts} times"),
     };
     format!(
-        "lock {:?} is busy: {holder} has it{left} (tried {tried}); nothing was run. Try later, or \
+        "lock {:?} is busy: {holder} {has} (tried {tried}); nothing was run. Try later, or \
          wait for it with --wait or --retries",
         options.key
     )
@@ -180,9 +229,16 @@ fn others(waiting: Option<u64>) -> String {
 }
 
 /// What the command ended with is told whatever becomes of the release.
-async fn release(options: &Run, guard: LockGuard) {
+async fn release(options: &Run, guard: LockGuard, succeeded: bool) {
     let was_lost = !guard.is_held();
-    match timeout(SHUTDOWN, guard.release()).await {
+    let end = async {
+        if succeeded {
+            guard.release().await
+        } else {
+            guard.fail().await
+        }
+    };
+    match timeout(SHUTDOWN, end).await {
         // The loss has been told already.
         Ok(Ok(()) | Err(LockError::NotHeld { .. })) if was_lost => {}
         Ok(Ok(())) => {}

@@ -8,13 +8,15 @@ use redis::Value;
 use tokio::time::Instant;
 
 use crate::exit::Failure;
-use crate::lock::{Lock, Reading, fence, is_side_key, line_keys};
+use crate::lock::{Lock, Reading, fence, is_place, is_side_key, line_keys, places};
 use crate::servers::{Node, Nodes};
 use crate::share::merge;
 use crate::waiting;
 
 /// How many keys one `SCAN` looks at: enough to be done soon, few enough to hold up nobody.
-const BATCH: usize = 1000;
+pub(crate) const BATCH: usize = 1000;
+/// No more places of a key are read.
+const MOST_PLACES: usize = 1000;
 /// No more of a value is read: one of ours is a token and a short name, others may be huge.
 const LONGEST_VALUE: usize = 512;
 
@@ -63,35 +65,96 @@ fn together(
 /// A key can be on two masters while its slot moves.
 fn merge_masters(found: Vec<Vec<Lock>>) -> Vec<Lock> {
     let locks = found.into_iter().flatten();
-    let locks: BTreeMap<_, _> = locks.map(|lock| (lock.key.clone(), lock)).collect();
+    let locks: BTreeMap<_, _> = locks.map(|lock| (lock.id(), lock)).collect();
     locks.into_values().collect()
 }
 
 async fn scan(node: &mut Node, search: Search<'_>, lines: bool) -> Result<Vec<Lock>, Failure> {
-    let pattern = format!("{}{}", escaped(search.prefix), search.pattern);
     let mut locks = BTreeMap::new();
-    let mut cursor: u64 = 0;
-    loop {
-        let mut command = redis::cmd("SCAN");
-        command.arg(cursor).arg("MATCH").arg(&pattern);
-        command.arg("COUNT").arg(BATCH).arg("TYPE").arg("string");
-        let (next, keys): (u64, Vec<Vec<u8>>) = node.ask(&command).await?;
-        let keys = keys
-            .into_iter()
-            // The library's keys are text.
-            .filter_map(|key| String::from_utf8(key).ok());
-        for lock in read(node, keys.collect(), search, lines).await? {
-            locks.insert(lock.key.clone(), lock);
-        }
-        cursor = next;
-        if cursor == 0 {
-            return Ok(locks.into_values().collect());
+    // A quorum has no places.
+    for of_type in if lines {
+        &["string", "zset"][..]
+    } else {
+        &["string"]
+    } {
+        let mut cursor: u64 = 0;
+        loop {
+            let (next, keys) = page(node, search, cursor, of_type).await?;
+            let found = match *of_type {
+                "string" => read(node, keys, search, lines).await?,
+                _ => read_places(node, &keys, search.prefix).await?,
+            };
+            locks.extend(found.into_iter().map(|lock| (lock.id(), lock)));
+            cursor = next;
+            if cursor == 0 {
+                break;
+            }
         }
     }
+    Ok(locks.into_values().collect())
 }
 
-/// The lock of one key on each node that may have it; foreign ones, too.
-pub(crate) async fn one(nodes: &Nodes, prefix: &str, key: &str) -> Result<Option<Lock>, Failure> {
+/// Some of the keys that are of this type.
+async fn page(
+    node: &mut Node,
+    search: Search<'_>,
+    cursor: u64,
+    of_type: &str,
+) -> Result<(u64, Vec<String>), Failure> {
+    let pattern = format!("{}{}", escaped(search.prefix), search.pattern);
+    let mut command = redis::cmd("SCAN");
+    command.arg(cursor).arg("MATCH").arg(&pattern);
+    command.arg("COUNT").arg(BATCH).arg("TYPE").arg(of_type);
+    let (next, keys): (u64, Vec<Vec<u8>>) = node.ask(&command).await?;
+    // The library's keys are text.
+    let keys = keys.into_iter();
+    let keys = keys.filter_map(|key| String::from_utf8(key).ok());
+    Ok((next, keys.collect()))
+}
+
+/// The places of those of these keys that several hold. The others are somebody's data, or lines, of
+/// which no more is read than their first value.
+async fn read_places(node: &mut Node, keys: &[String], prefix: &str) -> Result<Vec<Lock>, Failure> {
+    let keys: Vec<_> = keys.iter().filter(|key| !is_side_key(key)).collect();
+    if keys.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut first = redis::pipe();
+    for key in &keys {
+        first.cmd("ZRANGE").arg(key).arg(0).arg(0);
+        first.cmd("PTTL").arg(key);
+    }
+    let answers = node.ask_all(&first).await?;
+    let answers = keys.into_iter().zip(answers.chunks_exact(2));
+    let of_several = answers.filter(|(_, answers)| {
+        let first: Vec<Vec<u8>> = waiting::read_as(&answers[0]);
+        // A set without an expiry is no lock's.
+        let expires = matches!(answers[1], Value::Int(left) if left >= 0);
+        expires && first.iter().any(|value| is_place(value))
+    });
+    let keys: Vec<_> = of_several.map(|(key, _)| key).collect();
+    let mut question = redis::pipe();
+    question.cmd("TIME");
+    for key in &keys {
+        question.cmd("ZRANGE").arg(key).arg(0).arg(MOST_PLACES - 1);
+        question.arg("WITHSCORES");
+    }
+    let asked = Instant::now();
+    let mut answers = node.ask_all(&question).await?.into_iter();
+    let reading = Reading::since(asked);
+    let now = answers.next().map_or(0, |time| waiting::micros(&time));
+    let mut found = Vec::new();
+    for (key, values) in keys.into_iter().zip(answers) {
+        let values: Vec<(Vec<u8>, f64)> = waiting::read_as(&values);
+        found.extend(places(&key[prefix.len()..], &values, now, reading));
+    }
+    complete(node, &mut found, prefix, true).await?;
+    Ok(found)
+}
+
+/// The lock of one key on each node that may have it; foreign ones, too. Of a key that several hold, all
+/// their places.
+pub(crate) async fn one(nodes: &Nodes, prefix: &str, key: &str) -> Result<Vec<Lock>, Failure> {
     let search = Search {
         prefix,
         pattern: "",
@@ -102,7 +165,7 @@ pub(crate) async fn one(nodes: &Nodes, prefix: &str, key: &str) -> Result<Option
     let lines = nodes.quorum.is_none();
     let asking = holding.iter_mut();
     let asking = asking.map(|node| named(node, &full, search, lines));
-    Ok(together(nodes.quorum, join_all(asking).await)?.pop())
+    together(nodes.quorum, join_all(asking).await)
 }
 
 async fn named(
@@ -116,6 +179,12 @@ async fn named(
         "none" => Ok(Vec::new()),
         "string" => read(node, vec![full.to_owned()], search, lines).await,
         other => {
+            if other == "zset" {
+                let places = read_places(node, &[full.to_owned()], search.prefix).await?;
+                if !places.is_empty() {
+                    return Ok(places);
+                }
+            }
             let key = full[search.prefix.len()..].to_owned();
             let value = format!("(not a lock: a {other})");
             let asked = Instant::now();
@@ -174,9 +243,11 @@ async fn complete(
     prefix: &str,
     lines: bool,
 ) -> Result<(), Failure> {
-    let mut found: Vec<&mut Lock> = Vec::new();
+    let mut found: Vec<&mut [Lock]> = Vec::new();
     let mut beside = redis::pipe();
-    for lock in locks {
+    // All places of a key have the same beside them, and stand one after the other.
+    for locks in locks.chunk_by_mut(|one, other| one.key == other.key) {
+        let lock = &locks[0];
         let key = format!("{prefix}{}", lock.key);
         let Some([line, seats, counter]) = line_keys(&key) else {
             continue;
@@ -189,18 +260,20 @@ async fn complete(
             beside.cmd("ZRANGE").arg(line).arg(0).arg(-1);
             beside.cmd("HGETALL").arg(seats);
         }
-        found.push(lock);
+        found.push(locks);
     }
     let mut answers = node.ask_all(&beside).await?.into_iter();
     let time = if lines { answers.next() } else { None };
     let now = time.as_ref().map_or(0, waiting::millis);
     let mut standing = Vec::new();
-    for lock in found {
+    for locks in found {
         if let Some(Value::BulkString(counter)) = answers.next() {
-            lock.fence = fence(&counter);
+            for lock in &mut *locks {
+                lock.fence = fence(&counter);
+            }
         }
         if lines && let (Some(line), Some(seats)) = (answers.next(), answers.next()) {
-            standing.push((lock, waiting::read(&line, &seats, now)));
+            standing.push((locks, waiting::read(&line, &seats, now)));
         }
     }
     waiting::tell(node, standing).await

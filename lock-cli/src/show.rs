@@ -7,30 +7,86 @@ use serde_json::json;
 use crate::exit::{Failure, NO};
 use crate::lock::{Lock, Share};
 use crate::options::Show;
-use crate::{scan, text};
+use crate::records::{Run, time};
+use crate::{records, scan, text};
 
 pub(crate) async fn show(options: &Show) -> Result<u8, Failure> {
     let nodes = options.connection.servers()?.connect().await?;
-    let lock = scan::one(&nodes, &options.connection.prefix, &options.key).await?;
+    let prefix = &options.connection.prefix;
+    let found = scan::one(&nodes, prefix, &options.key).await?;
+    let last = match nodes.quorum {
+        None => records::one(&nodes, prefix, &options.key).await?,
+        Some(_) => None,
+    };
     let mut out = std::io::stdout().lock();
-    match (&lock, options.json) {
-        (Some(lock), true) => writeln!(out, "{}", json!(lock))?,
-        (None, true) => writeln!(out, "{}", json!({ "key": options.key, "owner": null }))?,
-        (Some(lock), false) => write!(out, "{}", in_lines(lock))?,
-        (None, false) => writeln!(out, "lock {:?} is free", options.key)?,
+    match (found.as_slice(), options.json) {
+        (found, true) => {
+            let mut told = match found {
+                [first, ..] if first.place.is_some() => holders(found),
+                [lock, ..] => json!(lock),
+                [] => json!({ "key": options.key, "owner": null }),
+            };
+            if let Some(last) = &last {
+                told["last_run"] = json!(last.told());
+            }
+            writeln!(out, "{told}")?;
+        }
+        ([_, ..], false) => write!(out, "{}", in_lines(&found))?,
+        ([], false) => writeln!(out, "lock {:?} is free", options.key)?,
     }
-    let held = lock.is_some_and(|lock| lock.servers.is_none_or(Share::is_majority));
+    if let Some(last) = last.filter(|_| !options.json) {
+        write!(out, "{}", in_words(&last))?;
+    }
+    let first = found.first();
+    let held = first.is_some_and(|lock| lock.servers.is_none_or(Share::is_majority));
     Ok(if held { 0 } else { NO })
 }
 
-fn in_lines(lock: &Lock) -> String {
-    let mut lines = vec![
-        ("key", text::plain(&lock.key)),
-        ("owner", text::owner(lock)),
-    ];
-    let token = if lock.is_foreign() { "value" } else { "token" };
-    lines.push((token, text::plain(&lock.token)));
-    lines.push(("left", text::left(lock.left)));
+/// The last run, and the last success where that is another.
+fn in_words(run: &Run) -> String {
+    let [started, took, outcome, owner] = run.in_words();
+    let words = format!("last    {outcome}, {started}, took {took}, by {owner}\n");
+    match run.last.last_success.filter(|_| outcome != "ok") {
+        Some(success) => format!("{words}        last success {}\n", time(success)),
+        None => words,
+    }
+}
+
+/// Those who have places of one key, as one object: what they have in common, and each.
+fn holders(places: &[Lock]) -> serde_json::Value {
+    let mut whole = json!(places[0]);
+    let each = ["owner", "token", "left_ms"];
+    let each = |place: &Lock| {
+        let mut place = json!(place);
+        let parts = each.map(|name| (name, place[name].take()));
+        parts.into_iter().collect::<serde_json::Value>()
+    };
+    let holders = places.iter().map(each).collect();
+    if let Some(whole) = whole.as_object_mut() {
+        for name in ["owner", "token", "left_ms"] {
+            whole.remove(name);
+        }
+        whole.insert("holders".to_owned(), holders);
+    }
+    whole
+}
+
+fn in_lines(found: &[Lock]) -> String {
+    let lock = &found[0];
+    let mut lines = vec![("key", text::plain(&lock.key))];
+    if let Some(place) = lock.place {
+        lines.push((place.name(), format!("held by {}", found.len())));
+        for (number, place) in (1..).zip(found) {
+            let (owner, token) = (text::owner(place), text::plain(&place.token));
+            let left = text::left(place.left);
+            lines.push(("", format!("{number}. {owner}  {token}  {left}")));
+        }
+    } else {
+        lines.push(("owner", text::owner(lock)));
+        let token = if lock.is_foreign() { "value" } else { "token" };
+        lines.push((token, text::plain(&lock.token)));
+        lines.push(("left", text::left(lock.left)));
+    }
     lines.push(("fence", text::fence(lock.fence)));
     if let Some(share) = lock.servers {
         let mut servers = text::share(share);

@@ -41,21 +41,26 @@ pub(crate) fn read(line: &Value, seats: &Value, now: u64) -> Vec<Place> {
 
 /// The server's time in milliseconds, from its answer to `TIME`.
 pub(crate) fn millis(time: &Value) -> u64 {
+    micros(time) / 1000
+}
+
+/// The same in microseconds.
+pub(crate) fn micros(time: &Value) -> u64 {
     let time: Vec<u64> = read_as(time);
     match time.as_slice() {
-        [seconds, micros] => seconds * 1000 + micros / 1000,
+        [seconds, micros] => seconds * 1_000_000 + micros,
         _ => 0,
     }
 }
 
-fn read_as<T: FromRedisValue + Default>(answer: &Value) -> T {
+pub(crate) fn read_as<T: FromRedisValue + Default>(answer: &Value) -> T {
     from_redis_value(answer.clone()).unwrap_or_default()
 }
 
-/// Gives the locks those who wait for them: whose bell is heard by nobody has gone.
+/// Gives the locks of each key those who wait for them: whose bell is heard by nobody has gone.
 pub(crate) async fn tell(
     node: &mut Node,
-    lines: Vec<(&mut Lock, Vec<Place>)>,
+    lines: Vec<(&mut [Lock], Vec<Place>)>,
 ) -> Result<(), Failure> {
     let places = lines.iter().flat_map(|(_, places)| places);
     let bells: BTreeSet<&str> = places.map(|place| place.bell.as_str()).collect();
@@ -74,11 +79,13 @@ pub(crate) async fn tell(
         heard = answers.iter().flat_map(read_as::<BTreeMap<_, _>>).collect();
     }
     let is_heard = |place: &Place| heard.get(&place.bell).is_some_and(|count| *count > 0);
-    for (lock, places) in lines {
+    for (locks, places) in lines {
         let there = places.into_iter().filter(&is_heard);
         let line: Vec<Waiter> = there.map(|place| place.waiter).collect();
-        lock.waiting = Some(line.len());
-        lock.line = Some(line);
+        for lock in locks {
+            lock.waiting = Some(line.len());
+            lock.line = Some(line.clone());
+        }
     }
     Ok(())
 }

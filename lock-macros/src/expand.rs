@@ -211,7 +211,19 @@ impl Lock<'_> {
             }
         };
         // Where rustc blames a result that is not `Send`: it waits here for the release.
-        let run = quote_spanned!(at=> request.run(body).await);
+        let run = if self.args.has("once_per") || self.args.has("record") {
+            // The closure's argument has the type of the body: written here, an `impl Trait` would be guessed
+            // as a `Result`.
+            let judge = quote_spanned! {ours=>
+                |output| {
+                    use #root::{ByDefault as _, ByResult as _};
+                    (&#root::Judged(output)).outcome()
+                }
+            };
+            quote_spanned!(at=> #outcome::run_judged(request, body, #judge).await)
+        } else {
+            quote_spanned!(at=> request.run(body).await)
+        };
         // The second arm is never taken either: it keeps rustc from finding what stands behind a body that
         // does not come to its end, or the braces of a short one. `return` keeps clippy from finding that a
         // future is returned.

@@ -73,18 +73,23 @@ use proc_macro::TokenStream;
 /// | argument | value | default | meaning |
 /// | --- | --- | --- | --- |
 /// | `key` | template, or expression | required | names what the lock protects; see [Keys](#keys) |
+/// | `permits` | `u32` | 1 | how many may hold the key at a time, over all machines: from 1, which is a plain lock, to 1,000 |
+/// | `shared` | | off | holds the key together with all that are `shared`; keeps out and is kept out by those that are not |
 /// | `fenced` | | off | draws a fencing token with the lock |
 /// | `ttl` | duration | the locker's, 30 s | how long Redis keeps the lock if this process dies. Without `renew`, it is also the longest that the body may run |
 /// | `renew` | | off | extends the lock while the body runs |
 /// | `max_hold` | duration | none | with `renew`: the longest that the body may run |
+/// | `max_idle` | duration | none | with `renew`: a body that nothing has woken for so long hangs; it is extended no more, and lost as `Idle` |
 /// | `min_hold` | duration | none | keeps the key at least this long, so that a short job runs once per tick on all machines |
 /// | `on_lost` | `cancel` or `finish` | `cancel` | if the lock is lost: drop the body where it awaits, or let it run to its end |
 /// | `retries` | `u32` | `0` | how many attempts follow the first, while the lock is busy or after an error that may pass |
 /// | `backoff` | duration, `"50ms..2s"`, or a `Backoff` | `"50ms..1s"` | the pause between attempts: fixed, or growing from the first to the second, with jitter |
 /// | `wait` | duration, or nothing | off | instead of `retries`: queues until the lock is free, at most this long, or without a limit |
 /// | `coalesce` | | off | with `wait`: if somebody waits already, on whatever machine, the call is `Busy` at once, since one run after the present one is enough |
-/// | `skip` | | off | if the lock is busy, returns `()`, `None` or `Ok(Default::default())` instead of an error; the body does not run |
+/// | `skip` | | off | if the lock is busy, or its period done, returns `()`, `None` or `Ok(Default::default())` instead of an error; the body does not run |
 /// | `or_else` | `FnOnce(LockError) -> R` | off | turns any lock error, including `Lost`, into the return value |
+/// | `once_per` | duration | off | at most one run that succeeds in each period of the server's clock, from 1 s to 366 days: `"1h"` is from full hour to full hour, in UTC. Later in the period, the call is `AlreadyDone`. A run that fails, panics, is cut off or dies leaves the period open |
+/// | `record` | duration, or nothing | off; 30 days with `once_per` | how long to keep a record of the last run, for `Locker::last_run`: who, from when to when, with what outcome; alone, 30 days |
 /// | `name` | string literal | the template of the key | what spans and metrics call the lock |
 /// | `bind` | a name | none | a variable of type `Lease` that the body can use |
 /// | `locker` | `Locker`, `&Locker`, `Arc<Locker>` | see below | the locker to use, which is borrowed and never moved: `locker = self.locker` |
@@ -92,8 +97,8 @@ use proc_macro::TokenStream;
 ///
 /// A duration is a literal such as `"500ms"`, `"5s"` or `"1m 30s"`, which is checked when compiling, or an
 /// expression of type `Duration`. It is longer than zero and at most ten years; a ttl is at least 10 ms. A literal
-/// counts in weeks at most, since months and years differ in length. The values of `retries`, `backoff`, `or_else`
-/// and `locker` are expressions, too. All expressions may use the function's arguments.
+/// counts in weeks at most, since months and years differ in length. The values of `permits`, `retries`, `backoff`,
+/// `or_else` and `locker` are expressions, too. All expressions may use the function's arguments.
 ///
 /// Without `locker`, the function uses the locker of the innermost `Locker::scope`. Outside of any scope it uses the
 /// installed locker. If none is installed, it makes one from the environment variable `REDIS_URL` on first use. A
@@ -129,7 +134,7 @@ use proc_macro::TokenStream;
 /// - A function that returns `Result<T, E>` with `E: From<LockError>` returns the error. `anyhow::Result` is such a
 ///   type, and so is your own error with a variant such as `Lock(#[from] LockError)` of thiserror.
 /// - With `skip`, a function that returns `()`, `Option<T>` or `Result<T: Default, E: From<LockError>>` returns the
-///   empty value if the lock is busy. Any other failure is the `Err`. If the type has no `Err`, it is logged at `error`.
+///   empty value if the lock is busy, or its period of `once_per` done. Any other failure is the `Err`. If the type has no `Err`, it is logged at `error`.
 /// - With `or_else`, a function of any type returns what the closure makes of the error.
 ///
 /// ```
@@ -169,6 +174,30 @@ use proc_macro::TokenStream;
 /// # assert_eq!(Locker::in_memory().scope(pack(order)).await, Ok(vec![1]));
 /// # }
 /// ```
+///
+/// # Once per period
+///
+/// Of all calls on all machines, one runs:
+///
+/// ```
+/// # use redis_locked::{LockError, Locker, redis_locked};
+/// #[redis_locked(key = "nightly", once_per = "1d", ttl = "30s", renew, skip)]
+/// async fn nightly() -> Result<bool, LockError> {
+///     Ok(true)
+/// }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), LockError> {
+/// # let noon = std::time::UNIX_EPOCH + std::time::Duration::from_secs(43_200);
+/// # let locker = Locker::builder().in_memory_at(noon);
+/// # assert_eq!(locker.scope(nightly()).await?, true);
+/// # assert_eq!(locker.scope(nightly()).await?, false);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// The run succeeded unless it returned an `Err` of a `Result`, also of an alias such as `anyhow::Result`. If the
+/// return type is a type parameter, what it returns counts as a success. `LockRequest::once_per` says what a period
+/// is, and what is not promised.
 ///
 /// # What is seen of it
 ///

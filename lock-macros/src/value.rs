@@ -1,5 +1,6 @@
 //! The values of arguments, as they are written.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use proc_macro2::{Span, TokenTree};
@@ -19,6 +20,8 @@ pub(crate) enum Pause {
 
 /// The bounds that the request has, too.
 const SHORTEST_TTL: Duration = Duration::from_millis(10);
+const SHORTEST_PERIOD: Duration = Duration::from_secs(1);
+const LONGEST_PERIOD: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
 /// What follows the name of an argument.
@@ -109,12 +112,14 @@ impl Written<'_> {
         Ok(expr)
     }
 
-    /// `what` it is goes into the error.
-    pub(crate) fn number(&self, what: &str) -> Result<Expr> {
+    /// `what` it is goes into the error, where a literal is not in the range.
+    pub(crate) fn number(&self, what: &str, range: &RangeInclusive<u32>) -> Result<Expr> {
         let expr = self.expr()?;
         let is_number = match &expr {
             Expr::Lit(literal) => match &literal.lit {
-                Lit::Int(number) => number.base10_parse::<u32>().is_ok(),
+                Lit::Int(number) => number
+                    .base10_parse()
+                    .is_ok_and(|number| range.contains(&number)),
                 _ => false,
             },
             Expr::Unary(negative) => !matches!(&*negative.expr, Expr::Lit(_)),
@@ -138,8 +143,12 @@ impl Written<'_> {
             None => self.time_of(expr),
             Some(word) => {
                 let name = self.name;
-                let why =
-                    format!("has no limit when it stands alone: write `{name}`, or a duration");
+                let alone = if name == "record" {
+                    "is for 30 days"
+                } else {
+                    "has no limit"
+                };
+                let why = format!("{alone} when it stands alone: write `{name}`, or a duration");
                 self.refuse(word, &why)
             }
         }
@@ -160,6 +169,12 @@ impl Written<'_> {
         let time = self.duration(&literal.value(), literal)?;
         if self.name == "ttl" && time < SHORTEST_TTL {
             return self.refuse(literal, "must be at least 10 ms, for clocks drift");
+        }
+        if self.name == "once_per" && !(SHORTEST_PERIOD..=LONGEST_PERIOD).contains(&time) {
+            return self.refuse(literal, "takes a period from 1 s to 366 days");
+        }
+        if self.name == "record" && time < SHORTEST_PERIOD {
+            return self.refuse(literal, "must be at least 1 s");
         }
         Ok(Time::Literal(time, literal.span()))
     }

@@ -27,7 +27,7 @@ use std::time::Duration;
 pub enum LockError {
     /// Another holder has the key. Nothing is wrong with Redis.
     #[error("lock {key:?} is busy: {}{} (tried {}); {}",
-        Held(.owner.as_deref(), *.retry_after, *.foreign, *.endless), Waiting(*.waiting),
+        Held(.owner.as_deref(), *.holders, *.retry_after, *.foreign, *.endless), Waiting(*.waiting),
         Tried(*.attempts, *.waited), when_busy(*.foreign, *.endless))]
     #[non_exhaustive]
     Busy {
@@ -38,9 +38,13 @@ pub enum LockError {
         /// How long was tried.
         waited: Duration,
         /// The owner that the key's value names, if it names one. Control characters are escaped, and
-        /// the text is cut after 100 characters.
+        /// the text is cut after 100 characters. Where several hold it, the first three of them to end,
+        /// and how many more there are.
         owner: Option<String>,
-        /// How long the holder's key still lives unless it is extended or released.
+        /// How many hold it: more than one only with `permits` or `shared`.
+        holders: u32,
+        /// How long the holder's key still lives unless it is extended or released. Where several hold
+        /// it, how long until this request could have its place.
         retry_after: Option<Duration>,
         /// The key holds something that this library did not write: another library's lock, or data.
         foreign: bool,
@@ -49,6 +53,25 @@ pub enum LockError {
         /// How many others wait for it, as far as is known: those in line on the server, one for each
         /// process. `None` where there is no line, as on a quorum.
         waiting: Option<u64>,
+    },
+
+    /// The period has had its run: with [`once_per`](crate::LockRequest::once_per), another has succeeded in
+    /// it. Nothing is to be done before the next period.
+    #[error("lock {key:?} has done its work for this period: {owner} succeeded {} ago, and the next period \
+        begins in {}; {}", Span(*.ago), Span(*.next), when_done(*.clock_stepped_back))]
+    #[non_exhaustive]
+    AlreadyDone {
+        /// The key, without the prefix.
+        key: String,
+        /// Whose run succeeded. Control characters are escaped, and the text is cut after 100 characters.
+        owner: String,
+        /// How long ago that run ended, by the server's clock.
+        ago: Duration,
+        /// How long it is until the next period begins, by the server's clock.
+        next: Duration,
+        /// The next period is more than two periods away, so that the run was recorded at a time which the
+        /// server's clock has not reached again.
+        clock_stepped_back: bool,
     },
 
     /// The lock was held, and is held no more although nobody here released it. The body was cut
@@ -170,6 +193,7 @@ impl LockError {
     pub fn key(&self) -> Option<&str> {
         match self {
             Self::Busy { key, .. }
+            | Self::AlreadyDone { key, .. }
             | Self::Lost { key, .. }
             | Self::NotHeld { key, .. }
             | Self::WouldDeadlock { key }
@@ -182,6 +206,12 @@ impl LockError {
     #[must_use]
     pub fn is_busy(&self) -> bool {
         matches!(self, Self::Busy { .. })
+    }
+
+    /// The period of `once_per` has had its run.
+    #[must_use]
+    pub fn is_already_done(&self) -> bool {
+        matches!(self, Self::AlreadyDone { .. })
     }
 
     /// The lock was held and is held no more.
@@ -202,11 +232,14 @@ impl LockError {
         matches!(self, Self::Backend { .. })
     }
 
-    /// How long the holder's key still lives unless it is extended or released; for `Busy`.
+    /// When asking again may help: for `Busy`, how long the holder's key still lives unless it is extended or
+    /// released, or, where several hold it, how long until this request could have its place; for `AlreadyDone`,
+    /// how long it is until the next period begins.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Busy { retry_after, .. } => *retry_after,
+            Self::AlreadyDone { next, .. } => Some(*next),
             _ => None,
         }
     }
@@ -224,6 +257,8 @@ pub enum LostReason {
     TakenOver,
     /// The body ran for as long as `max_hold` allows.
     MaxHold,
+    /// Nothing has woken the body for as long as `max_idle` allows: it hangs.
+    Idle,
 }
 
 impl fmt::Display for LostReason {
@@ -238,6 +273,10 @@ impl fmt::Display for LostReason {
             }
             Self::TakenOver => {
                 "someone else has its key now; find out who wrote it without checking the holder"
+            }
+            Self::Idle => {
+                "nothing has woken its body for as long as `max_idle` allows; find out what it waits for, \
+                 give that a timeout, or raise `max_idle`"
             }
             Self::MaxHold => "`max_hold` was reached; raise it, or make the work shorter",
         })
@@ -290,6 +329,34 @@ impl fmt::Display for After {
     }
 }
 
+/// A time in the two largest units that it has.
+struct Span(Duration);
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const MINUTE: u64 = 60;
+        const HOUR: u64 = 60 * MINUTE;
+        const DAY: u64 = 24 * HOUR;
+        let seconds = self.0.as_secs();
+        match seconds {
+            ..MINUTE => write!(f, "{:.1?}", self.0),
+            MINUTE..HOUR => write!(f, "{}m {}s", seconds / MINUTE, seconds % MINUTE),
+            HOUR..DAY => write!(f, "{}h {}m", seconds / HOUR, seconds % HOUR / MINUTE),
+            DAY.. => write!(f, "{}d {}h", seconds / DAY, seconds % DAY / HOUR),
+        }
+    }
+}
+
+/// What to do where a period is done.
+fn when_done(clock_stepped_back: bool) -> &'static str {
+    if clock_stepped_back {
+        "that is more than two periods away, so the server's clock has stepped back since: set it right, \
+        or let the run be forgotten with `redis-locked forget`"
+    } else {
+        "call it again then, or let the run be forgotten with `redis-locked forget`"
+    }
+}
+
 /// What to do about a busy key.
 fn when_busy(foreign: bool, endless: bool) -> &'static str {
     match (foreign, endless) {
@@ -306,18 +373,25 @@ fn when_busy(foreign: bool, endless: bool) -> &'static str {
     }
 }
 
-/// Who has a busy key, for how long; whether its value is foreign, whether it has no expiry.
-struct Held<'a>(Option<&'a str>, Option<Duration>, bool, bool);
+/// Who has a busy key, how many they are, for how long; whether its value is foreign, whether it has
+/// no expiry.
+struct Held<'a>(Option<&'a str>, u32, Option<Duration>, bool, bool);
 
 impl fmt::Display for Held<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let &Self(owner, left, foreign, endless) = self;
+        let &Self(owner, holders, left, foreign, endless) = self;
         match owner {
+            Some(owners) if holders > 1 => write!(f, "{owners} hold it")?,
+            None if holders > 1 => write!(f, "{holders} others hold it")?,
             Some(owner) => write!(f, "{owner} holds it")?,
             None if foreign => f.write_str("its key holds what this library did not write")?,
             None => f.write_str("another holder has it")?,
         }
         match left {
+            Some(left) if holders > 1 => write!(
+                f,
+                ", and there is no room for at most {left:.1?} unless they extend"
+            ),
             Some(left) => write!(f, ", for at most {left:.1?} unless it extends"),
             None if endless => f.write_str(", and the key never expires"),
             None => Ok(()),
@@ -371,6 +445,7 @@ mod tests {
             attempts: 4,
             waited: Duration::from_millis(1340),
             owner: Some("web-3:812".into()),
+            holders: 1,
             retry_after: Some(Duration::from_millis(3200)),
             foreign: false,
             endless: false,
@@ -391,6 +466,53 @@ mod tests {
         let with = |words| text.replace("extends (", words);
         assert_eq!(waiting(Some(1)), with("extends, and one waits for it ("));
         assert_eq!(waiting(Some(3)), with("extends, and 3 wait for it ("));
+    }
+
+    #[test]
+    fn busy_speaks_of_several_holders_in_the_plural() {
+        let several = LockError::Busy {
+            key: "export".into(),
+            attempts: 1,
+            waited: Duration::from_millis(2),
+            owner: Some("web-1:7 (2 places), web-3:812 and 4 more".into()),
+            holders: 7,
+            retry_after: Some(Duration::from_millis(3200)),
+            foreign: false,
+            endless: false,
+            waiting: None,
+        };
+        assert_eq!(
+            several.to_string(),
+            "lock \"export\" is busy: web-1:7 (2 places), web-3:812 and 4 more hold it, and there is no \
+             room for at most 3.2s unless they extend (tried once, in 2.0ms); try later, or let the \
+             request retry or wait longer"
+        );
+    }
+
+    #[test]
+    fn a_period_that_is_done_tells_whose_run_it_was_and_when_the_next_begins() {
+        let text = |next, clock_stepped_back| {
+            let done = LockError::AlreadyDone {
+                key: "nightly".into(),
+                owner: "web-3:812".into(),
+                ago: Duration::from_secs(3 * 3600 + 120),
+                next,
+                clock_stepped_back,
+            };
+            assert_eq!(done.retry_after(), Some(next));
+            done.to_string()
+        };
+        assert_eq!(
+            text(Duration::from_millis(2500), false),
+            "lock \"nightly\" has done its work for this period: web-3:812 succeeded 3h 2m ago, and the \
+             next period begins in 2.5s; call it again then, or let the run be forgotten with \
+             `redis-locked forget`"
+        );
+        let stepped = text(Duration::from_secs(3 * 86_400), true);
+        assert!(
+            stepped.contains("begins in 3d 0h; that is more"),
+            "{stepped}"
+        );
     }
 
     #[test]

@@ -16,7 +16,7 @@
 //! tenure      one possession of a key as a state machine: told what happened, it answers what follows
 //! store       the seam: the trait, and its stores in memory, on Redis and on several Redis servers
 //! telemetry   spans, events and metrics
-//! error, backoff, key, token, random    what all use
+//! error, backoff, key, kind, token, random    what all use
 //! ```
 //!
 //! A request goes one way: `request` asks the `store` through `hold`, tells the `tenure`, and
@@ -31,6 +31,7 @@ mod error;
 mod hold;
 mod keeper;
 mod key;
+mod kind;
 mod line;
 mod locker;
 #[doc(hidden)]
@@ -51,10 +52,11 @@ mod token;
 pub use redis;
 
 pub use backoff::Backoff;
-pub use body::OnLost;
+pub use body::{OnLost, RunResult};
 pub use error::{LockError, LostReason};
 pub use hold::{Lease, LockGuard};
-pub use locker::{Locker, LockerBuilder};
-pub use request::LockRequest;
+pub use locker::{Holder, Locker, LockerBuilder};
+pub use request::{LockRequest, Plain, Recorded};
 pub use store::redis::Credentials;
+pub use store::{LastRun, Outcome};
 pub use token::FencingToken;

@@ -7,14 +7,17 @@ pub use std::result::Result;
 pub use std::time::Duration;
 
 pub use crate::backoff::Backoff;
+use crate::body::outcome;
 pub use crate::body::{FromLockError, FromSkipped, OnLost, or_else};
+use crate::error::LockError;
 use crate::hold::Lease;
-pub use crate::key::{Fields, Key, counter_key, is_side_key, line_keys};
+pub use crate::key::{Fields, Key, counter_key, is_side_key, line_keys, record_key};
 use crate::locker::Locker;
 use crate::request::LockRequest;
+use crate::store::Outcome;
 #[cfg(all(feature = "cluster", feature = "sentinel"))]
 pub use crate::store::redis::masters::{Master, Masters, Unreachable};
-pub use crate::store::{shown, token_and_owner};
+pub use crate::store::{FIELDS, last_run_of, shown, token_and_owner};
 use crate::token::FencingToken;
 
 /// How many holders a tenure has room for: what the server draws counts in these.
@@ -36,6 +39,44 @@ pub fn request(key: Key) -> LockRequest {
 /// A request to this locker.
 pub fn request_on(locker: &(impl AsLocker + ?Sized), key: Key) -> LockRequest {
     LockRequest::annotated(Ok(locker.as_locker().common()), key)
+}
+
+/// Runs the body of a request whose run is recorded; this says of its result how it ended.
+pub fn run_judged<K, F: Future>(
+    request: LockRequest<K>,
+    body: F,
+    judge: fn(&F::Output) -> Outcome,
+) -> impl Future<Output = Result<F::Output, LockError>> {
+    request.run_judged(body, judge)
+}
+
+/// A result whose type the compiler knows where the attribute stands. `(&Judged(result)).outcome()` is that
+/// of a `Result`, if it is one, or else a success: a method that takes what stands there is preferred to
+/// one that needs another `&`.
+pub struct Judged<'a, T: ?Sized>(pub &'a T);
+
+/// How a run ended whose result is a `Result`.
+pub trait ByResult {
+    /// Whether it is an `Err`.
+    fn outcome(&self) -> Outcome;
+}
+
+impl<T, E> ByResult for Judged<'_, Result<T, E>> {
+    fn outcome(&self) -> Outcome {
+        outcome(self.0.is_ok())
+    }
+}
+
+/// How a run ended whose result is anything else.
+pub trait ByDefault {
+    /// A success.
+    fn outcome(&self) -> Outcome;
+}
+
+impl<T: ?Sized> ByDefault for &Judged<'_, T> {
+    fn outcome(&self) -> Outcome {
+        Outcome::Ok
+    }
 }
 
 /// The lease of the body that calls this.

@@ -29,9 +29,13 @@ impl Metrics {
         let mut totals = self.totals.borrow_mut();
         for (key, _, _, value) in self.snapshotter.snapshot().into_vec() {
             let labels: Vec<_> = key.key().labels().collect();
-            assert_eq!(labels.len(), 1, "{key:?}");
             assert_eq!(labels[0].key(), "lock.name");
             let metric = key.key().name().trim_start_matches("redis_locked_");
+            let metric = match &labels[1..] {
+                [] => metric.to_owned(),
+                [outcome] => format!("{metric} {} {}", outcome.key(), outcome.value()),
+                _ => panic!("{key:?}"),
+            };
             let mut add = |metric: String, value: f64| {
                 let name = labels[0].value().to_owned();
                 *totals.entry((name, metric)).or_default() += value;
@@ -39,14 +43,14 @@ impl Metrics {
             match value {
                 DebugValue::Counter(count) => {
                     let count = u32::try_from(count).expect("few");
-                    add(metric.into(), f64::from(count));
+                    add(metric, f64::from(count));
                 }
-                DebugValue::Gauge(level) => add(metric.into(), level.0),
+                DebugValue::Gauge(level) => add(metric, level.0),
                 DebugValue::Histogram(values) => {
                     let count = u32::try_from(values.len()).expect("few");
                     add(format!("{metric}_count"), f64::from(count));
                     let sum: f64 = values.iter().map(|value| value.0).sum();
-                    add(metric.into(), sum);
+                    add(metric, sum);
                 }
             }
         }

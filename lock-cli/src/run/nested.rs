@@ -44,10 +44,18 @@ pub(super) async fn refuse(options: &Run) -> Result<(), Failure> {
     };
     for node in &mut holding {
         let value: Result<Option<Vec<u8>>, _> = node.ask(redis::cmd("GET").arg(&full)).await;
-        let Ok(Some(value)) = value else {
-            continue;
+        let holders = match value {
+            Ok(value) => value.into_iter().collect(),
+            Err(_) if options.connection.is_quorum() => continue,
+            // Several may hold it.
+            Err(_) => {
+                let mut places = redis::cmd("ZRANGE");
+                places.arg(&full).arg(0).arg(-1);
+                node.ask(&places).await.unwrap_or_else(|_| Vec::new())
+            }
         };
-        if Tokens(&around).include_that_of(&value) {
+        let is_around = |holder: &Vec<u8>| Tokens(&around).include_that_of(holder);
+        if holders.iter().any(is_around) {
             return Err(Failure::usage(format_args!(
                 "lock {:?} is held by the `redis-locked run` around this one, which would wait for \
                  itself; nothing was run. Use another key, or run the command without its lock",

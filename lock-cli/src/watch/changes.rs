@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::lock::Lock;
+use crate::lock::{Id, Lock};
 
 /// How long a change is marked.
 const SHOWN: Duration = Duration::from_secs(5);
@@ -52,7 +52,7 @@ pub(crate) struct Seen {
 /// All locks that are held, or were a moment ago.
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
-    seen: BTreeMap<String, Seen>,
+    seen: BTreeMap<Id, Seen>,
     /// The last look; `None` before the first, when nothing is news.
     last: Option<Instant>,
     fresh: Vec<(Mark, Lock)>,
@@ -95,7 +95,7 @@ impl Changes {
         self.fresh.clear();
         let mut before = std::mem::take(&mut self.seen);
         for lock in locks {
-            let known = before.remove(&lock.key);
+            let known = before.remove(&lock.id());
             let change = match &known {
                 Some(known) => known.change_to(&lock),
                 None => (!is_first).then_some(Mark::New),
@@ -107,16 +107,16 @@ impl Changes {
                 .and_then(|known| known.change)
                 .filter(|(mark, _)| *mark != Mark::Gone);
             let change = change.map(|mark| (mark, now)).or(earlier);
-            self.seen.insert(lock.key.clone(), Seen { lock, change });
+            self.seen.insert(lock.id(), Seen { lock, change });
         }
-        for (key, mut gone) in before {
+        for (id, mut gone) in before {
             if !gone.is_gone() {
                 self.fresh.push((Mark::Gone, gone.lock.clone()));
                 gone.lock.left = Some(Duration::ZERO);
                 gone.change = Some((Mark::Gone, now));
             }
             if gone.mark(now).is_some() {
-                self.seen.insert(key, gone);
+                self.seen.insert(id, gone);
             }
         }
     }

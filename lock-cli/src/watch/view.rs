@@ -5,7 +5,7 @@ use tokio::time::Instant;
 
 use super::changes::{Changes, Seen};
 use crate::list::compare;
-use crate::lock::Lock;
+use crate::lock::{Id, Lock};
 use crate::options::{Column, Watch};
 
 pub(crate) struct View {
@@ -14,8 +14,8 @@ pub(crate) struct View {
     pub(crate) sort: Column,
     pub(crate) reverse: bool,
     pub(crate) color: bool,
-    /// The key that is selected: it stays so when rows move.
-    pub(crate) selected: Option<String>,
+    /// The lock that is selected: it stays so when rows move.
+    pub(crate) selected: Option<Id>,
     /// Why the last look failed, if it did.
     pub(crate) trouble: Option<String>,
     /// The row at the top of the screen.
@@ -50,7 +50,7 @@ impl View {
 
     pub(crate) fn selected_row(&self, rows: &[&Seen]) -> Option<usize> {
         let selected = self.selected.as_ref()?;
-        rows.iter().position(|row| row.lock.key == *selected)
+        rows.iter().position(|row| row.lock.id() == *selected)
     }
 
     /// Does what the key says; false when it says to quit.
@@ -90,6 +90,6 @@ impl View {
             None if by == isize::MAX => last,
             None => 0,
         };
-        self.selected = rows.get(row).map(|row| row.lock.key.clone());
+        self.selected = rows.get(row).map(|row| row.lock.id());
     }
 }

@@ -22,6 +22,20 @@ pub(super) enum Rule {
 
 pub(super) const ARGUMENTS: &[Argument] = &[
     row("key", Takes::Key, "key = \"report:{tenant}\"").apart(),
+    row(
+        "permits",
+        Takes::Number(
+            "is how many may hold the key at a time, from 1, which is a plain lock, to 1000",
+            1..=1000,
+        ),
+        "permits = 3",
+    )
+    .elsewhere("concurrency limit max_concurrency max_concurrent max_permits semaphore slots")
+    .rules(&[Rule::Excludes(
+        "shared",
+        "`permits` and `shared` exclude each other: keep `permits` to let in so many at a time, or `shared` to let in all that are `shared`",
+    )]),
+    row("shared", Takes::Nothing, "shared").elsewhere("read read_lock reader readers rwlock"),
     row("fenced", Takes::Nothing, "fenced").elsewhere("fence fencing fencing_token"),
     row("ttl", Takes::Time, "ttl = \"5s\"").elsewhere("expire expires expiry expiration lease lease_time lock_at_most_for lock_timeout timeout"),
     row("renew", Takes::Nothing, "renew").elsewhere("auto_extend auto_renew auto_renewal extend keep_alive watchdog"),
@@ -29,6 +43,12 @@ pub(super) const ARGUMENTS: &[Argument] = &[
         "renew",
         "`max_hold` limits how long `renew` keeps extending: add `renew`, or set `ttl` instead, which limits the body without it",
     )]),
+    row("max_idle", Takes::Time, "max_idle = \"5m\"")
+        .elsewhere("hang idle idle_timeout stall")
+        .rules(&[Rule::Needs(
+            "renew",
+            "`max_idle` ends the extensions of a body that hangs: add `renew`, or set `ttl` instead, which limits the body without it",
+        )]),
     row("min_hold", Takes::Time, "min_hold = \"5s\"").elsewhere("lock_at_least_for"),
     row(
         "on_lost",
@@ -37,7 +57,10 @@ pub(super) const ARGUMENTS: &[Argument] = &[
     ),
     row(
         "retries",
-        Takes::Number("is how many attempts follow the first, from 0 up"),
+        Takes::Number(
+            "is how many attempts follow the first, from 0 up",
+            0..=u32::MAX,
+        ),
         "retries = 3",
     )
     .elsewhere("attempts max_attempts max_retries retry_count tries")
@@ -73,6 +96,12 @@ pub(super) const ARGUMENTS: &[Argument] = &[
             "`skip` and `or_else` exclude each other, for both say what to return: keep one",
         )])
         .apart(),
+    row("once_per", Takes::Time, "once_per = \"1d\"")
+        .elsewhere("cron daily every interval once period schedule")
+        .rules(ALONE),
+    row("record", Takes::TimeOr("recorded"), "record = \"30days\"")
+        .elsewhere("history keep_result log_run")
+        .rules(ALONE),
     row("name", Takes::Text, "name = \"nightly\""),
     row("bind", Takes::Variable, "bind = lease").apart(),
     row("locker", Takes::Expr, "locker = self.locker")
@@ -80,6 +109,13 @@ pub(super) const ARGUMENTS: &[Argument] = &[
         .apart(),
     row("crate", Takes::Path, "crate = my_crate::redis_locked").apart(),
 ];
+
+/// The rules of what is recorded.
+const ALONE: &[Rule] = &[
+    Rule::Excludes("permits", RECORDED_ALONE),
+    Rule::Excludes("shared", RECORDED_ALONE),
+];
+const RECORDED_ALONE: &str = "a record tells of one run at a time: remove `once_per` and `record`, or remove `permits` and `shared`, which let in several";
 
 const fn row(name: &'static str, takes: Takes, example: &'static str) -> Argument {
     Argument {

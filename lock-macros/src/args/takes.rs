@@ -1,5 +1,7 @@
 //! The kinds of values, and how each is read.
 
+use std::ops::RangeInclusive;
+
 use proc_macro2::{Ident, TokenStream};
 use quote::ToTokens;
 use syn::{Error, Expr, LitStr, Path, Result};
@@ -14,8 +16,8 @@ pub(super) enum Takes {
     Time,
     /// Alone, it is the request's method of this name.
     TimeOr(&'static str),
-    /// What it is goes into the error.
-    Number(&'static str),
+    /// What it is goes into the error, where a literal is none of these.
+    Number(&'static str, RangeInclusive<u32>),
     Pause,
     Closure,
     /// A string literal, taken as it is.
@@ -78,7 +80,7 @@ impl Takes {
                 };
                 Ok(Value::Key(key))
             }
-            Self::Number(what) => written.number(what).map(Value::Expr),
+            Self::Number(what, range) => written.number(what, range).map(Value::Expr),
             Self::Pause => written.pause().map(Value::Pause),
             Self::Closure => written.closure().map(Value::Expr),
             Self::Text => written.text().map(Value::Text),

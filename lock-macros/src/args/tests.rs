@@ -240,6 +240,14 @@ fn arguments_that_exclude_each_other() {
     good(quote!(key = "k", ttl = TTL, min_hold = "6s"));
     good(quote!(key = "k", ttl = "5s", min_hold = "5s"));
     refused(quote!(key = "k", skip, skip), &["given twice"]);
+    for several in [quote!(permits = 3), quote!(shared)] {
+        for recorded in [quote!(once_per = "1d"), quote!(record)] {
+            refused(
+                quote!(key = "k", #several, #recorded),
+                &["one run at a time"],
+            );
+        }
+    }
 }
 
 #[test]
@@ -320,7 +328,7 @@ fn documented(takes: &Takes) -> &'static str {
         Takes::Key => "template, or expression",
         Takes::Time => "duration",
         Takes::TimeOr(_) => "duration, or nothing",
-        Takes::Number(_) => "`u32`",
+        Takes::Number(..) => "`u32`",
         Takes::Pause => "duration, `\"50ms..2s\"`, or a `Backoff`",
         Takes::Closure => "`FnOnce(LockError) -> R`",
         Takes::Word(..) => "`cancel` or `finish`",

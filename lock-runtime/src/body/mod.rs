@@ -1,12 +1,15 @@
 //! Running a body under a lease.
 
-mod outcome;
+mod result;
 #[cfg(all(test, target_os = "linux"))]
 mod tests;
+mod unlocked;
+mod woken;
 
 use std::future::Future;
 use std::mem;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use futures_util::future::{BoxFuture, MaybeDone};
@@ -15,9 +18,13 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::error::{LockError, LostReason};
 use crate::hold::LockGuard;
-use crate::store::{Answer, Released, StoreError};
+use crate::store::{Answer, Outcome, Released, StoreError};
 use crate::telemetry::Run;
-pub use outcome::{FromLockError, FromSkipped, or_else};
+use crate::tenure::Tenure;
+pub use result::RunResult;
+pub(crate) use result::{outcome, outcome_of};
+pub use unlocked::{FromLockError, FromSkipped, or_else};
+use woken::Woken;
 
 /// What becomes of the body when its lock is lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -46,6 +53,12 @@ pin_project! {
         cutoff: Option<Pin<Box<Sleep>>>,
         step: Step,
         on_lost: OnLost,
+        // What a result says of its run.
+        judge: fn(&F::Output) -> Outcome,
+        // Says whether anything has woken the body, where that is asked for.
+        woken: Option<Arc<Woken>>,
+        // The body is being polled, or has panicked while it was.
+        polling: bool,
         // Around the body and all that is done for it.
         run: Run,
     }
@@ -56,6 +69,14 @@ pin_project! {
             // What the body says while it is dropped belongs to the run as well.
             let _in_run = this.run.enter();
             this.body.set(MaybeDone::Gone);
+            if let Step::Held(guard) = this.step {
+                // Not by the thread: a body may be dropped while something else unwinds.
+                guard.ended(if *this.polling {
+                    Outcome::Panicked
+                } else {
+                    Outcome::Dropped
+                });
+            }
             *this.step = Step::Done;
         }
     }
@@ -75,11 +96,19 @@ enum Step {
 }
 
 impl<F: Future> Locked<F> {
-    pub(crate) fn new(begin: Begin, on_lost: OnLost, body: F) -> Self {
+    pub(crate) fn new(
+        begin: Begin,
+        on_lost: OnLost,
+        judge: fn(&F::Output) -> Outcome,
+        body: F,
+    ) -> Self {
         Self {
             body: MaybeDone::Future(body),
             cutoff: None,
             on_lost,
+            judge,
+            woken: None,
+            polling: false,
             run: Run::none(),
             step: Step::Asked(begin),
         }
@@ -105,6 +134,9 @@ impl<F: Future> Future for Locked<F> {
                 Step::Acquiring(acquire) => match ready!(acquire.as_mut().poll(cx)) {
                     Ok(guard) => {
                         this.run.acquired(guard.attempts(), guard.waited());
+                        if guard.tenure().look(Tenure::watches_idleness) {
+                            *this.woken = Some(Woken::new());
+                        }
                         *this.step = Step::Held(guard);
                     }
                     Err(error) => {
@@ -116,17 +148,19 @@ impl<F: Future> Future for Locked<F> {
                 },
                 Step::Held(guard) => {
                     let body = this.body.as_mut();
-                    let ended = ready!(poll_held(
-                        guard,
-                        *this.on_lost,
-                        this.run,
-                        body,
-                        this.cutoff,
-                        cx
-                    ));
+                    *this.polling = true;
+                    let woken = this.woken.as_ref();
+                    let polled =
+                        poll_held(guard, *this.on_lost, this.run, body, woken, this.cutoff, cx);
+                    *this.polling = false;
+                    let ended = ready!(polled);
                     if ended.is_ok() {
                         this.run.ran();
                     }
+                    guard.ended_as(|| match (&ended, this.body.as_mut().output_mut()) {
+                        (Ok(()), Some(output)) => (this.judge)(output),
+                        _ => Outcome::CutOff,
+                    });
                     match ended {
                         Ok(()) if guard.pass_on() => *this.step = Step::Done,
                         Ok(()) => {
@@ -175,6 +209,7 @@ fn poll_held<F: Future>(
     on_lost: OnLost,
     run: &Run,
     body: Pin<&mut MaybeDone<F>>,
+    woken: Option<&Arc<Woken>>,
     cutoff: &mut Option<Pin<Box<Sleep>>>,
     cx: &mut Context<'_>,
 ) -> Poll<Result<(), LostReason>> {
@@ -184,7 +219,18 @@ fn poll_held<F: Future>(
     {
         return Poll::Ready(Err(reason));
     }
-    if run.in_body(|| guard.enter(|| body.poll(cx))).is_ready() {
+    let polled = match woken {
+        None => run.in_body(|| guard.enter(|| body.poll(cx))),
+        Some(woken) => {
+            if woken.take(cx) {
+                tenure.tell(|tenure| tenure.moved(Instant::now()));
+            }
+            let waker = woken.waker();
+            let own = &mut Context::from_waker(&waker);
+            run.in_body(|| guard.enter(|| body.poll(own)))
+        }
+    };
+    if polled.is_ready() {
         let now = Instant::now();
         if let Some(reason) = tenure.look(|tenure| tenure.loss(now)) {
             tenure.tell_loss(reason);

@@ -10,14 +10,16 @@ use tokio::time::Instant;
 use super::guard::{Heirs, LockGuard};
 use crate::error::LostReason;
 use crate::keeper::UnheardAttempt;
-use crate::store::{Acquired, Asking, Attempted, Holder, Passed, StoreError};
-use crate::tenure::{Begun, Look, Needs, Question, before};
+use crate::store::{Acquired, Asking, Attempted, Done, Holder, Passed, StoreError};
+use crate::tenure::{Begun, Look, Needs, Question, Tenure, before};
 
 /// What came of an attempt.
 pub(crate) enum AttemptOutcome {
     Granted,
     /// Granted too late to be of use.
     Lost(LostReason),
+    /// There is nothing to be done before the next period.
+    Done(Done),
     Busy(Option<Holder>),
     /// Busy, after some of several servers were taken.
     Split(Option<Holder>),
@@ -99,6 +101,10 @@ impl LockGuard {
                         AttemptOutcome::Granted
                     }
                 }
+            }
+            Ok(Acquired::Done(done)) => {
+                self.tenure.tell(Tenure::unseated);
+                AttemptOutcome::Done(done)
             }
             Ok(Acquired::Busy(holder)) => {
                 self.tenure.tell(|tenure| tenure.found_busy(asked));

@@ -8,7 +8,8 @@ use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use crate::keeper::{Keeper, TenureLines};
-use crate::store::{Entry, Store};
+use crate::kind::Kind;
+use crate::store::{Entry, Record, Store};
 use crate::token::{TOKEN_LEN, random_token};
 
 pub(crate) struct Common {
@@ -44,19 +45,24 @@ impl Common {
     pub(crate) fn entry(
         &self,
         key: &str,
+        kind: Kind,
         counter: Option<&str>,
+        record: Option<Record>,
         now: Instant,
         runtime: &Handle,
     ) -> Entry {
         let owner = &self.settings.owner;
-        let mut value = String::with_capacity(TOKEN_LEN + 1 + owner.len());
+        let mut value = String::with_capacity(TOKEN_LEN + 2 + owner.len());
         value.push_str(str::from_utf8(&random_token(now, runtime)).expect("base64"));
+        value.push_str(kind.letter());
         value.push(';');
         value.push_str(owner);
         Entry {
             key: key.to_owned(),
             value,
+            kind,
             counter: counter.map(str::to_owned),
+            record,
         }
     }
 }

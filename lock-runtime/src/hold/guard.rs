@@ -12,7 +12,7 @@ use super::common::Common;
 use super::lease::Lease;
 use crate::error::LockError;
 use crate::keeper::{Release, UnheardAttempt, vacate};
-use crate::store::{Answer, Entry, Released, StoreError};
+use crate::store::{Answer, Entry, Outcome, Released, StoreError};
 use crate::telemetry::{self, Holding};
 use crate::tenure::{Begun, End, Needs, SharedTenure, Tenure, Terms, rest};
 
@@ -142,7 +142,23 @@ impl LockGuard {
         &self.tenure
     }
 
-    /// Releases the lock, and waits until Redis has done so. Within `min_hold`, the key stays for
+    /// How the run ended, for its record, if there is one. Only the first word counts.
+    pub(crate) fn ended(&self, outcome: Outcome) {
+        self.ended_as(|| outcome);
+    }
+
+    /// The same, where that is still to be found out.
+    pub(crate) fn ended_as(&self, outcome: impl FnOnce() -> Outcome) {
+        if let Some(record) = &self.tenure.entry.record {
+            let outcome = outcome();
+            if record.ended(outcome) {
+                telemetry::run_ended(self.tenure.name(), outcome);
+            }
+        }
+    }
+
+    /// Releases the lock, and waits until Redis has done so. For its [record](crate::LockRequest::record), if
+    /// it has one, that is a success; [`fail`](Self::fail) is none. Within `min_hold`, the key stays for
     /// the rest of it.
     ///
     /// # Errors
@@ -155,6 +171,44 @@ impl LockGuard {
     ///
     /// When the future is dropped, the release goes on in the background.
     pub async fn release(self) -> Result<(), LockError> {
+        self.end(Outcome::Ok).await
+    }
+
+    /// Releases the lock, like [`release`](Self::release), and says in its
+    /// [record](crate::LockRequest::record) that the run failed. With
+    /// [`once_per`](crate::LockRequest::once_per), the next caller runs it again in the same period.
+    /// Where nothing is recorded, it is `release`.
+    ///
+    /// A guard that is dropped did not succeed either: its run counts as dropped, or as panicked where it
+    /// is dropped by a panic.
+    ///
+    /// # Errors
+    ///
+    /// Those of `release`.
+    ///
+    /// # Cancellation
+    ///
+    /// When the future is dropped, the release goes on in the background, and says the same.
+    ///
+    /// ```
+    /// # use redis_locked_runtime as redis_locked;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), redis_locked::LockError> {
+    /// # const DAY: std::time::Duration = std::time::Duration::from_secs(86_400);
+    /// let locker = redis_locked::Locker::in_memory();
+    /// let nightly = || locker.lock("nightly").once_per(DAY).acquire();
+    /// nightly().await?.fail().await?;
+    /// nightly().await?.release().await?; // it was not done yet, and is now
+    /// assert!(nightly().await.unwrap_err().is_already_done());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn fail(self) -> Result<(), LockError> {
+        self.end(Outcome::Error).await
+    }
+
+    async fn end(self, outcome: Outcome) -> Result<(), LockError> {
+        self.ended(outcome);
         if self.pass_on() {
             return Ok(());
         }
@@ -172,8 +226,8 @@ impl LockGuard {
             body = waker;
             is_passed_on
         };
-        let key = &tenure.entry.key;
-        self.common.lines.pass_on(key, tenure, may)
+        let (key, kind) = (&tenure.entry.key, tenure.entry.kind);
+        self.common.lines.pass_on(key, (tenure, kind), may)
     }
 
     pub(crate) fn ask_release(&self, now: Instant) -> Answer<Released> {
@@ -227,12 +281,16 @@ impl LockGuard {
     /// Leaves its place in the store's line to the next of this process's line, if there is one to
     /// whom it is of use.
     fn bequeath(&mut self) -> bool {
-        let fenced = self.tenure.entry.counter.is_some();
+        let entry = &self.tenure.entry;
+        let fenced = entry.counter.is_some();
+        let record = entry.record.as_ref().map(|record| record.wants);
         let is_seated = self.tenure.look(Tenure::is_seated);
         self.is_bequeathed = is_seated
-            && (self.common.lines).bequeath(&self.tenure.entry.key, &self.tenure, |needs| {
-                needs.fenced == fenced
-            });
+            && self.common.lines.bequeath(
+                &self.tenure.entry.key,
+                (&self.tenure, self.tenure.entry.kind),
+                |needs| needs.fenced == fenced && needs.record == record,
+            );
         self.is_bequeathed
     }
 
@@ -307,6 +365,13 @@ impl fmt::Debug for LockGuard {
 
 impl Drop for LockGuard {
     fn drop(&mut self) {
+        if self.had.is_some() {
+            self.ended(if std::thread::panicking() {
+                Outcome::Panicked
+            } else {
+                Outcome::Dropped
+            });
+        }
         self.leave(None, Heirs::Any);
     }
 }

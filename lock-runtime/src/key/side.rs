@@ -20,6 +20,12 @@ pub fn line_keys(key: &str) -> Option<[String; 3]> {
     ])
 }
 
+/// The key of the record of a lock's runs.
+#[must_use]
+pub fn record_key(key: &str) -> Option<String> {
+    side_key(key, ":last")
+}
+
 /// What of a key decides on its slot: what stands between the first `{` and the next `}`, if anything
 /// does, else the whole key (<https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/>).
 #[cfg(feature = "cluster")]

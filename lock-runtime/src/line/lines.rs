@@ -1,7 +1,15 @@
 //! Callers in line, and what is passed on among them.
 //!
 //! Only the first of a line asks the store, and it does not even do that while a caller of the same
-//! line holds the lock: then the lock is passed on to it in memory, under the lease that still runs.
+//! line holds what it wants: then that is passed on to it in memory, under the lease that still runs.
+//!
+//! | the first wants | held by callers of this line | what it is told |
+//! | --- | --- | --- |
+//! | the whole key | the whole key | to look: it will be passed on |
+//! | the whole key | permits | to ask: it needs its place in the store's line, to which they go |
+//! | a permit of n | n permits of n, or more | to look |
+//! | a permit of n | anything else | to ask: there may be room |
+//! | to share | anything | to ask: it waits for none but those in front of it in the store's line |
 //!
 //! `H` is what is held and passed on, `N` what a caller needs of it, and `E` the trouble that the
 //! first of a line met when it asked.
@@ -13,6 +21,7 @@ use std::task::{Context, Poll, Waker};
 
 use tokio::time::Instant;
 
+use super::kind::Kind;
 use super::sync::{Mutex, MutexGuard};
 
 pub(crate) struct Lines<H, N, E> {
@@ -28,7 +37,8 @@ struct All<H, N, E> {
 
 /// A line is kept while someone waits in it, or while someone holds the lock who came through it.
 struct Line<H, N, E> {
-    held: Option<Arc<H>>,
+    /// What callers hold that may be passed on: so no shared places.
+    held: Vec<(Arc<H>, Kind)>,
     /// Tells what is held from what was before.
     grant: u64,
     waiting: BTreeMap<u64, Waiter<H, N>>,
@@ -38,8 +48,11 @@ struct Line<H, N, E> {
 
 struct Waiter<H, N> {
     needs: N,
+    kind: Kind,
     /// Whether it waits for sure: those behind it may count on that.
     stays: bool,
+    /// Whether it was called to ask along with those in front of it.
+    asks: bool,
     inbox: Arc<Inbox<H>>,
 }
 
@@ -80,6 +93,7 @@ pub(crate) enum Before {
 /// A place in a line, to be given back by [`Lines::leave`].
 pub(crate) struct Ticket<H> {
     number: u64,
+    kind: Kind,
     inbox: Arc<Inbox<H>>,
 }
 
@@ -109,7 +123,7 @@ impl<H> Inbox<H> {
 impl<H, N, E> Default for Line<H, N, E> {
     fn default() -> Self {
         Self {
-            held: None,
+            held: Vec::new(),
             grant: 0,
             waiting: BTreeMap::new(),
             trouble: None,
@@ -122,7 +136,7 @@ impl<H, N, E> Line<H, N, E> {
     #[must_use]
     fn call_first(&self, not_before: Option<Instant>) -> Option<Waker> {
         let (_, first) = self.waiting.first_key_value()?;
-        if self.held.is_none() {
+        if !self.will_pass_on_to(first.kind) {
             first.inbox.call(Instruction::Ask { not_before })
         } else if first.inbox.state().watches == Some(self.grant) {
             None
@@ -132,13 +146,51 @@ impl<H, N, E> Line<H, N, E> {
         }
     }
 
-    fn is_empty(&self) -> bool {
-        self.held.is_none() && self.waiting.is_empty()
+    /// Has those at the head of the line who want to share ask, up to so many at a time. Answers for each
+    /// that was called.
+    fn call_shared(&mut self, at_once: usize) -> Vec<Option<Waker>> {
+        let sharing = self.waiting.values_mut();
+        let sharing = sharing.take_while(|waiter| waiter.kind == Kind::Shared);
+        let idle = sharing.take(at_once).filter(|waiter| !waiter.asks);
+        idle.map(|waiter| {
+            waiter.asks = true;
+            waiter.inbox.call(Instruction::Ask { not_before: None })
+        })
+        .collect()
     }
 
-    fn is_held_by(&self, holder: &Arc<H>) -> bool {
-        let held = self.held.as_ref();
-        held.is_some_and(|held| Arc::ptr_eq(held, holder))
+    /// Whether the first, who wants this, need not ask: see the table above.
+    fn will_pass_on_to(&self, kind: Kind) -> bool {
+        let enough = match kind {
+            Kind::Exclusive => 1,
+            Kind::Permits(number) => usize::try_from(number).unwrap_or(usize::MAX),
+            Kind::Shared => return false,
+        };
+        let of_its_kind = self.held.iter().filter(|(_, held)| kind.takes_over(*held));
+        of_its_kind.count() >= enough
+    }
+
+    fn is_empty(&self) -> bool {
+        self.held.is_empty() && self.waiting.is_empty()
+    }
+
+    fn place_of(&self, holder: &Arc<H>) -> Option<usize> {
+        let mut held = self.held.iter();
+        held.position(|(held, _)| Arc::ptr_eq(held, holder))
+    }
+
+    /// One has been had that was not passed on. Answers those whose holders have lost theirs then, since
+    /// the store would not have granted it beside them.
+    fn hold(&mut self, holder: Arc<H>, kind: Kind) -> Vec<Arc<H>> {
+        let lost = self
+            .held
+            .extract_if(.., |(_, held)| !kind.stands_beside(*held));
+        let lost = lost.map(|(held, _)| held).collect();
+        self.grant += 1;
+        if kind.takes_over(kind) {
+            self.held.push((holder, kind));
+        }
+        lost
     }
 }
 
@@ -165,7 +217,7 @@ impl<H, N, E> Lines<H, N, E> {
 
     /// Takes a place at the end of the line for this key; who does not stay for sure tells when it
     /// [`stays`](Self::stays).
-    pub(crate) fn join(&self, key: &str, needs: N, stays: bool) -> Ticket<H> {
+    pub(crate) fn join(&self, key: &str, kind: Kind, needs: N, stays: bool) -> Ticket<H> {
         let inbox = Arc::new(Inbox {
             state: Mutex::new(InboxState {
                 unread: None,
@@ -183,19 +235,30 @@ impl<H, N, E> Lines<H, N, E> {
         let line = all.lines.get_mut(key).expect("just put there");
         let waiter = Waiter {
             needs,
+            kind,
             stays,
+            asks: false,
             inbox: Arc::clone(&inbox),
         };
         line.waiting.insert(number, waiter);
-        if line.held.is_none() && line.waiting.len() == 1 {
+        if line.waiting.len() == 1 && !line.will_pass_on_to(kind) {
             // Nobody has polled it so far, so there is no waker.
             let _ = line.call_first(None);
         }
-        Ticket { number, inbox }
+        Ticket {
+            number,
+            kind,
+            inbox,
+        }
     }
 
-    /// Passes the lock on to the first in line, if there is one and it may be.
-    pub(crate) fn pass_on(&self, key: &str, holder: &Arc<H>, may: impl FnOnce(&N) -> bool) -> bool {
+    /// Passes on to the first in line what is held as this kind, if there is one and it may be.
+    pub(crate) fn pass_on(
+        &self,
+        key: &str,
+        (holder, kind): (&Arc<H>, Kind),
+        may: impl FnOnce(&N) -> bool,
+    ) -> bool {
         let wakers = {
             let mut all = self.all();
             let Some(line) = all.lines.get_mut(key) else {
@@ -205,15 +268,17 @@ impl<H, N, E> Lines<H, N, E> {
                 return false;
             };
             // The store has granted the key to another of the line: this holder has lost it.
-            let lost = line.held.as_ref();
-            if lost.is_some_and(|held| !Arc::ptr_eq(held, holder)) || !may(&first.get().needs) {
+            let mut held = line.held.iter();
+            let is_lost =
+                held.any(|(held, other)| !Arc::ptr_eq(held, holder) && !kind.stands_beside(*other));
+            if is_lost || !first.get().kind.takes_over(kind) || !may(&first.get().needs) {
                 return false;
             }
             let first = first.remove();
-            if line.held.is_none() {
+            if line.place_of(holder).is_none() {
                 line.grant += 1;
+                line.held.push((Arc::clone(holder), kind));
             }
-            line.held = Some(Arc::clone(holder));
             let second = line.call_first(None);
             Wakers([
                 first.inbox.call(Instruction::Take(Arc::clone(holder))),
@@ -261,11 +326,12 @@ impl<H, N, E> Lines<H, N, E> {
         called.into_iter().for_each(Waker::wake);
     }
 
-    /// Leaves this to the next behind the first, if there is one and it is of use to it.
+    /// Leaves this, which waits for the same kind, to the next behind the first, if there is one and it
+    /// is of use to it. Those who want to share may have asked for their own.
     pub(crate) fn bequeath(
         &self,
         key: &str,
-        what: &Arc<H>,
+        (what, kind): (&Arc<H>, Kind),
         is_of_use: impl FnOnce(&N) -> bool,
     ) -> bool {
         let all = self.all();
@@ -274,7 +340,10 @@ impl<H, N, E> Lines<H, N, E> {
             return false;
         };
         let mut inbox = heir.inbox.state();
-        let inherits = inbox.legacy.is_none() && is_of_use(&heir.needs);
+        let inherits = inbox.legacy.is_none()
+            && heir.kind == kind
+            && kind != Kind::Shared
+            && is_of_use(&heir.needs);
         if inherits {
             inbox.legacy = Some(Arc::clone(what));
         }
@@ -291,14 +360,13 @@ impl<H, N, E> Lines<H, N, E> {
     pub(crate) fn vacate(&self, key: &str, holder: &Arc<H>, not_before: Option<Instant>) {
         let wakers = {
             let mut all = self.all();
-            let Some(line) = all
-                .lines
-                .get_mut(key)
-                .filter(|line| line.is_held_by(holder))
-            else {
+            let Some(line) = all.lines.get_mut(key) else {
                 return;
             };
-            line.held = None;
+            let Some(place) = line.place_of(holder) else {
+                return;
+            };
+            line.held.swap_remove(place);
             let first = line.call_first(not_before);
             if line.is_empty() {
                 all.lines.remove(key);
@@ -322,28 +390,39 @@ impl<H, N, E> Lines<H, N, E> {
         Poll::Pending
     }
 
-    /// For how long a caller of this line holds the lock, as `times` reads it off the holder, and
-    /// whether the one with this ticket is the first behind it; if its time has ended without a
-    /// word, as when a guard lies around, the first is called to ask.
-    pub(crate) fn look_at_holder<T>(
+    /// For how long callers of this line hold what may be passed on to the one with this ticket, as
+    /// `times` reads it off each, and whether that one is the first behind them; if the time of one has
+    /// ended without a word, as when a guard lies around, the first is called to ask.
+    pub(crate) fn look_at_holders<T>(
         &self,
         key: &str,
         ticket: &Ticket<H>,
-        times: impl FnOnce(&H) -> Option<T>,
-    ) -> Option<(T, bool)> {
+        times: impl Fn(&H) -> Option<T>,
+    ) -> (Vec<T>, bool) {
         let mut all = self.all();
-        let line = all.lines.get_mut(key)?;
-        let times = line.held.as_deref().and_then(times);
-        ticket.inbox.state().watches = times.is_some().then_some(line.grant);
-        if times.is_none() && line.held.take().is_some() {
+        let Some(line) = all.lines.get_mut(key) else {
+            return (Vec::new(), false);
+        };
+        let mut known = Vec::new();
+        let before = line.held.len();
+        line.held.retain(|(held, kind)| {
+            if !ticket.kind.takes_over(*kind) {
+                return true;
+            }
+            let times = times(held);
+            let lasts = times.is_some();
+            known.extend(times);
+            lasts
+        });
+        ticket.inbox.state().watches = (!known.is_empty()).then_some(line.grant);
+        let first = line.waiting.first_key_value();
+        let is_first = first.is_some_and(|(number, _)| *number == ticket.number);
+        if line.held.len() < before {
             let wakers = Wakers([line.call_first(None), None]);
             drop(all);
             wakers.wake();
-            return None;
         }
-        let first = line.waiting.first_key_value();
-        let is_first = first.is_some_and(|(number, _)| *number == ticket.number);
-        times.map(|times| (times, is_first))
+        (known, is_first)
     }
 
     /// Why nobody in this line can tell whether the lock is free.
@@ -360,19 +439,44 @@ impl<H, N, E> Lines<H, N, E> {
         }
     }
 
-    /// The caller with this ticket leaves the line with a lock that the store granted. Answers who had
+    /// The caller with this ticket leaves the line with what the store granted. Answers those who had
     /// it before, as far as the line knew.
-    pub(crate) fn acquired(&self, key: &str, ticket: &Ticket<H>, holder: Arc<H>) -> Option<Arc<H>> {
-        let (former, wakers) = {
+    ///
+    /// Where it is shared, so many of those right behind it who want to share, too, ask side by side: one
+    /// after the other, each would wait for a round trip of each before it.
+    pub(crate) fn acquired(
+        &self,
+        key: &str,
+        ticket: &Ticket<H>,
+        holder: Arc<H>,
+        at_once: usize,
+    ) -> Vec<Arc<H>> {
+        let (former, wakers, called) = {
             let mut all = self.all();
-            let line = all.lines.get_mut(key)?;
+            let Some(line) = all.lines.get_mut(key) else {
+                return Vec::new();
+            };
             line.waiting.remove(&ticket.number);
-            let former = line.held.replace(holder);
-            line.grant += 1;
+            let former = line.hold(holder, ticket.kind);
             line.trouble = None;
-            (former, Wakers([line.call_first(None), None]))
+            let called = match ticket.kind {
+                Kind::Shared => line.call_shared(at_once),
+                Kind::Exclusive | Kind::Permits(_) => Vec::new(),
+            };
+            let first = line.waiting.first_key_value();
+            let is_asking = first.is_some_and(|(_, first)| first.asks);
+            let first = if is_asking {
+                None
+            } else {
+                line.call_first(None)
+            };
+            if line.is_empty() {
+                all.lines.remove(key);
+            }
+            (former, Wakers([first, None]), called)
         };
         wakers.wake();
+        called.into_iter().flatten().for_each(Waker::wake);
         former
     }
 

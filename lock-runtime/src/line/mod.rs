@@ -3,6 +3,8 @@
 //! A data structure that knows nothing of locks: `lines` is built by itself, too, where every order
 //! of what threads may do is tried (`tests/lines`).
 
+use crate::kind;
+
 mod lines;
 mod sync;
 #[cfg(test)]

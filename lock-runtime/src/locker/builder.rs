@@ -3,7 +3,7 @@
 #[cfg(feature = "tls")]
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::Locker;
 use crate::error::LockError;
@@ -381,6 +381,20 @@ impl LockerBuilder {
     #[must_use]
     pub fn in_memory(self) -> Locker {
         self.build(Arc::new(MemoryStore::default()))
+    }
+
+    /// The same, with a clock that says this time now, and goes on with tokio's: for tests of what runs
+    /// [once per period](crate::LockRequest::once_per), which could else begin just before midnight.
+    ///
+    /// ```
+    /// # use redis_locked_runtime as redis_locked;
+    /// use std::time::{Duration, SystemTime};
+    /// let noon = SystemTime::UNIX_EPOCH + Duration::from_secs(20_000 * 86_400 + 43_200);
+    /// let locker = redis_locked::Locker::builder().in_memory_at(noon);
+    /// ```
+    #[must_use]
+    pub fn in_memory_at(self, now: SystemTime) -> Locker {
+        self.build(Arc::new(MemoryStore::at(now)))
     }
 
     pub(crate) fn build(self, store: Arc<dyn Store>) -> Locker {

@@ -2,6 +2,7 @@
 
 mod builder;
 mod connect;
+mod holders;
 mod quorum;
 #[cfg(simulation)]
 mod simulated;
@@ -10,11 +11,16 @@ use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, OnceLock};
 
+use tokio::time::Instant;
+
 use crate::error::LockError;
 use crate::hold::Common;
-use crate::request::{LockRequest, NoLocker};
+use crate::key::record_key;
+use crate::request::{LockRequest, NoLocker, whole_key};
+use crate::store::LastRun;
 use crate::store::redis::Servers;
 pub use builder::LockerBuilder;
+pub use holders::Holder;
 
 static INSTALLED: OnceLock<Locker> = OnceLock::new();
 static FROM_ENVIRONMENT: OnceLock<Locker> = OnceLock::new();
@@ -150,6 +156,52 @@ impl Locker {
     /// `:seats` or `:last`, such as `{z}:fence`.
     pub fn lock(&self, key: impl Into<String>) -> LockRequest {
         LockRequest::new(Ok(self.common()), key.into())
+    }
+
+    /// What is known of the last run of this key's lock, without the prefix, that was asked for with
+    /// [`once_per`](LockRequest::once_per) or [`record`](LockRequest::record). `None` where none was, or
+    /// the record's time is over. Sends one command.
+    ///
+    /// A run that is under way, or died, stands before one that ended: [`LastRun::running`] tells the two
+    /// apart.
+    ///
+    /// # Errors
+    ///
+    /// `Backend` when Redis could not be asked, or holds something else in the record's place;
+    /// `InvalidRequest` on a quorum, which keeps no records, and for a key that can have none.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future does nothing.
+    ///
+    /// ```
+    /// # use redis_locked_runtime as redis_locked;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), redis_locked::LockError> {
+    /// # const DAY: std::time::Duration = std::time::Duration::from_secs(86_400);
+    /// let locker = redis_locked::Locker::in_memory();
+    /// assert_eq!(locker.last_run("nightly").await?, None);
+    /// let running = locker.lock("nightly").once_per(DAY).acquire().await?;
+    /// assert!(locker.last_run("nightly").await?.unwrap().running);
+    /// running.release().await?;
+    /// let last = locker.last_run("nightly").await?.unwrap();
+    /// assert_eq!(last.last_success, last.ended);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn last_run(&self, key: &str) -> Result<Option<LastRun>, LockError> {
+        let store = &self.common.store;
+        if let Some(reason) = store.refuses_records() {
+            return Err(LockError::invalid(key, reason));
+        }
+        let whole = whole_key(&self.common, key)?;
+        let Some(record) = record_key(&whole) else {
+            let problem = "its braces allow no record in the same cluster slot, so it has none";
+            return Err(LockError::invalid(key, problem));
+        };
+        let asked = Instant::now();
+        let answer = store.last_run(whole, record).await;
+        answer.map_err(|error| error.into_error(Some(key), "looked up", 1, asked.elapsed()))
     }
 
     /// Waits until no release is pending, and closes the connection. Keys under `min_hold` stay.

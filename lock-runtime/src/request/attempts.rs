@@ -108,6 +108,7 @@ pub(super) async fn attempts(
                 telemetry::lost(request.terms.name, &error);
                 return Err(error);
             }
+            AttemptOutcome::Done(done) => return Err(request.already_done(done)),
             AttemptOutcome::Busy(holder) => Last::Busy(holder),
             AttemptOutcome::Split(holder) => Last::Split(holder),
             AttemptOutcome::Failed(error) if !error.may_pass => {

@@ -7,14 +7,19 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
+use super::record::{recording, recording_at};
 use crate::backoff::Backoff;
 use crate::body::OnLost;
 use crate::error::LockError;
 use crate::hold::{Common, LONGEST_TIME, Lease, LockGuard, check_ttl};
 use crate::key::{counter_key, is_side_key};
-use crate::store::{Holder, StoreError};
+use crate::kind::Kind;
+use crate::store::{Done, Holder, Record, Recording, Store, StoreError};
 use crate::telemetry::{self, Waiting};
 use crate::tenure::{Needs, SharedTenure, Terms};
+
+/// No more may hold a key at a time: each that comes looks at all whose time is over.
+const MOST_PERMITS: u32 = 1000;
 
 /// What was asked for.
 #[derive(Debug)]
@@ -32,6 +37,11 @@ pub(super) struct Asked {
     pub(super) on_lost: OnLost,
     pub(super) fenced: bool,
     pub(super) coalesce: bool,
+    pub(super) permits: Option<u32>,
+    pub(super) shared: bool,
+    pub(super) once_per: Option<Duration>,
+    /// How long its run is to be recorded.
+    pub(super) record: Option<Duration>,
 }
 
 /// How long to queue.
@@ -60,8 +70,11 @@ pub(super) struct Request {
     pub(super) common: Arc<Common>,
     /// With the locker's prefix.
     pub(super) key: String,
+    pub(super) kind: Kind,
     /// The fencing counter, if a number is wanted.
     counter: Option<String>,
+    /// Where its run is recorded, and how, if it is.
+    record: Option<(String, Recording)>,
     pub(super) terms: Terms,
     /// It waits only if nobody else does.
     pub(super) coalesce: bool,
@@ -108,25 +121,31 @@ impl Asked {
         let invalid = |problem: &str| Err(LockError::invalid(&key, problem));
         let terms = Terms {
             ttl: self.ttl.unwrap_or(common.settings.default_ttl),
+            recorded: self.once_per.or(self.record).is_some(),
             ..self.terms
         };
         let patience = patience.map_err(|problem| LockError::invalid(&key, problem))?;
+        let kind = kind(&key, self.permits, self.shared, &*common.store)?;
         check_ttl(&key, terms.ttl)?;
         if let Some(flaw) = self.flaw.as_deref().or(common.settings.flaw) {
             return invalid(flaw);
         }
-        if key.is_empty() {
-            return invalid("its key is empty; name what is locked");
-        }
-        for (name, duration) in [("max_hold", terms.max_hold), ("min_hold", terms.min_hold)] {
+        let times = [
+            ("max_hold", terms.max_hold),
+            ("min_hold", terms.min_hold),
+            ("max_idle", terms.max_idle),
+        ];
+        for (name, duration) in times {
             if duration.is_some_and(|duration| duration.is_zero() || duration > LONGEST_TIME) {
                 return invalid(&format!(
                     "its {name} is zero or over ten years; give another"
                 ));
             }
         }
-        if terms.max_hold.is_some() && !terms.renew {
-            return invalid("`max_hold` needs `renew`; without it, `ttl` limits the body");
+        if !terms.renew
+            && let Some(problem) = without_renew(&terms)
+        {
+            return invalid(&problem);
         }
         if self.coalesce {
             if !matches!(patience, Patience::Wait { .. }) {
@@ -138,34 +157,22 @@ impl Asked {
                 return invalid(reason);
             }
         }
-        if !terms.renew && terms.min_hold.is_some_and(|min_hold| min_hold > terms.ttl) {
-            return invalid(&format!(
-                "its min_hold is over its ttl of {:?}; raise `ttl`, or use `renew`",
-                terms.ttl
-            ));
-        }
-        let whole = match common.settings.prefix.as_str() {
-            "" => key.clone(),
-            prefix => format!("{prefix}{key}"),
+        let whole = whole_key(&common, &key)?;
+        let counter = if self.fenced {
+            let counter = counter_at(&whole, &*common.store);
+            Some(counter.map_err(|problem| LockError::invalid(&key, problem))?)
+        } else {
+            None
         };
-        if is_side_key(&whole) {
+        let recording = recording(self.once_per, self.record);
+        let record = recording
+            .and_then(|recording| recording_at(&whole, recording, &*common.store))
+            .map_err(|problem| LockError::invalid(&key, problem))?;
+        if record.is_some() && kind != Kind::Exclusive {
             return invalid(
-                "its name is that of a key that the library keeps beside a lock's key, such as \
-                 \"{z}:fence\" beside \"z\"; let it end in another word",
+                "a record tells of one run at a time: leave out `once_per` and `record`, or `permits` and \
+                 `shared`, which let in several",
             );
-        }
-        let mut counter = None;
-        if self.fenced {
-            if let Some(reason) = common.store.refuses_fencing() {
-                return invalid(reason);
-            }
-            counter = counter_key(&whole);
-            if counter.is_none() {
-                return invalid(
-                    "its braces allow no fencing counter in the same cluster slot; leave out the \
-                     `}`, or put a part of the key between braces",
-                );
-            }
         }
         if Lease::would_deadlock(&common, &whole) {
             return Err(LockError::WouldDeadlock { key });
@@ -176,10 +183,15 @@ impl Asked {
                  tokio runs, as below `#[tokio::main]`",
             );
         };
+        if record.is_some() {
+            telemetry::show_runs(terms.name);
+        }
         let request = Request {
             common,
             key: whole,
+            kind,
             counter,
+            record,
             terms,
             coalesce: self.coalesce,
             started: Instant::now(),
@@ -188,6 +200,85 @@ impl Asked {
         };
         Ok((request, patience))
     }
+}
+
+/// The key with the locker's prefix, if there may be a lock of this name.
+pub(crate) fn whole_key(common: &Common, key: &str) -> Result<String, LockError> {
+    if key.is_empty() {
+        let problem = "its key is empty; name what is locked";
+        return Err(LockError::invalid(key, problem));
+    }
+    let whole = match common.settings.prefix.as_str() {
+        "" => key.to_owned(),
+        prefix => format!("{prefix}{key}"),
+    };
+    if is_side_key(&whole) {
+        return Err(LockError::invalid(
+            key,
+            "its name is that of a key that the library keeps beside a lock's key, such as \
+             \"{z}:fence\" beside \"z\"; let it end in another word",
+        ));
+    }
+    Ok(whole)
+}
+
+/// How the key is to be held, in this store.
+fn kind(
+    key: &str,
+    permits: Option<u32>,
+    shared: bool,
+    store: &dyn Store,
+) -> Result<Kind, LockError> {
+    let invalid = |problem: &str| Err(LockError::invalid(key, problem));
+    let kind = match (permits, shared) {
+        (Some(_), true) => {
+            return invalid(
+                "`permits` and `shared` exclude each other: keep `permits` to let in so many at a \
+                 time, or `shared` to let in all that are `shared`",
+            );
+        }
+        (None, true) => Kind::Shared,
+        (None | Some(1), false) => Kind::Exclusive,
+        (Some(number @ 2..=MOST_PERMITS), false) => Kind::Permits(number),
+        (Some(number), false) => {
+            return invalid(&format!(
+                "its permits are {number}; let in 1 at a time, which is a plain lock, up to \
+                 {MOST_PERMITS}"
+            ));
+        }
+    };
+    match store.refuses_places() {
+        Some(reason) if kind != Kind::Exclusive => invalid(reason),
+        _ => Ok(kind),
+    }
+}
+
+/// What makes no sense where nothing is renewed.
+fn without_renew(terms: &Terms) -> Option<String> {
+    if terms.max_hold.is_some() {
+        return Some("`max_hold` needs `renew`; without it, `ttl` limits the body".to_owned());
+    }
+    if terms.max_idle.is_some() {
+        return Some("`max_idle` needs `renew`; without it, `ttl` limits the body".to_owned());
+    }
+    let is_kept_longer = terms.min_hold.is_some_and(|min_hold| min_hold > terms.ttl);
+    is_kept_longer.then(|| {
+        format!(
+            "its min_hold is over its ttl of {:?}; raise `ttl`, or use `renew`",
+            terms.ttl
+        )
+    })
+}
+
+/// Where fencing numbers are counted, for the key with the prefix. An error says why they can't be.
+fn counter_at(key: &str, store: &dyn Store) -> Result<String, &'static str> {
+    if let Some(reason) = store.refuses_fencing() {
+        return Err(reason);
+    }
+    counter_key(key).ok_or(
+        "its braces allow no fencing counter in the same cluster slot; leave out the `}`, or put a part \
+         of the key between braces",
+    )
 }
 
 impl Request {
@@ -200,6 +291,7 @@ impl Request {
     pub(super) fn needs(&self) -> Needs {
         Needs {
             fenced: self.counter.is_some(),
+            record: self.record.as_ref().map(|(_, wants)| *wants),
             ttl: self.terms.ttl,
         }
     }
@@ -207,16 +299,19 @@ impl Request {
     /// The owner of the key from before it is asked for.
     pub(super) fn guard(&self, now: Instant) -> LockGuard {
         let counter = self.counter.as_deref();
-        let entry = self.common.entry(&self.key, counter, now, &self.runtime);
+        let record = self.record.as_ref();
+        let record = record.map(|(key, wants)| Record::new(key.clone(), *wants));
+        let entry = (self.common).entry(&self.key, self.kind, counter, record, now, &self.runtime);
         LockGuard::new(&self.common, entry, self.terms, &self.runtime, now)
     }
 
     /// The owner of a place in the store's line that another caller has left to us, if we can use it.
     pub(super) fn inherited(&self, tenure: Arc<SharedTenure>) -> Option<LockGuard> {
         let fenced = tenure.entry.counter.is_some();
+        let record = tenure.entry.record.as_ref().map(|record| record.wants);
         tenure.tell(|tenure| tenure.inherit(self.terms));
         let guard = LockGuard::of(&self.common, tenure, fenced, &self.runtime);
-        if fenced == self.needs().fenced {
+        if (fenced, record) == (self.needs().fenced, self.needs().record) {
             return Some(guard);
         }
         guard.give_up_seat();
@@ -248,12 +343,28 @@ impl Request {
             attempts,
             waited: self.started.elapsed(),
             owner: holder.and_then(|holder| holder.owner.clone()),
+            holders: holder.map_or(1, |holder| holder.places.max(1)),
             retry_after: holder.and_then(|holder| holder.left),
-            foreign: holder.is_some_and(|holder| holder.owner.is_none()),
+            foreign: holder.is_some_and(|holder| holder.owner.is_none() && !holder.are_several()),
             endless: holder.is_some_and(|holder| holder.left.is_none()),
             waiting: holder.and_then(|holder| holder.waiting),
         };
         telemetry::busy(self.terms.name, &error);
+        error
+    }
+
+    /// Nothing is to be done before the next period.
+    pub(super) fn already_done(&self, done: Done) -> LockError {
+        let Done { owner, ago, next } = done;
+        let period = self.record.as_ref().and_then(|(_, wants)| wants.period);
+        let error = LockError::AlreadyDone {
+            key: self.key().to_owned(),
+            owner,
+            ago,
+            next,
+            clock_stepped_back: period.is_some_and(|period| next > 2 * period),
+        };
+        telemetry::already_done(self.terms.name, &error);
         error
     }
 

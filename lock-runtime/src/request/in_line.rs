@@ -1,7 +1,7 @@
 //! A request that waits: in line until the lock is passed on, or until it is free when this is the
 //! first of the line.
 
-use std::future::{Future, poll_fn};
+use std::future::{Future, pending, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -15,6 +15,7 @@ use crate::backoff::Backoff;
 use crate::error::LockError;
 use crate::hold::LockGuard;
 use crate::keeper::TenureLines;
+use crate::kind::Kind;
 use crate::line::{Before, Instruction, Ticket};
 use crate::random::random;
 use crate::store::{Alert, Answer, Asking, Extended, Holder, Seat, StoreError, Word, shown};
@@ -39,6 +40,9 @@ const WATCH_AFTER: Duration = Duration::from_millis(10);
 /// with one process.
 const STAND_IN: Duration = Duration::from_millis(100);
 
+/// So many of those who share ask the store's line side by side.
+const TOGETHER: usize = 64;
+
 /// So often is a lost place had again.
 const MISSES: u32 = 2;
 
@@ -55,12 +59,17 @@ struct PlaceInLine {
 impl PlaceInLine {
     fn join(request: Request, until: Option<Instant>) -> Self {
         let (key, stays) = (&request.key, !request.coalesce);
-        let ticket = request.common.lines.join(key, request.needs(), stays);
+        let lines = &request.common.lines;
+        let ticket = lines.join(key, request.kind, request.needs(), stays);
         Self {
             request,
             ticket,
             until,
         }
+    }
+
+    fn wants_one_of_several(&self) -> bool {
+        self.request.kind != Kind::Exclusive
     }
 
     fn lines(&self) -> &TenureLines {
@@ -136,10 +145,11 @@ pub(super) fn wait(
                 let now = Instant::now();
                 tenure.look(|tenure| Some((tenure.held_until(now)?, tenure.passing_until(now))))
             };
-            let holder = place
-                .lines()
-                .look_at_holder(&request.key, &place.ticket, times);
-            let holder_until = holder.map(|((until, _), _)| until);
+            let (held, is_first) =
+                place
+                    .lines()
+                    .look_at_holders(&request.key, &place.ticket, times);
+            let holder_until = held.iter().map(|(until, _)| *until).min();
             if request.coalesce && place.decided(ours(&place, holder_until).as_ref())? {
                 if lines_up {
                     // Somebody elsewhere may wait, and others there have to see that we do.
@@ -147,12 +157,12 @@ pub(super) fn wait(
                 }
                 place.lines().stays(&request.key, &place.ticket);
             }
-            let passing_until = match holder {
-                // The lock goes to other processes next: who comes first there, is served first.
-                Some(((_, None), true)) if lines_up => break None,
-                Some(((_, passing_until), _)) if lines_up => passing_until,
-                _ => None,
-            };
+            let passing_until = held.iter().map(|(_, passing_until)| *passing_until).min();
+            if lines_up && is_first && passing_until == Some(None) {
+                // A lock goes to other processes next: who comes first there, is served first.
+                break None;
+            }
+            let passing_until = passing_until.flatten().filter(|_| lines_up);
             let look_again = [until, holder_until, passing_until];
             let look_again = look_again.into_iter().flatten().min();
             match before(look_again, poll_fn(|cx| place.poll_instruction(cx))).await {
@@ -213,7 +223,7 @@ async fn ask(place: &PlaceInLine, not_before: Option<Instant>) -> Result<LockGua
         legacy,
     };
     if not_before.is_some()
-        && let Some(guard) = passed_on(place, &first.alert, not_before).await
+        && let Some(guard) = passed_on(place, Some(&first.alert), not_before).await
     {
         return Ok(request.begun(guard, 0));
     }
@@ -221,9 +231,16 @@ async fn ask(place: &PlaceInLine, not_before: Option<Instant>) -> Result<LockGua
     if guard.turn() == 0 {
         // From the store.
         let holder = Arc::clone(guard.tenure());
-        let former = place.lines().acquired(&request.key, &place.ticket, holder);
-        // The key was not its any more, and this is sooner than its next extension.
-        if let Some(former) = former {
+        let at_once = if request.common.store.lines_up() {
+            TOGETHER
+        } else {
+            1
+        };
+        let former = place
+            .lines()
+            .acquired(&request.key, &place.ticket, holder, at_once);
+        // The key was not theirs any more, and this is sooner than their next extensions.
+        for former in former {
             let _ = former.hear_extension(Duration::ZERO, Duration::ZERO, Extended::Gone);
         }
     }
@@ -325,7 +342,10 @@ impl<P: Iterator<Item = Duration> + Send> PauseBetween for HeadOfLine<'_, P> {
             }
         };
         let again = [again, place.until].into_iter().flatten().min();
-        if let Some(guard) = passed_on(place, &self.alert, again).await {
+        let is_by_several =
+            matches!(&progress.last, Last::Busy(Some(holder)) if holder.are_several());
+        let alert = Some(&self.alert).filter(|_| !is_by_several);
+        if let Some(guard) = passed_on(place, alert, again).await {
             return NextStep::Take(guard);
         }
         if place.is_over() {
@@ -370,7 +390,9 @@ impl<P: Iterator<Item = Duration>> HeadOfLine<'_, P> {
         };
         let left = holder.left.zip(later);
         let mut expiry = left.map(|(left, later)| now + left + later);
-        let mut watch_at = is_first.then(|| now + WATCH_AFTER);
+        // Each of several who comes, goes or stays would ring.
+        let mut watches = !holder.are_several();
+        let mut watch_at = (is_first && watches).then(|| now + WATCH_AFTER);
         let mut watching: Option<Answer<Option<Holder>>> = None;
         loop {
             let times = [Some(refresh), expiry, watch_at, place.until];
@@ -410,15 +432,24 @@ impl<P: Iterator<Item = Duration>> HeadOfLine<'_, P> {
                 }
                 Some(Event::Said(Word::First)) => {
                     is_first = true;
+                    // Others may have it now.
+                    watches = true;
                     watch_at = Some(now + WATCH_AFTER);
                 }
-                Some(Event::Rung) if is_first => watch_at = Some(now),
+                Some(Event::Rung) if is_first && watches => watch_at = Some(now),
                 Some(Event::Rung) => {}
                 Some(Event::Watched(answer)) => {
                     watching = None;
                     match answer {
                         Ok(None) => return NextStep::Ask,
+                        // When there is room for one of several, only a look can say.
+                        Ok(Some(holder))
+                            if holder.are_several() && place.wants_one_of_several() =>
+                        {
+                            return NextStep::Ask;
+                        }
                         Ok(Some(holder)) => {
+                            watches = !holder.are_several();
                             expiry = holder.left.map(|left| now + left + EXPIRY_GRAIN);
                         }
                         // The time that is known says when to look.
@@ -460,7 +491,7 @@ impl<P: Iterator<Item = Duration>> HeadOfLine<'_, P> {
         let expiry = holder
             .and_then(|holder| holder.left)
             .map(|left| left + EXPIRY_GRAIN);
-        let rings = holder.is_some_and(|holder| holder.rings);
+        let rings = holder.is_some_and(|holder| holder.rings && !holder.are_several());
         let trust = if rings {
             Some(TRUST)
         } else {
@@ -471,13 +502,19 @@ impl<P: Iterator<Item = Duration>> HeadOfLine<'_, P> {
     }
 }
 
-/// Pauses until then, or until the lock may be free; answers with a lock that is passed on.
+/// Pauses until then, or until the alert says that the lock may be free; answers with a lock that is passed on.
 async fn passed_on(
     place: &PlaceInLine,
-    alert: &Alert,
+    alert: Option<&Alert>,
     until: Option<Instant>,
 ) -> Option<LockGuard> {
-    let mut rung = pin!(alert.rung());
+    let rung = async {
+        match alert {
+            Some(alert) => alert.rung().await,
+            None => pending().await,
+        }
+    };
+    let mut rung = pin!(rung);
     let called = poll_fn(|cx| match place.poll_instruction(cx) {
         Poll::Ready(Instruction::Take(tenure)) => Poll::Ready(Some(tenure)),
         Poll::Ready(Instruction::Ask { .. } | Instruction::Look) => Poll::Ready(None),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
 
+use crate::kind::Kind;
 use crate::store::memory::MemoryStore;
 use crate::store::quorum::QuorumStore;
 use crate::store::{Asking, Store};
@@ -80,7 +81,11 @@ async fn a_lock_that_is_passed_on_after_a_split_vote_is_taken_at_once() {
     let quorum = QuorumStore::new(stores.iter().cloned(), Arc::default(), TTL);
     let locker = Locker::builder().build(Arc::new(quorum));
     let (now, here) = (Instant::now(), Handle::current());
-    let others = Arc::new(locker.common().entry("k", None, now, &here));
+    let others = Arc::new(
+        locker
+            .common()
+            .entry("k", Kind::Exclusive, None, None, now, &here),
+    );
     for store in &stores[..2] {
         let attempted = store.acquire(Arc::clone(&others), TTL, Asking::Plain);
         attempted.await.outcome.expect("free");

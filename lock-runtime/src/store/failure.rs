@@ -42,6 +42,18 @@ impl StoreError {
         }
     }
 
+    /// What is in the place of a lock's record is left alone, and without it nobody knows what is done.
+    pub(crate) fn foreign_record(record: &str) -> Self {
+        Self {
+            happened: format!(
+                "the key {record:?}, where the record of its runs is kept, holds something else"
+            ),
+            advice: "delete that key if nobody needs it, or name the lock in another way",
+            may_pass: false,
+            source: plain("the record's key is no hash with an expiry"),
+        }
+    }
+
     /// The same, where it says that no scripts can be run.
     pub(crate) fn of_scripts(self) -> Self {
         Self {

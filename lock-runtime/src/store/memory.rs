@@ -1,6 +1,8 @@
 //! Locks in this process's memory, with the semantics of those in Redis, on tokio's clock.
 
 mod line;
+mod places;
+mod record;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -11,19 +13,21 @@ use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, ready};
 use tokio::time::Instant;
 
-use self::line::{Line, Waiting};
+use self::line::{Line, Us, Waiting};
+use self::places::Places;
+use self::record::Records;
 use super::alerts::Alerts;
 use super::ears::Ears;
 use super::seats::{SEAT, reservation};
 use super::{
     Acquired, Alert, Answer, Asking, Attempted, Ear, Entry, Extended, Extension, Holder, KEPT,
-    Passed, Released, Seat, Store, Word, owner_of,
+    LastRun, Passed, Released, Seat, Store, Word, owner_of,
 };
+use crate::kind::Kind;
 
 /// Keys that have expired are swept when the table has grown to this many, then to twice the rest.
 const FIRST_SWEEP: usize = 1024;
 
-#[derive(Default)]
 pub(crate) struct MemoryStore {
     table: Mutex<Table>,
     alerts: Arc<Alerts>,
@@ -32,7 +36,10 @@ pub(crate) struct MemoryStore {
 
 struct Table {
     keys: HashMap<String, Stored>,
+    /// Of keys that several hold.
+    places: HashMap<String, Places>,
     lines: HashMap<String, Line>,
+    records: Records,
     /// From when places count.
     made: Instant,
     sweep_at: usize,
@@ -40,11 +47,19 @@ struct Table {
     last_fence: u64,
 }
 
-impl Default for Table {
+impl Default for MemoryStore {
     fn default() -> Self {
+        Self::at(SystemTime::now())
+    }
+}
+
+impl Table {
+    fn new(clock: SystemTime) -> Self {
         Self {
             keys: HashMap::new(),
+            places: HashMap::new(),
             lines: HashMap::new(),
+            records: Records::new(clock),
             made: Instant::now(),
             sweep_at: FIRST_SWEEP,
             last_fence: 0,
@@ -74,6 +89,10 @@ impl Table {
         self.keys.get_mut(key).filter(|stored| now < stored.expires)
     }
 
+    fn is_free(&mut self, key: &str) -> bool {
+        self.live(key).is_none() && self.live_places(key).is_none()
+    }
+
     fn acquire(&mut self, entry: &Entry, ttl: Duration) -> Acquired {
         let since = Instant::now();
         let mut expires = since + ttl;
@@ -86,11 +105,31 @@ impl Table {
                 }));
             }
             expires = expires.max(stored.expires);
+        } else if let Some(holders) = self.holders(&entry.key, entry.kind, false) {
+            return Acquired::Busy(Some(holders));
         }
         self.sweep(since);
         self.set(&entry.key, &entry.value, expires);
         let fence = entry.counter.is_some().then(|| self.draw_fence());
         Acquired::Granted { since, fence }
+    }
+
+    /// As `record_begin.lua` does, where there is a record.
+    fn claim(&mut self, entry: &Entry, ttl: Duration, wish: Option<Wish>) -> (Acquired, Told) {
+        let (record, value) = (entry.record.as_ref(), &entry.value);
+        if let Some(done) = record.and_then(|record| self.records.done(record, value)) {
+            let (_, told) = self.release(entry, None);
+            return (Acquired::Done(done), told);
+        }
+        let (acquired, told) = match wish {
+            Some(wish) if entry.kind == Kind::Exclusive => self.look(entry, ttl, wish),
+            Some(wish) => self.acquire_place(entry, ttl, wish),
+            None => (self.acquire(entry, ttl), Told::new()),
+        };
+        if let (Acquired::Granted { fence, .. }, Some(record)) = (&acquired, record) {
+            self.records.begin(record, value, *fence);
+        }
+        (acquired, told)
     }
 
     fn set(&mut self, key: &str, value: &str, expires: Instant) {
@@ -112,11 +151,11 @@ impl Table {
         // Somebody waits who has not begun, so that what we came for will be done.
         let is_owed = wish.coalesce && first.is_some() && line.place(value).is_none();
         let mut open = None;
-        if holder.is_none() {
+        if holder.is_none() && self.live_places(key).is_none() {
             open = first.as_ref().and_then(|_| line.open_for(now));
             match first {
                 Some(first) if open.is_none() && first.value != *value => {
-                    self.pass_on(key, &mut line, &first, &mut told);
+                    self.let_in(key, &mut line, now, &mut told);
                     tell_first(&mut line, now, &mut told);
                 }
                 Some(_) if open.is_some() => {}
@@ -130,34 +169,64 @@ impl Table {
                 }
             }
         }
-        let mut seat = None;
-        if wish.seat && !is_owed {
-            let term = reservation(ttl);
-            let next = now.saturating_duration_since(self.made).as_micros();
-            let next = u64::try_from(next).unwrap_or(u64::MAX);
-            let us = (value.as_str(), term, entry.counter.is_some());
-            let (place, is_new) = line.sit(now, us, wish.place, next);
-            seat = line.rank(value).map(|rank| Seat {
-                rank: count(rank),
-                place,
-                is_new,
-                open,
-                lasts: SEAT + term,
-            });
-        }
-        let busy = match self.live(key) {
-            Some(stored) => Holder::new(owner_of(&stored.value), Some(stored.expires - now)),
-            None => Holder::new(None, open),
-        };
+        let seat = (wish.seat && !is_owed)
+            .then(|| self.sit(entry, ttl, wish, &mut line, open))
+            .flatten();
         let busy = Holder {
-            rings: true,
             seat,
             waiting: Some(count(line.others(value))),
             is_owed,
-            ..busy
+            ..self.holder_of(key, entry.kind, false, open)
         };
         self.put_line(key, line, now);
         (Acquired::Busy(Some(busy)), told)
+    }
+
+    /// Takes a seat, or shows that who has it is still there.
+    fn sit(
+        &self,
+        entry: &Entry,
+        ttl: Duration,
+        wish: Wish,
+        line: &mut Line,
+        open: Option<Duration>,
+    ) -> Option<Seat> {
+        let (now, term) = (Instant::now(), reservation(ttl));
+        let next = now.saturating_duration_since(self.made).as_micros();
+        let next = u64::try_from(next).unwrap_or(u64::MAX);
+        let us = Us {
+            value: &entry.value,
+            kind: entry.kind,
+            term,
+            fenced: entry.counter.is_some(),
+        };
+        let (place, is_new) = line.sit(now, &us, wish.place, next);
+        line.rank(&entry.value).map(|rank| Seat {
+            rank: count(rank),
+            place,
+            is_new,
+            open,
+            lasts: SEAT + term,
+        })
+    }
+
+    /// Who has the key, to one who wants it as this.
+    fn holder_of(
+        &mut self,
+        key: &str,
+        wants: Kind,
+        in_front: bool,
+        open: Option<Duration>,
+    ) -> Holder {
+        let now = Instant::now();
+        let alone = self.live(key);
+        let alone =
+            alone.map(|stored| Holder::new(owner_of(&stored.value), Some(stored.expires - now)));
+        let holder = alone.or_else(|| self.holders(key, wants, in_front));
+        Holder {
+            rings: true,
+            ..holder.unwrap_or_else(|| Holder::new(None, open))
+        }
     }
 
     fn take_line(&mut self, key: &str, now: Instant) -> Line {
@@ -174,7 +243,11 @@ impl Table {
 
     fn pass_on(&mut self, key: &str, line: &mut Line, to: &Waiting, told: &mut Told) {
         let since = Instant::now();
-        self.set(key, &to.value, since + to.term);
+        if to.kind == Kind::Exclusive {
+            self.set(key, &to.value, since + to.term);
+        } else {
+            self.pass_place_on(key, to, since);
+        }
         line.leave(&to.value);
         let passed = Passed {
             since: Some(since),
@@ -193,16 +266,28 @@ impl Table {
     }
 
     fn sweep(&mut self, now: Instant) {
-        if self.keys.len() + self.lines.len() >= self.sweep_at {
+        if self.len() >= self.sweep_at {
             self.keys.retain(|_, stored| now < stored.expires);
+            self.places.retain(|_, places| !places.are_over(now));
             self.lines.retain(|_, line| !line.is_over(now));
-            self.sweep_at = FIRST_SWEEP.max(2 * (self.keys.len() + self.lines.len()));
+            self.records.sweep(now);
+            self.sweep_at = FIRST_SWEEP.max(2 * self.len());
         }
     }
 
-    /// As `release.lua` does.
+    fn len(&self) -> usize {
+        self.keys.len() + self.places.len() + self.lines.len() + self.records.len()
+    }
+
+    /// As `release.lua` does, and `record_end.lua` where there is a record.
     fn release(&mut self, entry: &Entry, keep: Option<Duration>) -> (Released, Told) {
         let (key, now) = (&entry.key, Instant::now());
+        if let Some(record) = &entry.record {
+            let holds = self
+                .live(key)
+                .is_some_and(|stored| stored.value == entry.value);
+            self.records.end(record, &entry.value, holds);
+        }
         let mut told = Told::new();
         let released = match (self.live(key), keep) {
             (Some(stored), _) if stored.value.strip_prefix(KEPT) == Some(&entry.value) => {
@@ -217,49 +302,58 @@ impl Table {
             (Some(_), _) => Released::Done,
             (None, _) => Released::Gone,
         };
+        let is_by_several = released == Released::Gone && self.live_places(key).is_some();
+        let released = if is_by_several {
+            Released::TakenOver
+        } else {
+            released
+        };
+        if released == Released::Done {
+            self.keys.remove(key);
+        }
         let mut line = self.take_line(key, now);
         let stood = !line.is_empty();
         if stood && released != Released::Done {
             let was_first = line.rank(&entry.value) == Some(0);
             line.leave(&entry.value);
             if was_first && released == Released::TakenOver {
-                tell_first(&mut line, now, &mut told);
+                self.go_on(key, &mut line, now, &mut told, true);
             }
         }
         // Also when the key is gone: its time was over, and whoever waits may not know that yet.
-        let is_passed_on = stood
-            && released != Released::TakenOver
-            && self.hand_over(key, &mut line, now, &mut told);
-        if released == Released::Done && !is_passed_on {
-            self.keys.remove(key);
+        if stood && released != Released::TakenOver {
+            self.hand_over(key, &mut line, now, &mut told);
         }
         self.put_line(key, line, now);
         (released, told)
     }
 
     /// Passes the key on, unless it is time to leave it to those who are in no line.
-    fn hand_over(&mut self, key: &str, line: &mut Line, now: Instant, told: &mut Told) -> bool {
+    fn hand_over(&mut self, key: &str, line: &mut Line, now: Instant, told: &mut Told) {
         let Some(first) = line.first_there(now) else {
-            return false;
+            return;
         };
         if let Some(open) = line.door(now) {
             told.push((first.value, Word::Open(open)));
-            return false;
+            return;
         }
-        self.pass_on(key, line, &first, told);
+        self.let_in(key, line, now, told);
         tell_first(line, now, told);
-        true
     }
 
     fn extend(&mut self, entry: &Entry, ttl: Duration) -> Extended {
         let since = Instant::now();
         match self.live(&entry.key) {
-            None => Extended::Gone,
-            Some(stored) if stored.value != entry.value => Extended::TakenOver,
-            Some(stored) => {
+            Some(stored) if stored.value == entry.value => {
                 stored.expires = stored.expires.max(since + ttl);
-                Extended::Since(since)
+                return Extended::Since(since);
             }
+            Some(_) => return Extended::TakenOver,
+            None => {}
+        }
+        match self.live_places(&entry.key) {
+            Some(_) => Extended::TakenOver,
+            None => Extended::Gone,
         }
     }
 }
@@ -276,19 +370,35 @@ fn count(number: usize) -> u64 {
 }
 
 impl MemoryStore {
+    /// One whose clock says this now, and counts on tokio's.
+    pub(crate) fn at(clock: SystemTime) -> Self {
+        Self {
+            table: Mutex::new(Table::new(clock)),
+            alerts: Arc::default(),
+            ears: Arc::default(),
+        }
+    }
+
     fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn release_at_once(&self, entry: &Entry, keep: Option<Duration>) -> Released {
-        let (answer, told) = self.table().release(entry, keep);
+        let (answer, told) = if entry.kind == Kind::Exclusive {
+            self.table().release(entry, keep)
+        } else {
+            self.table().release_place(entry, keep)
+        };
         self.alerts.ring(&entry.key);
         self.tell(&entry.key, told);
         answer
     }
 
-    fn look(&self, entry: &Entry, ttl: Duration, wish: Wish) -> Acquired {
-        let (answer, told) = self.table().look(entry, ttl, wish);
+    fn claim(&self, entry: &Entry, ttl: Duration, wish: Option<Wish>) -> Acquired {
+        let (answer, told) = self.table().claim(entry, ttl, wish);
+        if let Acquired::Done(_) = answer {
+            self.alerts.ring(&entry.key);
+        }
         self.tell(&entry.key, told);
         answer
     }
@@ -298,11 +408,7 @@ impl MemoryStore {
             let is_heard = self.ears.tell(&value, word);
             if !is_heard && matches!(word, Word::Passed(_)) {
                 // One who has left: it goes on to the next.
-                let stray = Entry {
-                    key: key.to_owned(),
-                    value,
-                    counter: None,
-                };
+                let stray = Entry::left(key.to_owned(), value);
                 self.release_at_once(&stray, None);
             }
         }
@@ -325,25 +431,19 @@ impl Store for MemoryStore {
         let wish = match asking {
             Asking::Looking { coalesce } => Some((true, None, coalesce)),
             Asking::InLine { place, coalesce } => Some((true, place, coalesce)),
+            _ if entry.kind != Kind::Exclusive => Some((false, None, false)),
             // It takes what is free, whoever waits.
-            Asking::WhoHolds
-                if entry.counter.is_some() || self.table().live(&entry.key).is_some() =>
-            {
+            Asking::WhoHolds if entry.counter.is_some() || !self.table().is_free(&entry.key) => {
                 Some((false, None, false))
             }
             _ => None,
         };
-        let outcome = Ok(match wish {
-            Some((seat, place, coalesce)) => {
-                let wish = Wish {
-                    seat,
-                    place,
-                    coalesce,
-                };
-                self.look(&entry, ttl, wish)
-            }
-            None => self.table().acquire(&entry, ttl),
+        let wish = wish.map(|(seat, place, coalesce)| Wish {
+            seat,
+            place,
+            coalesce,
         });
+        let outcome = Ok(self.claim(&entry, ttl, wish));
         ready(Attempted {
             outcome,
             settled: true,
@@ -363,7 +463,13 @@ impl Store for MemoryStore {
         let mut table = self.table();
         let answers = batch
             .iter()
-            .map(|(entry, ttl)| Ok(table.extend(entry, *ttl)))
+            .map(|(entry, ttl)| {
+                Ok(if entry.kind == Kind::Exclusive {
+                    table.extend(entry, *ttl)
+                } else {
+                    table.extend_place(entry, *ttl)
+                })
+            })
             .collect();
         ready(answers).boxed()
     }
@@ -381,18 +487,34 @@ impl Store for MemoryStore {
     }
 
     fn watch(&self, entry: Arc<Entry>) -> Answer<Option<Holder>> {
-        let mut table = self.table();
-        let holder = table
-            .live(&entry.key)
-            .filter(|stored| stored.value != entry.value);
-        let holder = holder.map(|stored| Holder {
-            rings: true,
-            ..Holder::new(
-                owner_of(&stored.value),
-                Some(stored.expires - Instant::now()),
-            )
-        });
+        let (key, mut table) = (&entry.key, self.table());
+        let is_free = match table.live(key) {
+            // Or else it was passed on to us.
+            Some(stored) => stored.value == entry.value,
+            None => table.live_places(key).is_none(),
+        };
+        let holder = (!is_free).then(|| table.holder_of(key, entry.kind, false, None));
         ready(Ok(holder)).boxed()
+    }
+
+    fn last_run(&self, key: String, record: String) -> Answer<Option<LastRun>> {
+        let mut table = self.table();
+        let holder = table.live(&key).map(|stored| stored.value.clone());
+        ready(Ok(table.records.last_run(&record, holder.as_deref()))).boxed()
+    }
+
+    fn holders(&self, key: String) -> Result<Answer<Vec<Holder>>, &'static str> {
+        let mut table = self.table();
+        let alone = table.live(&key);
+        let alone = alone.map(|stored| {
+            let left = stored.expires - Instant::now();
+            Holder::new(owner_of(&stored.value), Some(left))
+        });
+        let holders = match alone {
+            Some(holder) => vec![holder],
+            None => table.each_holder(&key),
+        };
+        Ok(ready(Ok(holders)).boxed())
     }
 
     fn settles_within(&self) -> Duration {

@@ -5,8 +5,10 @@
 pub(crate) mod alerts;
 pub(crate) mod ears;
 pub(crate) mod failure;
+mod holder;
 pub(crate) mod memory;
 pub(crate) mod quorum;
+mod record;
 pub(crate) mod redis;
 mod seats;
 mod value;
@@ -18,11 +20,15 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
+use crate::kind::Kind;
 pub(crate) use alerts::{Alert, Listening, Ring};
 pub(crate) use ears::{Ear, Passed, Word};
 pub(crate) use failure::StoreError;
+pub(crate) use holder::{Holder, Seat};
+pub(crate) use record::{Began, Done, Ending, Kept, Last, Record, Recording};
+pub use record::{FIELDS, LastRun, Outcome, last_run_of};
 pub(crate) use value::KEPT;
-pub(crate) use value::owner_of;
+pub(crate) use value::{kind_of, owner_of};
 pub use value::{shown, token_and_owner};
 
 /// What a store answers. It borrows nothing, so that a body's future can hold it.
@@ -99,6 +105,9 @@ pub(crate) trait Store: fmt::Debug + Send + Sync + 'static {
         Box::pin(std::future::ready(Ok(None)))
     }
 
+    /// All who hold the key, the first to end in front; or why nobody can tell here.
+    fn holders(&self, key: String) -> Result<Answer<Vec<Holder>>, &'static str>;
+
     /// How long after the call of `acquire` a command of it may still be carried out, on a connection
     /// that was given up meanwhile.
     fn settles_within(&self) -> Duration;
@@ -124,6 +133,22 @@ pub(crate) trait Store: fmt::Debug + Send + Sync + 'static {
         None
     }
 
+    /// Why a key can't be held by several here, if so.
+    fn refuses_places(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Why no runs can be recorded here, if so.
+    fn refuses_records(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// What the record at this key says of the runs of the lock at the other, where runs can be
+    /// recorded.
+    fn last_run(&self, _key: String, _record: String) -> Answer<Option<LastRun>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
     /// Whether keys go on to their ends while this machine sleeps.
     fn is_on_servers(&self) -> bool {
         true
@@ -138,10 +163,27 @@ pub(crate) trait Store: fmt::Debug + Send + Sync + 'static {
 pub(crate) struct Entry {
     /// With the locker's prefix.
     pub(crate) key: String,
-    /// The token, then `;` and the owner.
+    /// The token, the letter of its kind, then `;` and the owner.
     pub(crate) value: String,
+    pub(crate) kind: Kind,
     /// The fencing counter to draw from, if a number is wanted.
     pub(crate) counter: Option<String>,
+    /// The record of its run, if one is kept. Then the store begins the run with the lock, and ends it
+    /// with the release.
+    pub(crate) record: Option<Record>,
+}
+
+impl Entry {
+    /// Of a value that nobody has any more, to give it back.
+    pub(crate) fn left(key: String, value: String) -> Self {
+        Self {
+            kind: kind_of(&value),
+            key,
+            value,
+            counter: None,
+            record: None,
+        }
+    }
 }
 
 /// What an attempt to acquire has to find out when the key is not free.
@@ -194,56 +236,13 @@ pub(crate) enum Acquired {
         since: Instant,
         fence: Option<u64>,
     },
+    /// The period of the entry's record has had its success. The store has given back what it had of
+    /// ours: the key, or a place in its line.
+    Done(Done),
     Busy(Option<Holder>),
     /// Busy, but some of several servers granted the key before they were asked to give it back, or
     /// may have.
     Split(Option<Holder>),
-}
-
-/// Who has a key that is not ours.
-#[derive(Debug, Clone)]
-pub(crate) struct Holder {
-    /// The owner's name, fit to be shown; `None` when the key holds what this library did not write.
-    pub(crate) owner: Option<String>,
-    /// How long the key still lives; `None` when it has no expiry.
-    pub(crate) left: Option<Duration>,
-    /// Whether the key's alert rings when it is freed.
-    pub(crate) rings: bool,
-    /// Our seat in the store's line.
-    pub(crate) seat: Option<Seat>,
-    /// How many others wait in the store's line, where that is known.
-    pub(crate) waiting: Option<u64>,
-    /// One who waits will run after this was asked, so that who coalesces need not.
-    pub(crate) is_owed: bool,
-}
-
-impl Holder {
-    /// One of whom nothing more is known.
-    pub(crate) fn new(owner: Option<String>, left: Option<Duration>) -> Self {
-        Self {
-            owner,
-            left,
-            rings: false,
-            seat: None,
-            waiting: None,
-            is_owed: false,
-        }
-    }
-}
-
-/// A place in the store's line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Seat {
-    /// How many are before it.
-    pub(crate) rank: u64,
-    /// What names the place.
-    pub(crate) place: u64,
-    /// We had none, or had lost it.
-    pub(crate) is_new: bool,
-    /// The key is left to those who are in no line, for so long.
-    pub(crate) open: Option<Duration>,
-    /// How long the seat, and then a lock that is passed on to it, may last unseen.
-    pub(crate) lasts: Duration,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -19,7 +19,9 @@ fn entry(value: &str) -> Arc<Entry> {
     Arc::new(Entry {
         key: "k".into(),
         value: value.into(),
+        kind: Kind::Exclusive,
         counter: None,
+        record: None,
     })
 }
 

@@ -5,6 +5,7 @@
 use std::collections::HashSet;
 use std::ptr;
 use std::sync::{LazyLock, PoisonError, RwLock};
+use std::time::{Duration, SystemTime};
 
 use ::metrics::{
     Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge,
@@ -12,8 +13,11 @@ use ::metrics::{
 };
 use tokio::time::Instant;
 
+use crate::store::Outcome;
+
 const ACQUIRED: &str = "redis_locked_acquired_total";
 const BUSY: &str = "redis_locked_busy_total";
+const ALREADY_DONE: &str = "redis_locked_already_done_total";
 const LOST: &str = "redis_locked_lost_total";
 const BACKEND_ERRORS: &str = "redis_locked_backend_errors_total";
 const FAILED_RELEASES: &str = "redis_locked_failed_releases_total";
@@ -21,8 +25,11 @@ const WAITED: &str = "redis_locked_waited_seconds";
 const HELD: &str = "redis_locked_held_seconds";
 const HELD_NOW: &str = "redis_locked_held";
 const WAITING_NOW: &str = "redis_locked_waiting";
+const RUNS: &str = "redis_locked_runs_total";
+const LAST_SUCCESS: &str = "redis_locked_last_success_timestamp_seconds";
 
 const LABEL: &str = "lock.name";
+const OUTCOME: &str = "outcome";
 
 /// What was shown to which recorder: one that is installed late has seen nothing.
 static SHOWN: LazyLock<RwLock<Shown>> = LazyLock::new(RwLock::default);
@@ -45,6 +52,22 @@ pub(crate) fn describe() {
         BUSY,
         Unit::Count,
         "Requests that gave up because another had the lock"
+    );
+    describe_counter!(
+        ALREADY_DONE,
+        Unit::Count,
+        "Requests whose period had had its run"
+    );
+    describe_counter!(
+        RUNS,
+        Unit::Count,
+        "Runs that are recorded, by how they ended"
+    );
+    describe_gauge!(
+        LAST_SUCCESS,
+        Unit::Seconds,
+        "When the last recorded run that succeeded ended, in seconds since 1970, as far as this process \
+         knows"
     );
     describe_counter!(
         LOST,
@@ -94,7 +117,14 @@ pub(crate) fn show(name: &'static str) {
         }
     }
     describe();
-    for metric in [ACQUIRED, BUSY, LOST, BACKEND_ERRORS, FAILED_RELEASES] {
+    for metric in [
+        ACQUIRED,
+        BUSY,
+        ALREADY_DONE,
+        LOST,
+        BACKEND_ERRORS,
+        FAILED_RELEASES,
+    ] {
         counter!(metric, LABEL => name).increment(0);
     }
     for metric in [HELD_NOW, WAITING_NOW] {
@@ -169,6 +199,32 @@ impl Drop for Ongoing {
 
 pub(super) fn busy(name: &'static str) {
     counter!(BUSY, LABEL => name).increment(1);
+}
+
+pub(super) fn already_done(name: &'static str, ago: Duration) {
+    counter!(ALREADY_DONE, LABEL => name).increment(1);
+    succeeded(name, ago);
+}
+
+/// Shows the outcomes of runs that are recorded at zero, as above.
+pub(crate) fn show_runs(name: &'static str) {
+    for outcome in Outcome::ALL {
+        counter!(RUNS, LABEL => name, OUTCOME => outcome.as_str()).increment(0);
+    }
+}
+
+pub(crate) fn run_ended(name: &'static str, outcome: Outcome) {
+    counter!(RUNS, LABEL => name, OUTCOME => outcome.as_str()).increment(1);
+    if outcome == Outcome::Ok {
+        succeeded(name, Duration::ZERO);
+    }
+}
+
+/// A run has succeeded, so long ago.
+fn succeeded(name: &'static str, ago: Duration) {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let at = now.unwrap_or_default().saturating_sub(ago);
+    gauge!(LAST_SUCCESS, LABEL => name).set(at.as_secs_f64());
 }
 
 pub(super) fn lost(name: &'static str) {

@@ -9,7 +9,9 @@ mod run;
 
 use crate::error::{LockError, Loss};
 use crate::store::StoreError;
-pub(crate) use metrics::{Holding, Waiting, backend_error, describe, failed_release, show};
+pub(crate) use metrics::{
+    Holding, Waiting, backend_error, describe, failed_release, run_ended, show, show_runs,
+};
 pub(crate) use run::Run;
 
 /// What spans and metrics call a lock that was given no name. Not the empty text: to Prometheus, an
@@ -19,6 +21,14 @@ pub(crate) const UNNAMED: &str = "unnamed";
 /// Another holder has the lock, and the caller is told so.
 pub(crate) fn busy(name: &'static str, error: &LockError) {
     metrics::busy(name);
+    tracing::debug!(lock.key = error.key(), lock.name = name, "{error}");
+}
+
+/// The period has had its run, and the caller is told so.
+pub(crate) fn already_done(name: &'static str, error: &LockError) {
+    if let LockError::AlreadyDone { ago, .. } = error {
+        metrics::already_done(name, *ago);
+    }
     tracing::debug!(lock.key = error.key(), lock.name = name, "{error}");
 }
 

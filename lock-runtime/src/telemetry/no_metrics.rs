@@ -1,5 +1,9 @@
 //! What stands in for the metrics when nobody wants them: nothing.
 
+use std::time::Duration;
+
+use crate::store::Outcome;
+
 pub(crate) struct Waiting;
 
 impl Waiting {
@@ -21,6 +25,12 @@ pub(crate) fn describe() {}
 pub(crate) fn show(_name: &'static str) {}
 
 pub(super) fn busy(_name: &'static str) {}
+
+pub(super) fn already_done(_name: &'static str, _ago: Duration) {}
+
+pub(crate) fn show_runs(_name: &'static str) {}
+
+pub(crate) fn run_ended(_name: &'static str, _outcome: Outcome) {}
 
 pub(super) fn lost(_name: &'static str) {}
 

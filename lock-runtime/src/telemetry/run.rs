@@ -105,6 +105,9 @@ impl Run {
                     self.span.record("lock.holder", display(owner));
                 }
             }
+            LockError::AlreadyDone { owner, .. } => {
+                self.span.record("lock.holder", display(owner));
+            }
             LockError::Backend { attempts, .. } => {
                 self.span.record("lock.attempts", attempts);
             }
@@ -141,6 +144,7 @@ fn outcome(error: &LockError) -> &'static str {
         LockError::Busy { .. } => "busy",
         LockError::Lost { .. } => "lost",
         LockError::NotHeld { .. } => "not_held",
+        LockError::AlreadyDone { .. } => "already_done",
         LockError::WouldDeadlock { .. } => "would_deadlock",
         LockError::Backend { .. } => "backend",
         LockError::NotConfigured { .. } => "not_configured",

@@ -16,8 +16,8 @@
 //!                             abandon
 //!
 //!         seated           granted, passed
-//!  Wanted ──────▶ Seated ─────────────────▶ Held; otherwise as Wanted,
-//!                                           but what is abandoned has a seat to give back
+//!  Wanted ◀─────▶ Seated ─────────────────▶ Held; otherwise as Wanted,
+//!        unseated                           but what is abandoned has a seat to give back
 //! ```
 //!
 //! A holder whose deadline has passed is still `Held` here: `loss` tells it by the clock. `asking`
@@ -90,6 +90,8 @@ pub(crate) struct Tenure {
     wanted: Option<Instant>,
     /// The end of `max_hold`.
     limit: Option<Instant>,
+    /// When the body has been idle for as long as `max_idle`; `None` before its first poll.
+    idle_at: Option<Instant>,
     /// The end of `min_hold`.
     keep_until: Option<Instant>,
     /// The fencing number that the store drew.
@@ -171,6 +173,7 @@ impl Tenure {
             busy_at: None,
             wanted: None,
             limit: None,
+            idle_at: None,
             keep_until: None,
             fence: None,
             had: false,
@@ -206,6 +209,14 @@ impl Tenure {
         if self.is_waiting() {
             self.phase = Phase::Seated;
             self.seat_until = self.seat_until.max(Some(until));
+        }
+    }
+
+    /// The store has taken back the place that it had for us, or the key that was passed on to it.
+    pub(crate) fn unseated(&mut self) {
+        if self.phase == Phase::Seated {
+            self.phase = Phase::Wanted;
+            self.seat_until = None;
         }
     }
 
@@ -259,7 +270,8 @@ impl Tenure {
         fence: Option<u64>,
         needs: &Needs,
     ) -> Option<Begun> {
-        let is_complete = fence.is_some() || !needs.fenced;
+        // Whether a run may begin, and that it does, is written by the store.
+        let is_complete = (fence.is_some() || !needs.fenced) && needs.record.is_none();
         let left = deadline(since, term).saturating_duration_since(now);
         // That the store was told in microseconds.
         let is_news = self
@@ -295,7 +307,8 @@ impl Tenure {
 
     /// Passes the lock on from the holder of this turn, if it may be: the tenure is young enough,
     /// its lease lasts, nothing keeps the key for this holder, Redis keeps it no longer than the
-    /// next holder asked for, and there is a fencing number where the next one needs it.
+    /// next holder asked for, there is a fencing number where the next one needs it, and neither's run
+    /// is recorded, which the store does.
     pub(crate) fn pass_on(&mut self, now: Instant, turn: u32, next: &Needs) -> bool {
         let numbered = match self.fence {
             Some(_) => turn + 1 < FencingToken::TURNS,
@@ -305,6 +318,8 @@ impl Tenure {
         let allowed = self.turn == turn
             && self.is_held(now)
             && numbered
+            && !self.terms.recorded
+            && next.record.is_none()
             && now < self.began + PASSING_ON
             && self.keep_until.is_none_or(|keep_until| keep_until <= now)
             && left >= self.term / 4
@@ -313,6 +328,7 @@ impl Tenure {
             self.turn += 1;
             self.wanted = Some(self.confirmed);
             self.limit = None;
+            self.idle_at = None;
             self.keep_until = None;
             self.had = false;
         }
@@ -343,6 +359,13 @@ impl Tenure {
             return Begun::ToWatch;
         }
         Begun::Held
+    }
+
+    /// The body is polled since something has woken it. What is lost stays lost.
+    pub(crate) fn moved(&mut self, now: Instant) {
+        if self.is_held(now) {
+            self.idle_at = self.terms.max_idle.map(|max_idle| now + max_idle);
+        }
     }
 
     /// The machine has slept for so long, which no clock here shows: its key is nearer to its end by
@@ -497,7 +520,10 @@ impl Tenure {
         let may_be_there = match self.phase {
             // Also when no command is under way any more: one of them may have set it.
             Phase::Wanted => self.may_have_set(),
-            Phase::Lost(LostReason::Deleted | LostReason::TakenOver) => unsettled_until.is_some(),
+            Phase::Lost(LostReason::Deleted | LostReason::TakenOver) => {
+                // The record has to be told how the run ended.
+                unsettled_until.is_some() || self.terms.recorded
+            }
             Phase::Seated | Phase::Held | Phase::Releasing | Phase::Lost(_) => true,
             Phase::Ended => false,
         };
@@ -533,18 +559,30 @@ impl Tenure {
     pub(crate) fn loss(&self, now: Instant) -> Option<LostReason> {
         match self.phase {
             Phase::Lost(reason) => Some(reason),
-            Phase::Held if now >= self.cutoff() => Some(match self.limit {
-                Some(limit) if limit <= self.cutoff() => LostReason::MaxHold,
-                _ => LostReason::Expired,
-            }),
+            Phase::Held if now >= self.cutoff() => {
+                let is_cutoff = |time: Option<Instant>| time.is_some_and(|at| at <= self.cutoff());
+                Some(if is_cutoff(self.limit) {
+                    LostReason::MaxHold
+                } else if is_cutoff(self.idle_at) {
+                    LostReason::Idle
+                } else {
+                    LostReason::Expired
+                })
+            }
             _ => None,
         }
     }
 
-    /// When a body has to end: at the confirmed deadline, or when it has run as long as wanted.
+    /// When a body has to end: at the confirmed deadline, when it has run as long as wanted, or when it has
+    /// been idle for too long.
     pub(crate) fn cutoff(&self) -> Instant {
-        self.wanted
-            .map_or(self.confirmed, |wanted| wanted.min(self.confirmed))
+        let ends = [self.wanted, self.idle_at].into_iter().flatten();
+        ends.fold(self.confirmed, Instant::min)
+    }
+
+    /// Whether it is to be told when something has woken the body.
+    pub(crate) fn watches_idleness(&self) -> bool {
+        self.terms.max_idle.is_some()
     }
 
     pub(crate) fn is_held(&self, now: Instant) -> bool {
@@ -564,7 +602,8 @@ impl Tenure {
     pub(crate) fn passing_until(&self, now: Instant) -> Option<Instant> {
         let until = self.began + PASSING_ON;
         let is_kept = self.keep_until.is_some_and(|keep_until| keep_until > until);
-        (self.is_held(now) && now < until && !is_kept).then_some(until)
+        let may_be = !is_kept && !self.terms.recorded;
+        (self.is_held(now) && now < until && may_be).then_some(until)
     }
 
     /// Whether its end was told: nothing that happens changes it any more.

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::asleep::{Look, slept};
 use super::{Needs, Tenure, before};
 use crate::error::{LockError, LostReason};
+use crate::kind::Kind;
 use crate::store::{Ear, Entry, Extended, Listening, StoreError};
 
 pub(crate) struct SharedTenure {
@@ -166,7 +167,9 @@ impl SharedTenure {
     /// Has changes of the key heard while it is renewed, unless they are already.
     pub(crate) fn listen_to_key(&self, listen: impl FnOnce(&Entry) -> Option<Listening>) {
         let mut state = self.state();
-        let is_wanted = state.tenure.terms.renew && state.tenure.is_granted();
+        // Several change the key all the time: each would hear of each.
+        let is_alone = self.entry.kind == Kind::Exclusive;
+        let is_wanted = is_alone && state.tenure.terms.renew && state.tenure.is_granted();
         if is_wanted && state.listening.is_none() {
             state.listening = listen(&self.entry);
             if state.listening.is_some() {

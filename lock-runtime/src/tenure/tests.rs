@@ -12,6 +12,8 @@ fn terms() -> Terms {
         renew: false,
         max_hold: None,
         min_hold: None,
+        max_idle: None,
+        recorded: false,
         name: "test",
     }
 }
@@ -26,6 +28,7 @@ fn renewed() -> Terms {
 fn next() -> Needs {
     Needs {
         fenced: false,
+        record: None,
         ttl: TTL,
     }
 }

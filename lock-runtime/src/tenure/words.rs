@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::error::LostReason;
+use crate::store::Recording;
 
 /// How long a lease was asked for.
 #[derive(Debug, Clone, Copy)]
@@ -13,6 +14,9 @@ pub(crate) struct Terms {
     pub(crate) renew: bool,
     pub(crate) max_hold: Option<Duration>,
     pub(crate) min_hold: Option<Duration>,
+    pub(crate) max_idle: Option<Duration>,
+    /// Whether the store records the run.
+    pub(crate) recorded: bool,
     /// What spans and metrics call the lock.
     pub(crate) name: &'static str,
 }
@@ -32,6 +36,8 @@ pub(super) struct Grant {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Needs {
     pub(crate) fenced: bool,
+    /// What is to be recorded; such a lock is never passed on in this process.
+    pub(crate) record: Option<Recording>,
     pub(crate) ttl: Duration,
 }
 

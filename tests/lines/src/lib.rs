@@ -1,6 +1,8 @@
 //! The line of a process, as `lock-runtime` has it, in every order of its threads' steps.
 #![cfg(test)]
 
+#[path = "../../../lock-runtime/src/kind.rs"]
+mod kind;
 #[expect(dead_code, reason = "not all of it is needed here")]
 #[path = "../../../lock-runtime/src/line/lines.rs"]
 mod lines;
@@ -15,6 +17,7 @@ use loom::sync::Mutex;
 use loom::thread;
 use tokio::time::Instant;
 
+use kind::Kind;
 use lines::{Instruction, Lines, Ticket};
 
 const KEY: &str = "key";
@@ -61,7 +64,10 @@ impl World {
 
     /// Passes the lock on, or gives it back to the store.
     fn release(&self, tenure: &Arc<Tenure>) {
-        if !self.lines.pass_on(KEY, tenure, |()| true) {
+        if !self
+            .lines
+            .pass_on(KEY, (tenure, Kind::Exclusive), |()| true)
+        {
             self.store.lock().expect("no panic").taken = false;
             self.lines.vacate(KEY, tenure, None);
         }
@@ -72,13 +78,13 @@ impl World {
             Instruction::Take(tenure) => Some(tenure),
             Instruction::Ask { .. } => self.take().then(|| {
                 let tenure = Arc::new(Tenure);
-                self.lines.acquired(KEY, ticket, Arc::clone(&tenure));
+                self.lines.acquired(KEY, ticket, Arc::clone(&tenure), 64);
                 tenure
             }),
             Instruction::Look => {
                 let hour = Duration::from_secs(3600);
                 let until = |_: &Tenure| Some(Instant::now() + hour);
-                self.lines.look_at_holder(KEY, ticket, until);
+                self.lines.look_at_holders(KEY, ticket, until);
                 None
             }
         }
@@ -87,7 +93,7 @@ impl World {
     /// Waits for the lock, holds it once and releases it. Without a wake-up, this never ends, which
     /// loom reports.
     fn wait(&self) {
-        let ticket = self.lines.join(KEY, (), true);
+        let ticket = self.lines.join(KEY, Kind::Exclusive, (), true);
         let tenure = loop {
             let call = poll_fn(|cx| Lines::<_, (), ()>::poll_instruction(&ticket, cx));
             if let Some(tenure) = self.step(&ticket, block_on(call)) {
@@ -102,7 +108,7 @@ impl World {
 
     /// Joins and leaves, whatever it was told meanwhile.
     fn come_and_go(&self) {
-        let ticket = self.lines.join(KEY, (), true);
+        let ticket = self.lines.join(KEY, Kind::Exclusive, (), true);
         if let Some(tenure) = self.lines.leave(KEY, &ticket) {
             self.release(&tenure);
         }

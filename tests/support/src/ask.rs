@@ -52,6 +52,22 @@ impl Server {
         self.ask(cmd("DEL").arg(key)).await
     }
 
+    /// A field of a hash.
+    pub async fn hget(&self, key: impl ToRedisArgs, field: &str) -> Option<String> {
+        self.ask(cmd("HGET").arg(key).arg(field)).await
+    }
+
+    /// Sets a field of a hash.
+    pub async fn hset(&self, key: impl ToRedisArgs, field: &str, value: impl ToRedisArgs) {
+        self.ask::<u64>(cmd("HSET").arg(key).arg(field).arg(value))
+            .await;
+    }
+
+    /// How many are in a sorted set.
+    pub async fn zcard(&self, key: impl ToRedisArgs) -> u64 {
+        self.ask(cmd("ZCARD").arg(key)).await
+    }
+
     /// Forgets all scripts (`SCRIPT FLUSH`).
     pub async fn flush_scripts(&self) {
         self.ask::<()>(cmd("SCRIPT").arg("FLUSH").arg("SYNC")).await;

@@ -84,6 +84,31 @@ async fn redisson() -> Result<(), LockError> {
     Ok(())
 }
 
+#[redis_locked(key = "k", permits = 0)]
+async fn nobody_may() -> Result<(), LockError> {
+    Ok(())
+}
+
+#[redis_locked(key = "k", permits = 1001)]
+async fn too_many_may() -> Result<(), LockError> {
+    Ok(())
+}
+
+#[redis_locked(key = "k", permits = "3")]
+async fn quoted_number() -> Result<(), LockError> {
+    Ok(())
+}
+
+#[redis_locked(key = "k", permits)]
+async fn how_many() -> Result<(), LockError> {
+    Ok(())
+}
+
+#[redis_locked(key = "k", shared = true, semaphore = 3)]
+async fn shared_is_a_flag() -> Result<(), LockError> {
+    Ok(())
+}
+
 #[redis_locked(key = "report:{}", tenant)]
 async fn as_in_format(tenant: u8) -> Result<(), LockError> {
     Ok(())

@@ -24,6 +24,16 @@ async fn backoff_while_waiting() -> Result<(), LockError> {
     Ok(())
 }
 
+#[redis_locked(key = "k", permits = 3, shared)]
+async fn permits_and_shared() -> Result<(), LockError> {
+    Ok(())
+}
+
+#[redis_locked(key = "k", permits = 3, once_per = "1d")]
+async fn permits_and_a_record() -> Result<(), LockError> {
+    Ok(())
+}
+
 #[redis_locked(key = "k", retries = 3, coalesce)]
 async fn coalesce_without_wait() -> Result<(), LockError> {
     Ok(())

@@ -82,4 +82,14 @@ async fn range_with_a_hyphen() -> Result<(), LockError> {
     Ok(())
 }
 
+#[redis_locked(key = "k", once_per = "500ms", record = "1ms")]
+async fn short_periods() -> Result<(), LockError> {
+    Ok(())
+}
+
+#[redis_locked(key = "k", once_per = "367days", record = "forever")]
+async fn long_periods() -> Result<(), LockError> {
+    Ok(())
+}
+
 fn main() {}

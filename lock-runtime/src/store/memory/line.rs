@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::kind::Kind;
 use crate::store::seats::SEAT;
 
 /// After the key was passed on without a break for so long, it is left for so long to those who are in
@@ -28,11 +29,20 @@ pub(super) struct Line {
 pub(super) struct Waiting {
     pub(super) place: u64,
     pub(super) value: String,
+    pub(super) kind: Kind,
     /// For how long the key is passed on to it.
     pub(super) term: Duration,
     pub(super) fenced: bool,
     /// Until when it counts as there.
     till: Instant,
+}
+
+/// One who takes a seat.
+pub(super) struct Us<'a> {
+    pub(super) value: &'a str,
+    pub(super) kind: Kind,
+    pub(super) term: Duration,
+    pub(super) fenced: bool,
 }
 
 impl Line {
@@ -87,10 +97,11 @@ impl Line {
     pub(super) fn sit(
         &mut self,
         now: Instant,
-        (value, term, fenced): (&str, Duration, bool),
+        us: &Us<'_>,
         place: Option<u64>,
         next: u64,
     ) -> (u64, bool) {
+        let value = us.value;
         let known = self.place(value);
         if known.is_none() {
             self.drop_dead_at_the_end(now);
@@ -105,8 +116,9 @@ impl Line {
         let seat = Waiting {
             place,
             value: value.to_owned(),
-            term,
-            fenced,
+            kind: us.kind,
+            term: us.term,
+            fenced: us.fenced,
             till: now + SEAT,
         };
         let is_before = |one: &Waiting| (one.place, one.value.as_str()) < (place, value);

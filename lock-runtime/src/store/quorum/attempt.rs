@@ -39,6 +39,7 @@ impl<'a> Answers<'a> {
         match answer.outcome {
             Ok(Acquired::Granted { since, .. }) => self.granted.push((server, since)),
             Ok(Acquired::Busy(holder) | Acquired::Split(holder)) => self.busy.push(holder),
+            Ok(Acquired::Done(_)) => unreachable!("a quorum keeps no records"),
             Err(error) => self.errors.push(error),
         }
     }

@@ -8,6 +8,7 @@ use tokio::time::sleep;
 
 use super::*;
 use crate::Locker;
+use crate::kind::Kind;
 use crate::store::Acquired;
 use crate::store::memory::MemoryStore;
 
@@ -60,6 +61,10 @@ impl Store for SlowStore {
         Duration::ZERO
     }
 
+    fn holders(&self, _key: String) -> Result<Answer<Vec<Holder>>, &'static str> {
+        Err("nobody asks")
+    }
+
     fn close(&self) {}
 }
 
@@ -72,7 +77,9 @@ fn entry(value: &str) -> Arc<Entry> {
     Arc::new(Entry {
         key: "k".into(),
         value: value.into(),
+        kind: Kind::Exclusive,
         counter: None,
+        record: None,
     })
 }
 

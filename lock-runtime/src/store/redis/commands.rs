@@ -9,10 +9,16 @@ use tokio::time::Instant;
 
 use super::line::Line;
 use super::operation::{Operation, Said};
-use super::script::{ACQUIRE, EXTEND, LOOK, RELEASE, WATCH, command, whole_millis};
+use super::recorded::{self, claim, to_begin, to_end};
+use super::script::{
+    ACQUIRE, ACQUIRE_AND_BEGIN, ACQUIRE_PLACE, END_AND_RELEASE, EXTEND, EXTEND_PLACE, LIST_HOLDERS,
+    LOOK, LOOK_AND_BEGIN, RELEASE, RELEASE_PLACE, WATCH, command, whole_millis,
+};
+use crate::kind::Kind;
 use crate::store::seats::{SEAT, reservation};
 use crate::store::{
-    Acquired, Asking, Entry, Extended, Extension, Holder, Released, Seat, StoreError, owner_of,
+    Acquired, Asking, Done, Entry, Extended, Extension, Holder, Released, Seat, StoreError,
+    owner_of,
 };
 
 /// How long a fencing counter lives after its last use.
@@ -37,7 +43,8 @@ pub(super) async fn acquire(
     ttl: Duration,
     asking: Asking,
 ) -> Result<(Acquired, Found), StoreError> {
-    if asking != Asking::Again && entry.counter.is_none() {
+    let is_plain = entry.counter.is_none() && entry.record.is_none();
+    if asking != Asking::Again && is_plain {
         if let Some(granted) = take(operation, entry, ttl).await? {
             return Ok((granted, Found::NotOurs));
         }
@@ -84,14 +91,26 @@ pub(super) async fn acquire_by_script(
     ttl: Duration,
     rings: bool,
 ) -> Result<(Acquired, Found), StoreError> {
-    let mut command = operation.script(&ACQUIRE);
-    match &entry.counter {
-        None => command.arg(1).arg(&entry.key),
-        Some(counter) => command.arg(2).arg(&entry.key).arg(counter),
-    };
+    let record = entry.record.as_ref();
+    let script = recorded::script(entry, &ACQUIRE, &ACQUIRE_AND_BEGIN);
+    let mut command = operation.script(script);
+    let side_keys = [entry.counter.as_ref(), record.map(|record| &record.key)];
+    command.arg(1 + side_keys.iter().flatten().count());
+    command.arg(&entry.key).arg(&side_keys);
     command.arg(&entry.value).arg(whole_millis(ttl));
     command.arg(whole_millis(COUNTER_LIFETIME));
-    match operation.ask(command, read_acquired).await? {
+    let said = match record {
+        None => operation.ask(command, read_acquired).await?,
+        Some(record) => {
+            command.arg(to_begin(record));
+            let read = |answer: &_| recorded::read(answer, read_acquired);
+            match Box::pin(claim(operation, command, record, read)).await? {
+                Ok(said) => said,
+                Err(done) => return Ok((Acquired::Done(done), Found::NotOurs)),
+            }
+        }
+    };
+    match said {
         (since, Said::Ours((number, found))) => {
             let fence = number.filter(|_| entry.counter.is_some());
             Ok((Acquired::Granted { since, fence }, found))
@@ -105,7 +124,7 @@ pub(super) async fn acquire_by_script(
 }
 
 /// The number, if one was drawn, and what was found at the key.
-type Drawn = (Option<u64>, Found);
+pub(super) type Drawn = (Option<u64>, Found);
 
 /// Not ours, and no holder: something else is in the counter's place.
 fn read_acquired(answer: &Value) -> Option<Said<Drawn, Option<Holder>>> {
@@ -134,8 +153,9 @@ pub(super) enum Looked {
     Busy(Holder),
     /// The bell that was to be rung is not heard by the server.
     Deaf(Holder),
-    /// Something else is in the place of the line.
+    /// There is no line, or something else is in its place.
     NoLine(Holder),
+    Done(Done),
 }
 
 /// What a waiting process wants of the line.
@@ -148,23 +168,56 @@ pub(super) struct Wish {
     pub(super) coalesce: bool,
 }
 
-/// Takes the key, or a seat in the line.
+/// Takes a place of the key where there is no line.
+pub(super) async fn take_place(
+    operation: &mut Operation,
+    entry: &Entry,
+    ttl: Duration,
+) -> Result<(Acquired, Found), StoreError> {
+    let wish = Wish {
+        place: None,
+        bell: None,
+        coalesce: false,
+    };
+    Ok(match look(operation, None, entry, ttl, &wish).await? {
+        Looked::Granted(granted, found) => (granted, found),
+        Looked::Done(done) => (Acquired::Done(done), Found::NotOurs),
+        Looked::Busy(holder) | Looked::Deaf(holder) | Looked::NoLine(holder) => {
+            (Acquired::Busy(Some(holder)), Found::NotOurs)
+        }
+    })
+}
+
+/// Takes the key, or a place of it, or else a seat in the line.
 pub(super) async fn look(
     operation: &mut Operation,
-    line: &Line,
-    keys: &LineKeys,
+    line: Option<(&Line, &LineKeys)>,
     entry: &Entry,
     ttl: Duration,
     wish: &Wish,
 ) -> Result<Looked, StoreError> {
-    let stamp = line.stamp();
+    let stamp = line.map_or(0, |(line, _)| line.stamp());
     let reserved = reservation(ttl);
-    let mut command = operation.script(&LOOK);
-    command.arg(4).arg(&entry.key).arg(keys);
+    let script = match entry.kind {
+        Kind::Exclusive => recorded::script(entry, &LOOK, &LOOK_AND_BEGIN),
+        Kind::Permits(_) | Kind::Shared => &ACQUIRE_PLACE,
+    };
+    let keys = line.map(|(_, keys)| keys);
+    let counter = entry.counter.as_ref().filter(|_| keys.is_none());
+    let record = entry.record.as_ref();
+    let mut command = operation.script(script);
+    let [line_keys, others] = [
+        keys.map_or(0, |keys| keys.len()),
+        usize::from(counter.is_some()) + usize::from(record.is_some()),
+    ];
+    command.arg(1 + line_keys + others);
+    command.arg(&entry.key).arg(keys).arg(counter);
+    command.arg(record.map(|record| &record.key));
     command.arg(&entry.value).arg(whole_millis(ttl));
     command.arg(whole_millis(COUNTER_LIFETIME));
     command.arg(u8::from(entry.counter.is_some()));
-    command.arg(wish.bell.as_deref().unwrap_or_default());
+    let bell = wish.bell.as_deref().filter(|_| line.is_some());
+    command.arg(bell.unwrap_or_default());
     command.arg(stamp).arg(whole_millis(reserved));
     command.arg(whole_millis(SEAT));
     match wish.place {
@@ -172,7 +225,27 @@ pub(super) async fn look(
         None => command.arg(""),
     };
     command.arg(u8::from(wish.coalesce));
-    match operation.ask(command, read_looked).await? {
+    match entry.kind {
+        Kind::Exclusive => {}
+        Kind::Permits(number) => {
+            command.arg(number);
+        }
+        Kind::Shared => {
+            command.arg("");
+        }
+    }
+    let said = match record {
+        None => operation.ask(command, read_looked).await?,
+        Some(record) => {
+            command.arg(to_begin(record));
+            let read = |answer: &_| recorded::read(answer, read_looked);
+            match Box::pin(claim(operation, command, record, read)).await? {
+                Ok(said) => said,
+                Err(done) => return Ok(Looked::Done(done)),
+            }
+        }
+    };
+    match said {
         (since, Said::Ours((number, found))) => {
             let fence = number.filter(|_| entry.counter.is_some());
             Ok(Looked::Granted(Acquired::Granted { since, fence }, found))
@@ -242,12 +315,26 @@ fn read_looked(answer: &Value) -> Option<Said<Drawn, Option<(Holder, i64)>>> {
 }
 
 fn read_holder(left: &Value, value: &Value) -> Option<Holder> {
-    let (Value::Int(left), Value::BulkString(value)) = (left, value) else {
+    let Value::Int(left) = left else {
         return None;
     };
-    let owner = owner_of(&String::from_utf8_lossy(value));
     let left = u64::try_from(*left).ok().map(Duration::from_millis);
-    Some(Holder::new(owner, left))
+    let owner = |value: &Value| match value {
+        Value::BulkString(value) => Some(owner_of(&String::from_utf8_lossy(value))),
+        _ => None,
+    };
+    match value {
+        // Of several: how many, and the first of them.
+        Value::Array(parts) => {
+            let (Value::Int(count), first) = parts.split_first()? else {
+                return None;
+            };
+            let first = first.iter().map(owner).collect::<Option<Vec<_>>>()?;
+            let first = first.into_iter().flatten();
+            Some(Holder::of_places(u32::try_from(*count).ok()?, first, left))
+        }
+        value => Some(Holder::new(owner(value)?, left)),
+    }
 }
 
 /// Who else has the key; from now on the connection is told of changes, if it tracks.
@@ -271,6 +358,35 @@ pub(super) async fn watch(
     }))
 }
 
+/// All who hold the key, the first to end in front.
+pub(super) async fn holders(
+    operation: &mut Operation,
+    key: &str,
+) -> Result<Vec<Holder>, StoreError> {
+    let mut command = operation.script(&LIST_HOLDERS);
+    command.arg(1).arg(key);
+    let (_, said): (_, Said<(), _>) = operation.ask(command, read_holders).await?;
+    Ok(match said {
+        Said::Ours(()) => Vec::new(),
+        Said::NotOurs(holders) => holders,
+    })
+}
+
+fn read_holders(answer: &Value) -> Option<Said<(), Vec<Holder>>> {
+    let Value::Array(holders) = answer else {
+        return None;
+    };
+    let read = |holder: &Value| match holder {
+        Value::Array(parts) => match parts.as_slice() {
+            [left, value] => read_holder(left, value),
+            _ => None,
+        },
+        _ => None,
+    };
+    let holders = holders.iter().map(read).collect::<Option<_>>()?;
+    Some(Said::NotOurs(holders))
+}
+
 /// A holder, and the first bytes of its value.
 type Watched = (Holder, Vec<u8>);
 
@@ -280,6 +396,13 @@ fn read_watched(answer: &Value) -> Option<Said<(), Option<Watched>>> {
         Value::Array(parts) => match parts.as_slice() {
             [left, value @ Value::BulkString(bytes)] => {
                 Some((read_holder(left, value)?, bytes.clone()))
+            }
+            [left, value @ Value::BulkString(bytes), Value::Int(1)] => {
+                let holder = Holder {
+                    places: 1,
+                    ..read_holder(left, value)?
+                };
+                Some((holder, bytes.clone()))
             }
             _ => return None,
         },
@@ -308,18 +431,23 @@ pub(super) async fn release(
     how: GivenBack,
     keys: Option<&LineKeys>,
 ) -> Result<Released, StoreError> {
-    let keep = how.keep.map_or(0, whole_millis);
-    let command = match keys {
-        None => owned(operation.script(&RELEASE), entry, keep),
-        Some(keys) => {
-            let mut command = operation.script(&RELEASE);
-            command.arg(4).arg(&entry.key).arg(keys);
-            command.arg(&entry.value).arg(keep);
-            command.arg(whole_millis(COUNTER_LIFETIME));
-            command.arg(how.unsettled.map_or(0, whole_millis));
-            command
-        }
+    let record = entry.record.as_ref();
+    let script = match entry.kind {
+        Kind::Exclusive => recorded::script(entry, &RELEASE, &END_AND_RELEASE),
+        Kind::Permits(_) | Kind::Shared => &RELEASE_PLACE,
     };
+    let mut command = operation.script(script);
+    let line_keys = keys.map_or(0, |keys| keys.len());
+    command.arg(1 + line_keys + usize::from(record.is_some()));
+    command.arg(&entry.key).arg(keys);
+    command.arg(record.map(|record| &record.key));
+    command.arg(&entry.value);
+    command.arg(how.keep.map_or(0, whole_millis));
+    if keys.is_some() {
+        command.arg(whole_millis(COUNTER_LIFETIME));
+        command.arg(how.unsettled.map_or(0, whole_millis));
+    }
+    command.arg(record.map(to_end));
     let (_, said) = operation.ask(command, read_owned).await?;
     Ok(match said {
         Said::Ours(()) => Released::Done,
@@ -348,8 +476,15 @@ async fn extend_together(
 ) -> Vec<Extension> {
     let mut pipeline = redis::pipe();
     for (entry, ttl) in &batch {
-        let command = operation.script(&EXTEND);
-        pipeline.add_command(owned(command, entry, whole_millis(*ttl)));
+        let script = if entry.kind == Kind::Exclusive {
+            &EXTEND
+        } else {
+            &EXTEND_PLACE
+        };
+        let mut command = operation.script(script);
+        command.arg(1).arg(&entry.key).arg(&entry.value);
+        command.arg(whole_millis(*ttl));
+        pipeline.add_command(command);
     }
     match operation.ask_all(pipeline, read_owned).await {
         Ok((since, each)) => {
@@ -369,18 +504,12 @@ fn extended(since: Instant, said: &Said<(), Missing>) -> Extended {
     }
 }
 
-/// The arguments of the scripts that release and extend.
-fn owned(mut command: Cmd, entry: &Entry, millis: u64) -> Cmd {
-    command.arg(1).arg(&entry.key).arg(&entry.value).arg(millis);
-    command
-}
-
 enum Missing {
     Gone,
     TakenOver,
 }
 
-/// Their answers.
+/// The answers of the scripts that release and extend.
 fn read_owned(answer: &Value) -> Option<Said<(), Missing>> {
     match answer {
         Value::Int(1) => Some(Said::Ours(())),

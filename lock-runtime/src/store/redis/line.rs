@@ -47,6 +47,11 @@ struct Known {
     deaf: Option<Instant>,
 }
 
+/// Whether the error may mean that there is no line for us.
+pub(super) fn is_refusal(error: &StoreError) -> bool {
+    error.redis().is_some_and(is_without_right)
+}
+
 /// Who was passed a lock that nobody here waits for any more.
 pub(super) struct Stray {
     pub(super) key: String,
@@ -108,15 +113,7 @@ impl Line {
         self.known().refused.is_some_and(is_refused)
     }
 
-    /// Tells whether the error means that there is no line for us; then the log hears of it once.
-    pub(super) fn refuses(&self, number: u64, error: &StoreError) -> bool {
-        let is_refusal = error.redis().is_some_and(is_without_right);
-        if is_refusal {
-            self.refuse(number, Some(error));
-        }
-        is_refusal
-    }
-
+    /// There is no line for us; the log hears of it once.
     pub(super) fn refuse(&self, number: u64, error: Option<&StoreError>) {
         let mut known = self.known();
         known.refused = Some((Instant::now(), number));

@@ -26,6 +26,7 @@ mod not_redis;
 mod operation;
 mod profile;
 mod reconnecting;
+mod recorded;
 mod refusal;
 #[cfg(feature = "cluster")]
 mod route;
@@ -45,10 +46,11 @@ use futures_util::future::BoxFuture;
 
 use super::alerts::{Alert, Alerts};
 use super::{
-    Acquired, Answer, Asking, Attempted, Ear, Entry, Extension, Holder, Listening, Released, Ring,
-    Store, StoreError,
+    Acquired, Answer, Asking, Attempted, Ear, Entry, Extension, Holder, LastRun, Listening,
+    Released, Ring, Store, StoreError,
 };
 use crate::key::line_keys;
+use crate::kind::Kind;
 use crate::random::random;
 pub(crate) use access::Access;
 #[cfg(feature = "tls")]
@@ -58,7 +60,7 @@ use connection::Connection;
 pub use credentials::Credentials;
 pub(crate) use credentials::Provider;
 use hearing::Hearing;
-use line::{Line, Stray};
+use line::{Line, Stray, is_refusal};
 use operation::Operation;
 pub(crate) use profile::Profile;
 use profile::refuses_scripts;
@@ -136,7 +138,9 @@ impl RedisStore {
         let absent = Entry {
             key: format!("{prefix}redis-locked-connects"),
             value: format!("{:032x}", random::<u128>()),
+            kind: Kind::Exclusive,
             counter: None,
+            record: None,
         };
         let line = self.line.as_deref();
         let releasing = release(self.lasting(), &absent, GivenBack::default(), line);
@@ -178,11 +182,7 @@ impl RedisStore {
 /// is over for which it was reserved.
 fn give_back(stray: Stray, connection: &Connection, timeouts: Timeouts, line: Option<Arc<Line>>) {
     let operation = Operation::new(connection.clone(), timeouts);
-    let entry = Entry {
-        key: stray.key,
-        value: stray.value,
-        counter: None,
-    };
+    let entry = Entry::left(stray.key, stray.value);
     tokio::spawn(async move {
         let how = GivenBack::default();
         let released = release(operation, &entry, how, line.as_deref()).await;
@@ -204,7 +204,15 @@ async fn release(
         && let Some(keys) = line_keys(&entry.key)
     {
         match commands::release(&mut operation, entry, how, Some(&keys)).await {
-            Err(error) if line.refuses(number, &error) || is_torn(&error) => {}
+            Err(error) if is_torn(&error) => {}
+            Err(error) if is_refusal(&error) => {
+                let released = commands::release(&mut operation, entry, how, None).await;
+                // What fails without the line, too, fails for want of another right.
+                if released.is_ok() {
+                    line.refuse(number, Some(&error));
+                }
+                return released;
+            }
             answer => return answer,
         }
     }
@@ -236,19 +244,21 @@ async fn look(
             Err(NoBell::Missing(error)) => missing = error,
         }
     }
+    // Who asks how it stands has no use for a seat.
+    let waits = matches!(asking, Asking::Looking { .. } | Asking::InLine { .. });
     let mut wish = Wish {
         place,
-        // Who asks how it stands has no use for a seat.
-        bell: bell.filter(|_| asking != Asking::WhoHolds),
+        bell: bell.filter(|_| waits),
         coalesce,
     };
-    let mut looked = commands::look(operation, line, keys, entry, ttl, &wish).await;
+    let in_line = Some((line, keys));
+    let mut looked = commands::look(operation, in_line, entry, ttl, &wish).await;
     if let (Ok(Looked::Deaf(_)), Some(bell), true) = (&looked, &wish.bell, operation.is_spread()) {
         // Its slot has moved since, or has another master.
         tracking.lose_bell(bell);
         if let Ok(opened) = tracking.open_bell(operation, &entry.key).await {
             wish.bell = Some(opened);
-            looked = commands::look(operation, line, keys, entry, ttl, &wish).await;
+            looked = commands::look(operation, in_line, entry, ttl, &wish).await;
         }
     }
     if let (Some(error), Ok(_)) = (missing, &looked) {
@@ -259,6 +269,7 @@ async fn look(
     let watching = (without_line == Asking::Watching).then_some(tracking);
     match looked {
         Ok(Looked::Granted(granted, found)) => Ok((granted, found)),
+        Ok(Looked::Done(done)) => Ok((Acquired::Done(done), Found::NotOurs)),
         Ok(Looked::Busy(holder)) => busy(holder),
         Ok(Looked::Deaf(_)) if operation.is_spread() => {
             acquire(operation, entry, ttl, without_line, watching).await
@@ -277,8 +288,13 @@ async fn look(
         Err(error) if is_torn(&error) => {
             acquire(operation, entry, ttl, without_line, watching).await
         }
-        Err(error) if line.refuses(number, &error) => {
-            acquire(operation, entry, ttl, Asking::Again, None).await
+        Err(error) if is_refusal(&error) => {
+            let acquired = acquire(operation, entry, ttl, Asking::Again, None).await;
+            // What fails without the line, too, fails for want of another right.
+            if acquired.is_ok() {
+                line.refuse(number, Some(&error));
+            }
+            acquired
         }
         Err(error) => Err(error),
     }
@@ -299,6 +315,7 @@ async fn take_or_look(
     tracking: &Tracking,
 ) -> Result<(Acquired, Found), StoreError> {
     if entry.counter.is_none()
+        && entry.record.is_none()
         && let Some(granted) = commands::take(operation, entry, ttl).await?
     {
         return Ok((granted, Found::NotOurs));
@@ -314,6 +331,10 @@ async fn acquire(
     asking: Asking,
     tracking: Option<&Tracking>,
 ) -> Result<(Acquired, Found), StoreError> {
+    if entry.kind != Kind::Exclusive {
+        // Each who comes or goes would ring: a place is not tracked.
+        return commands::take_place(operation, entry, ttl).await;
+    }
     let Some(tracking) = tracking else {
         return commands::acquire(operation, entry, ttl, asking).await;
     };
@@ -347,14 +368,15 @@ impl Store for RedisStore {
         let mut operation = self.operation().with_replicas(self.replicas);
         let votes = self.one_of_several;
         let waits = matches!(asking, Asking::Looking { .. } | Asking::InLine { .. });
-        if (waits || asking == Asking::WhoHolds)
+        let is_place = entry.kind != Kind::Exclusive;
+        if (waits || is_place || asking == Asking::WhoHolds)
             && let Some((line, keys)) = self.line_for(&entry.key)
         {
             let (line, tracking) = (Arc::clone(line), Arc::clone(&self.tracking));
             let place = Arc::clone(&self.place);
             return Box::pin(async move {
                 let (operation, tracking) = (&mut operation, &tracking);
-                let outcome = if waits {
+                let outcome = if waits || is_place {
                     look(operation, &line, &entry, &keys, ttl, asking, tracking).await
                 } else {
                     take_or_look(operation, &line, &entry, &keys, ttl, tracking).await
@@ -398,7 +420,11 @@ impl Store for RedisStore {
         keep: Option<Duration>,
         unsettled: Option<Duration>,
     ) -> Answer<Released> {
-        let (operation, line) = (self.lasting(), self.line.clone());
+        let (mut operation, line) = (self.lasting(), self.line.clone());
+        if entry.record.is_some() {
+            // What is done is to be known after a failover as well.
+            operation = operation.with_replicas(self.replicas);
+        }
         let (how, place) = (GivenBack { keep, unsettled }, Arc::clone(&self.place));
         Box::pin(async move {
             let released = release(operation, &entry, how, line.as_deref()).await;
@@ -460,6 +486,22 @@ impl Store for RedisStore {
                 Err(None) => Err(StoreError::not_watched()),
             }
         })
+    }
+
+    fn last_run(&self, key: String, record: String) -> Answer<Option<LastRun>> {
+        let (mut operation, place) = (self.operation(), Arc::clone(&self.place));
+        Box::pin(async move {
+            let last_run = recorded::last_run(&mut operation, &key, &record).await;
+            last_run.map_err(|error| error.at(&place))
+        })
+    }
+
+    fn holders(&self, key: String) -> Result<Answer<Vec<Holder>>, &'static str> {
+        let (mut operation, place) = (self.operation(), Arc::clone(&self.place));
+        Ok(Box::pin(async move {
+            let holders = commands::holders(&mut operation, &key).await;
+            holders.map_err(|error| error.at(&place))
+        }))
     }
 
     fn close(&self) {

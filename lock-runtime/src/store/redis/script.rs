@@ -5,19 +5,93 @@ use std::time::Duration;
 
 use redis::{Arg, Cmd};
 
-pub(super) static ACQUIRE: Script = Script::new(include_str!("../scripts/acquire.lua"));
-pub(super) static RELEASE: Script = Script::new(concat!(
-    include_str!("../scripts/release.lua"),
-    include_str!("../scripts/pass_on.lua"),
-    include_str!("../scripts/release_in_line.lua"),
+/// These files as one.
+macro_rules! lua {
+    ($($file:literal)*) => {
+        concat!($(include_str!(concat!("../scripts/", $file, ".lua"))),*)
+    };
+}
+
+/// The scripts that acquire and release, the shortest way first, where there is one.
+macro_rules! acquire {
+    () => {
+        lua!("holders" "acquire")
+    };
+}
+macro_rules! look {
+    () => {
+        lua!("look" "holders" "clock" "places" "pass_on" "sit" "look_in_line")
+    };
+}
+macro_rules! release {
+    () => {
+        lua!("release" "holders" "clock" "places" "pass_on" "open_door" "release_in_line")
+    };
+}
+
+/// What `record_begin.lua` calls.
+macro_rules! function {
+    ($name:literal $($body:expr)*) => {
+        concat!("local function ", $name, "()\n", $($body,)* "end\n")
+    };
+}
+/// The release, for a script that acquires: with the line's keys where it has them.
+macro_rules! give_back {
+    () => {
+        function!("give_back"
+            "local KEYS = #KEYS == 4 and KEYS or {KEYS[1]}\n\
+             local ARGV = {ARGV[1], '0', ARGV[3], '0'}\n"
+            release!())
+    };
+}
+
+pub(super) static ACQUIRE: Script = Script::new(acquire!());
+pub(super) static RELEASE: Script = Script::new(release!());
+pub(super) static LOOK: Script = Script::new(look!());
+/// Those three, with a record around them.
+pub(super) static ACQUIRE_AND_BEGIN: Script = Script::new(concat!(
+    lua!("with_record"),
+    function!("plain" acquire!()),
+    give_back!(),
+    lua!("record_begin"),
 ));
-pub(super) static LOOK: Script = Script::new(concat!(
-    include_str!("../scripts/look.lua"),
-    include_str!("../scripts/pass_on.lua"),
-    include_str!("../scripts/look_in_line.lua"),
+pub(super) static LOOK_AND_BEGIN: Script = Script::new(concat!(
+    lua!("with_record"),
+    function!("plain" look!()),
+    give_back!(),
+    lua!("record_begin"),
 ));
-pub(super) static WATCH: Script = Script::new(include_str!("../scripts/watch.lua"));
-pub(super) static EXTEND: Script = Script::new(include_str!("../scripts/extend.lua"));
+pub(super) static END_AND_RELEASE: Script = Script::new(concat!(
+    lua!("with_record"),
+    function!("plain" release!()),
+    lua!("record_end"),
+));
+pub(super) static ACQUIRE_PLACE: Script =
+    Script::new(lua!("holders" "clock" "places" "pass_on" "sit" "acquire_place"));
+pub(super) static RELEASE_PLACE: Script =
+    Script::new(lua!("holders" "clock" "places" "pass_on" "open_door" "release_place"));
+pub(super) static EXTEND_PLACE: Script =
+    Script::new(lua!("holders" "clock" "places" "extend_place"));
+pub(super) static WATCH: Script = Script::new(lua!("watch"));
+pub(super) static EXTEND: Script = Script::new(lua!("extend"));
+pub(super) static LIST_HOLDERS: Script = Script::new(lua!("holders" "list_holders"));
+pub(super) static LAST_RUN: Script = Script::new(lua!("last_run"));
+
+static ALL: [&Script; 13] = [
+    &ACQUIRE,
+    &RELEASE,
+    &EXTEND,
+    &LOOK,
+    &WATCH,
+    &ACQUIRE_AND_BEGIN,
+    &LOOK_AND_BEGIN,
+    &END_AND_RELEASE,
+    &LAST_RUN,
+    &ACQUIRE_PLACE,
+    &RELEASE_PLACE,
+    &EXTEND_PLACE,
+    &LIST_HOLDERS,
+];
 
 pub(super) struct Script {
     source: &'static str,
@@ -33,7 +107,7 @@ impl Script {
     }
 
     fn of_hash(hash: &[u8]) -> Option<&'static Self> {
-        let mut all = [&ACQUIRE, &RELEASE, &EXTEND, &LOOK, &WATCH].into_iter();
+        let mut all = ALL.into_iter();
         all.find(|script| script.hash().as_bytes() == hash)
     }
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use redis::FromRedisValue;
 
 use super::*;
+use crate::kind::Kind;
 use crate::store::seats::reservation;
 use crate::store::{Acquired, Extended};
 
@@ -109,7 +110,9 @@ fn entry() -> Arc<Entry> {
     Arc::new(Entry {
         key: "k".into(),
         value: "abcdefghij-_ABCDEFGHIJ;me".into(),
+        kind: Kind::Exclusive,
         counter: None,
+        record: None,
     })
 }
 
@@ -117,7 +120,9 @@ fn counted() -> Arc<Entry> {
     Arc::new(Entry {
         key: "k".into(),
         value: "abcdefghij-_ABCDEFGHIJ;me".into(),
+        kind: Kind::Exclusive,
         counter: Some("{k}:fence".into()),
+        record: None,
     })
 }
 
@@ -237,9 +242,11 @@ async fn a_lock_that_is_passed_on_to_one_who_has_left_is_given_back() {
     let server = Server::start();
     let (store, other) = (lines_up(&server), lines_up(&server));
     let theirs = Arc::new(Entry {
+        kind: Kind::Exclusive,
         value: "JIHGFEDCBA_-jihgfedcba;they".into(),
         key: "k".into(),
         counter: None,
+        record: None,
     });
     granted(&store, TTL).await;
     // It takes a place, and nobody listens there when the bell rings.
@@ -273,7 +280,9 @@ async fn a_place_that_was_lost_is_had_again_before_those_who_came_later() {
     let theirs = Arc::new(Entry {
         value: "JIHGFEDCBA_-jihgfedcba;they".into(),
         key: "k".into(),
+        kind: Kind::Exclusive,
         counter: None,
+        record: None,
     });
     let first = seat(&store, &entry(), None).await;
     let second = seat(&other, &theirs, None).await;

@@ -8,7 +8,8 @@
 --
 -- Answers {1, number} when the lock is ours now (number: 0 without a counter),
 -- {2, number} when it was ours before,
--- {0, milliseconds left or -1, the holder's value} when it is busy,
+-- {0, milliseconds left or -1, the holder's value} when it is busy; where several have places of it,
+-- what shown_holders of holders.lua says, instead of the value,
 -- {-1} when the counter's key holds something else. Then nothing was changed.
 --
 -- Reading the busy key also registers it for invalidations where the connection tracks.
@@ -36,6 +37,9 @@ local ours = 1
 if not redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then
   local value = read(KEYS[1]) or ''
   if value ~= ARGV[1] then
+    if value == '' then
+      return {0, redis.call('PTTL', KEYS[1]), shown_holders(KEYS[1])}
+    end
     -- Of a value in our form, the token and the hundred characters that are shown of the owner.
     return {0, redis.call('PTTL', KEYS[1]), string.sub(value, 1, 428)}
   end

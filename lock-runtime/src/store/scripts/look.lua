@@ -18,6 +18,7 @@
 -- {0, milliseconds left or -1, the holder's value, seat, rank, waiting, place, open} when it is busy:
 --   seat 0: none was asked for, 1: we have one, 2: we have one anew, 3: our bell is not heard,
 --        4: there is no line here, 5: somebody waits, so we do not, 6: we have given up before;
+--   the holder's value: where several have places, what shown_holders of holders.lua says;
 --   waiting: how many others wait;
 --   open: for how many milliseconds the key is left to those who are in no line, or 0,
 -- {-1} when the counter's key holds something else. Then nothing was changed.

@@ -9,6 +9,9 @@ local function busy(left, value, seat, open)
   end
   -- Of a value in our form, the token and the hundred characters that are shown of the owner.
   local shown = string.sub(value or '', 1, 428)
+  if value == '' then
+    shown = shown_holders(KEYS[1])
+  end
   return {0, left, shown, seat, rank or -1, waiting, tonumber(place or 0), open}
 end
 
@@ -45,9 +48,9 @@ if not may_write then
   return busy(redis.call('PTTL', KEYS[1]), value, 4, 0)
 end
 
-local first, seat
+local first
 if is_line then
-  first, seat = first_there()
+  first = first_there()
 end
 local place = first and redis.call('ZSCORE', KEYS[2], ARGV[1])
 -- Somebody waits who has not begun, so that what we came for will be done.
@@ -67,7 +70,7 @@ if not value then
     return ours(1)
   end
   if open == 0 then
-    if not pcall(pass_on, first, seat) then
+    if let_in({count = 0}) == 0 then
       redis.call('DEL', KEYS[1])
       return busy(0, '', 4, 0)
     end
@@ -78,38 +81,5 @@ if not value then
   end
 end
 
-local function sit()
-  if ARGV[5] == '' then
-    return 0
-  end
-  if not is_heard(ARGV[5]) then
-    return 3
-  end
-  local is_new = not place
-  local wanted = ARGV[9]
-  if is_new then
-    -- Who died in the middle of the line would stay there for as long as the line stands.
-    for _, before in ipairs(redis.call('ZRANGE', KEYS[2], -2, -1)) do
-      if not seat_of(before) then
-        leave(before)
-      end
-    end
-    if wanted == '' then
-      -- The clock keeps places growing when the line has been empty: one that was had may come back.
-      local end_of_line = redis.call('ZRANGE', KEYS[2], -1, -1, 'WITHSCORES')[2] or 0
-      wanted = whole(math.max(tonumber(end_of_line) + 1, time[1] * 1000000 + time[2]))
-    end
-    redis.call('ZADD', KEYS[2], wanted, ARGV[1])
-  elseif wanted ~= '' and tonumber(wanted) < tonumber(place) then
-    -- A look that came late, from before the place was known, has moved us to the end.
-    redis.call('ZADD', KEYS[2], wanted, ARGV[1])
-  end
-  local mine = {whole(now + ARGV[8]), ARGV[6], ARGV[7], ARGV[4], ARGV[5]}
-  redis.call('HSET', KEYS[3], ARGV[1], table.concat(mine, ' '))
-  redis.call('PEXPIRE', KEYS[2], ARGV[8])
-  keep_seats(ARGV[8])
-  return is_new and 2 or 1
-end
-
-local sits = is_owed and 5 or sit()
+local sits = is_owed and 5 or sit(place)
 return busy(open > 0 and open or redis.call('PTTL', KEYS[1]), value, sits, open)

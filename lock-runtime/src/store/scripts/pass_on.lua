@@ -1,12 +1,14 @@
--- What look.lua and release.lua do with the line; it stands in the middle of them.
+-- What is done with the line, by the scripts that look and that release: it stands in the middle of
+-- them, behind holders.lua, clock.lua and places.lua.
 --
 -- KEYS[1]  the lock
 -- KEYS[2]  the line: a sorted set of the values that wait, in the order of their coming
--- KEYS[3]  the seats: a hash, value -> "till stamp reservation fenced bell"; '#row' -> "since last",
+-- KEYS[3]  the seats: a hash, value -> "till stamp reservation fenced bell", with ":number" behind
+--          fenced for a permit of that number; '#row' -> "since last",
 --          from when and until when the key was passed on without a break; '#open' -> until when
 --          the key is left to those who are in no line; value -> "settled till" of one that has
 --          given the key back, or its seat, while a look of its may still arrive
--- KEYS[4]  the fencing counter
+-- KEYS[4]  the fencing counter; KEYS[2] where there is no line
 -- ARGV[3]  how long the counter lives, in milliseconds
 --
 -- All times in it are the server's, in milliseconds; a stamp means something to its process only.
@@ -17,12 +19,10 @@
 
 local DOOR_EVERY, DOOR_OPEN = 1000, 30
 
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+-- So many are let in by one script: then one of those goes on.
+local AT_ONCE = 64
 
-local function whole(number)
-  return string.format('%.0f', number)
-end
+local COUNTER = KEYS[4] or KEYS[2]
 
 -- A bell is a channel. On a cluster it is a sharded one in the slot of the lock, whose name ends with
 -- the key's hash tag.
@@ -44,14 +44,24 @@ end
 
 local function seat_of(value)
   local seat = redis.call('HGET', KEYS[3], value) or ''
-  local till, stamp, reservation, fenced, bell = string.match(seat, '^(%d+) (%d+) (%d+) ([01]) (.+)$')
+  local till, stamp, reservation, fenced, limit, bell =
+    string.match(seat, '^(%d+) (%d+) (%d+) ([01]):?(%d*) (.+)$')
   if till and tonumber(till) > now then
-    return {stamp = stamp, reservation = reservation, fenced = fenced == '1', bell = bell}
+    return {
+      stamp = stamp,
+      reservation = reservation,
+      fenced = fenced == '1',
+      limit = tonumber(limit) or 1,
+      bell = bell,
+    }
   end
 end
 
 -- Whether a line stands, and whether the side keys are ours to write.
 local function line_types()
+  if not KEYS[3] then
+    return false, false
+  end
   local line, seats = redis.call('TYPE', KEYS[2]).ok, redis.call('TYPE', KEYS[3]).ok
   local is_line = line == 'zset' and seats == 'hash'
   return is_line, (line == 'none' or line == 'zset') and (seats == 'none' or seats == 'hash')
@@ -108,12 +118,12 @@ end
 
 -- What the counter holds: false for nothing, nil for something that is no counter.
 local function counted()
-  local last = redis.pcall('GET', KEYS[4])
+  local last = redis.pcall('GET', COUNTER)
   if not last then
     return false
   end
   local is_number = type(last) == 'string' and string.find(last, '^%d+$') and #last <= 16
-  if is_number and redis.call('PTTL', KEYS[4]) >= 0 then
+  if is_number and redis.call('PTTL', COUNTER) >= 0 then
     return last
   end
   return nil
@@ -122,15 +132,22 @@ end
 -- The clock keeps the number growing when the counter has expired or was lost, the counter does
 -- when the clock stands still or steps back.
 local function draw(last)
-  local number = math.max((tonumber(last or 0)) + 1, time[1] * 1000000 + time[2])
-  redis.call('SET', KEYS[4], whole(number), 'PX', ARGV[3])
+  local number = math.max((tonumber(last or 0)) + 1, micros)
+  redis.call('SET', COUNTER, whole(number), 'PX', ARGV[3])
   return number
 end
 
--- Gives the key to this value. Ringing comes last: nothing that may fail follows, since who was rung
--- has the lock.
-local function pass_on(value, seat)
-  redis.call('SET', KEYS[1], value, 'PX', seat.reservation)
+-- Gives the key, or a place of it, to this value. Ringing comes last: nothing that may fail follows,
+-- since who was rung has the lock.
+local function pass_on(value, seat, held)
+  if not letter(value) then
+    redis.call('SET', KEYS[1], value, 'PX', seat.reservation)
+  else
+    if held.count == 0 then
+      redis.call('DEL', KEYS[1]) -- the value that is given back
+    end
+    put(value, micros + seat.reservation * 1000)
+  end
   leave(value)
   local number = '-'
   if seat.fenced then
@@ -142,3 +159,37 @@ local function pass_on(value, seat)
   ring(value, seat, 'g ' .. seat.stamp .. ' ' .. seat.reservation .. ' ' .. number)
 end
 
+-- Lets in the first of the line, and those behind it for whom there is room, too. `held` is what
+-- holds the key, and follows. Answers how many were let in.
+local function let_in(held)
+  for count = 0, AT_ONCE - 1 do
+    -- Nothing may fail from here on: who was let in has been told.
+    local is_known, value, seat = pcall(first_there)
+    local which = is_known and value and letter(value)
+    if not is_known or not value or not has_room(held, which, seat.limit) then
+      return count
+    end
+    if not pcall(pass_on, value, seat, held) then
+      if which then
+        redis.pcall('ZREM', KEYS[1], value)
+      end
+      return count
+    end
+    if which then
+      held.letter, held.count = which, held.count + 1
+    else
+      held.value = value
+    end
+  end
+  return AT_ONCE
+end
+
+-- One that did not have the key has left the line, and was its first: what it stood in the way of
+-- goes on.
+local function go_on_without()
+  local held = look_at_key()
+  if held.letter then
+    let_in(held)
+  end
+  tell_first('f')
+end

@@ -12,30 +12,8 @@ if may_write and (is_doubted or value ~= ARGV[1]) then
     pcall(settle, ARGV[1], ARGV[4])
   end
   if was_first and value and value ~= ARGV[1] then
-    pcall(tell_first, 'f')
+    pcall(go_on_without)
   end
-end
-
--- Passes the key on, unless it is time to leave it to those who are in no line.
-local function hand_over()
-  local first, seat = first_there()
-  if not first then
-    return false
-  end
-  local row = redis.call('HGET', KEYS[3], '#row') or ''
-  local since, last = string.match(row, '^(%d+) (%d+)$')
-  if not since or now - tonumber(last) > DOOR_EVERY then
-    since = whole(now)
-  end
-  if now - tonumber(since) >= DOOR_EVERY then
-    local open = now + DOOR_OPEN
-    redis.call('HSET', KEYS[3], '#row', whole(open) .. ' ' .. whole(open), '#open', whole(open))
-    ring(first, seat, 'o ' .. DOOR_OPEN)
-    return false
-  end
-  redis.call('HSET', KEYS[3], '#row', since .. ' ' .. whole(now))
-  pass_on(first, seat)
-  return true
 end
 
 -- Also when the key is gone: its time was over, and whoever waits may not know that yet.

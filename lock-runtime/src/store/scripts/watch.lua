@@ -4,11 +4,15 @@
 --
 -- KEYS[1]  the lock
 --
--- Answers 0 when the key is free, else {milliseconds left or -1, the holder's value}.
+-- Answers 0 when the key is free, else {milliseconds left or -1, the holder's value}. With a third,
+-- 1, several have places of it.
 local value = redis.pcall('GET', KEYS[1])
 if type(value) == 'table' then
   if not string.find(value.err, 'WRONGTYPE', 1, true) then
     redis.call('GET', KEYS[1]) -- fails again, and the error names this line
+  end
+  if redis.pcall('TYPE', KEYS[1]).ok == 'zset' then
+    return {redis.call('PTTL', KEYS[1]), '', 1}
   end
   value = ''
 end

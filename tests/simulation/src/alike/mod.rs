@@ -28,6 +28,7 @@ use ground::Side;
 use line::Waiting;
 use seen::{Numbers, Seen};
 
+use crate::kind::Kind;
 use crate::store::{Alert, Asking, Entry, KEPT, Released};
 
 /// Something that both stores are told.
@@ -106,8 +107,10 @@ fn entry(owned: Owned, numbered: bool) -> Arc<Entry> {
     let key = format!("key-{}", owned.key);
     Arc::new(Entry {
         counter: numbered.then(|| format!("{{{key}}}:fence")),
+        record: None,
         key,
         value: value(owned),
+        kind: Kind::Exclusive,
     })
 }
 

@@ -2,11 +2,52 @@
 
 use std::collections::BTreeMap;
 
+/// How a section holds its key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// Alone.
+    #[default]
+    Exclusive,
+    /// As one of so many.
+    Permit(usize),
+    /// Together with all others that are shared.
+    Shared,
+}
+
+impl Kind {
+    /// Whether sections of these kinds may overlap.
+    fn stands_beside(self, other: Self) -> bool {
+        matches!(
+            (self, other),
+            (Self::Permit(_), Self::Permit(_)) | (Self::Shared, Self::Shared)
+        )
+    }
+
+    fn read(word: Option<&str>) -> Option<Self> {
+        match word {
+            None => Some(Self::Exclusive),
+            Some("s") => Some(Self::Shared),
+            Some(word) => Some(Self::Permit(word.strip_prefix('p')?.parse().ok()?)),
+        }
+    }
+
+    /// As it stands at the end of a line.
+    pub(super) fn written(self) -> String {
+        match self {
+            Self::Exclusive => String::new(),
+            Self::Permit(number) => format!(" p{number}"),
+            Self::Shared => " s".to_owned(),
+        }
+    }
+}
+
 /// A critical section: what one holder did under one tenure of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Section {
     /// The key that was locked.
     pub key: String,
+    /// How it was.
+    pub kind: Kind,
     /// The fencing token.
     pub fence: u64,
     /// Who held the lock.
@@ -26,7 +67,10 @@ pub enum Violation {
     Malformed(usize, String),
     /// A section began while an earlier one was under way and its deadline lay ahead.
     Overlap(Section, Section),
-    /// A section began after another on the same key, and its fencing token is not greater.
+    /// When this section began, there were more under way than this number of permits, which none of them
+    /// exceeds.
+    TooMany(usize, Section),
+    /// A section began after another on the same key that it excludes, and its fencing token is not greater.
     FenceNotIncreasing(Section, Section),
 }
 
@@ -40,6 +84,8 @@ pub struct Summary {
     /// How many ended after their deadline: their process stood still at the deadline, or nobody
     /// cut them off.
     pub late_ends: usize,
+    /// How many began while others on the same key were under way, as permits and shared ones may.
+    pub beside_others: usize,
     /// How many began when their deadline had passed: their process stood still between the last
     /// look at the deadline and the begin, or nobody looked.
     pub late_begins: usize,
@@ -64,10 +110,11 @@ pub fn check(history: &str) -> Result<Summary, Vec<Violation>> {
     let (mut sections, mut violations) = parse(history);
     sections.sort_by_key(|section| (section.begin, section.fence));
     let count = |is: fn(&Section) -> bool| sections.iter().filter(|section| is(section)).count();
-    let summary = Summary {
+    let mut summary = Summary {
         sections: sections.len(),
         unfinished: count(|section| section.end.is_none()),
         late_ends: count(|section| section.end.is_some_and(|end| end > section.deadline)),
+        beside_others: 0,
         late_begins: count(Section::began_late),
     };
     let mut by_key: BTreeMap<&str, Vec<&Section>> = BTreeMap::new();
@@ -77,7 +124,7 @@ pub fn check(history: &str) -> Result<Summary, Vec<Violation>> {
         by_key.entry(&section.key).or_default().push(section);
     }
     for sections in by_key.values() {
-        violations.extend(overlaps(sections));
+        violations.extend(overlaps(sections, &mut summary.beside_others));
         violations.extend(fences_out_of_order(sections));
     }
     if violations.is_empty() {
@@ -87,35 +134,65 @@ pub fn check(history: &str) -> Result<Summary, Vec<Violation>> {
     }
 }
 
-/// Compares each section with that of the earlier ones whose bound is the latest.
-fn overlaps(sections: &[&Section]) -> Vec<Violation> {
+/// Compares each section with the earlier ones that are under way when it begins; of those that it
+/// excludes, with the one whose bound is the latest.
+fn overlaps(sections: &[&Section], beside_others: &mut usize) -> Vec<Violation> {
     let mut violations = Vec::new();
-    let mut latest: Option<&Section> = None;
+    let mut under_way: Vec<&Section> = Vec::new();
     for &section in sections {
-        if let Some(earlier) = latest
-            && section.begin < earlier.bound()
-        {
-            violations.push(Violation::Overlap(earlier.clone(), section.clone()));
+        under_way.retain(|earlier| section.begin < earlier.bound());
+        let excluded = under_way.iter();
+        let excluded = excluded.filter(|earlier| !earlier.kind.stands_beside(section.kind));
+        if let Some(earlier) = excluded.max_by_key(|earlier| earlier.bound()) {
+            violations.push(Violation::Overlap((*earlier).clone(), section.clone()));
         }
-        if latest.is_none_or(|earlier| section.bound() > earlier.bound()) {
-            latest = Some(section);
+        *beside_others += usize::from(!under_way.is_empty());
+        under_way.push(section);
+        if let Some(number) = exceeded(&under_way) {
+            violations.push(Violation::TooMany(number, section.clone()));
         }
     }
     violations
 }
 
-/// Compares each section with that of the earlier ones whose fencing token is the greatest.
+/// The number of which more are under way that asked for it, or for a smaller one.
+///
+/// Each looked at its own number when it was let in, but not when it began: one that was let in later,
+/// for a greater number, may have begun before it. Whoever was let in last of those with a number up to
+/// this one found fewer of them than that, though.
+fn exceeded(under_way: &[&Section]) -> Option<usize> {
+    let numbers = || {
+        under_way.iter().filter_map(|section| match section.kind {
+            Kind::Permit(number) => Some(number),
+            Kind::Exclusive | Kind::Shared => None,
+        })
+    };
+    numbers().find(|number| numbers().filter(|other| other <= number).count() > *number)
+}
+
+/// Compares each section with that of the earlier ones that it excludes whose fencing token is the
+/// greatest.
 fn fences_out_of_order(sections: &[&Section]) -> Vec<Violation> {
     let mut violations = Vec::new();
-    let mut greatest: Option<&Section> = None;
+    // All permits are alike here.
+    let alike = |kind| match kind {
+        Kind::Permit(_) => Kind::Permit(0),
+        kind => kind,
+    };
+    let mut greatest: BTreeMap<Kind, &Section> = BTreeMap::new();
     for &section in sections {
-        if let Some(earlier) = greatest.filter(|earlier| section.fence <= earlier.fence) {
+        let excluded = greatest.values();
+        let excluded = excluded.filter(|earlier| !earlier.kind.stands_beside(section.kind));
+        let greater = excluded.max_by_key(|earlier| earlier.fence);
+        if let Some(earlier) = greater.filter(|earlier| section.fence <= earlier.fence) {
             violations.push(Violation::FenceNotIncreasing(
-                earlier.clone(),
+                (*earlier).clone(),
                 section.clone(),
             ));
-        } else {
-            greatest = Some(section);
+        }
+        let known = greatest.entry(alike(section.kind)).or_insert(section);
+        if section.fence > known.fence {
+            *known = section;
         }
     }
     violations
@@ -144,12 +221,14 @@ fn read(line: &str, sections: &mut Vec<Section>) -> Option<()> {
         return words.next().filter(|_| words.next().is_none()).map(drop);
     }
     let deadline = words.next().map(str::parse::<u64>).transpose().ok()?;
-    if words.next().is_some() {
+    let kind = words.next();
+    if words.next().is_some() || kind.is_some() && event != "begin" {
         return None;
     }
     if event == "begin" {
         sections.push(Section {
             key: key.to_owned(),
+            kind: Kind::read(kind)?,
             fence,
             holder: holder.to_owned(),
             begin: time,
@@ -193,6 +272,7 @@ mod tests {
         match &violations[..] {
             [Violation::Overlap(a, b)] => ("overlap", a.holder.clone(), b.holder.clone()),
             [Violation::FenceNotIncreasing(a, b)] => ("fence", a.holder.clone(), b.holder.clone()),
+            [Violation::TooMany(count, a)] => ("too many", count.to_string(), a.holder.clone()),
             [Violation::Malformed(number, line)] => ("malformed", number.to_string(), line.clone()),
             several => panic!("{several:#?}"),
         }
@@ -306,11 +386,58 @@ mod tests {
     }
 
     #[test]
+    fn so_many_may_have_a_permit_and_each_looks_at_its_own_number() {
+        let two = "begin k 1 a 0 100 p2\nbegin k 2 b 10 110 p2\n";
+        assert_eq!(clean(two).beside_others, 1);
+        clean(&format!(
+            "{two}begin k 3 c 20 120 p3\nbegin k 4 d 100 120 p3\n"
+        ));
+        clean(&format!("{two}end k 1 a 15\nbegin k 3 c 20 120 p2\n"));
+        let third = format!("{two}begin k 3 c 20 120 p2\n");
+        assert_eq!(wrong(&third), named("too many", "2", "c"));
+        // The last of these may have been let in before the one in front of it.
+        let fourth = format!("{two}begin k 3 c 20 120 p9\nbegin k 4 d 30 120 p3\n");
+        clean(&fourth);
+        let fifth = format!("{fourth}begin k 5 e 40 120 p3\n");
+        assert_eq!(wrong(&fifth), named("too many", "3", "e"));
+    }
+
+    #[test]
+    fn kinds_never_overlap() {
+        clean("begin k 1 a 0 100 s\nbegin k 2 b 10 110 s\nbegin k 3 c 20 120 s\n");
+        for (one, other) in [
+            (" s", " p9"),
+            (" p9", " s"),
+            (" s", ""),
+            ("", " s"),
+            (" p9", ""),
+            ("", " p9"),
+        ] {
+            let history = format!("begin k 1 a 0 100{one}\nbegin k 2 b 10 110{other}\n");
+            assert_eq!(wrong(&history), named("overlap", "a", "b"));
+            clean(&history.replace("b 10", "b 100"));
+        }
+    }
+
+    #[test]
+    fn numbers_are_in_order_only_between_those_who_exclude_each_other() {
+        clean("begin k 5 a 0 100 p2\nbegin k 3 b 10 110 p2\n");
+        clean("begin k 5 a 0 100 s\nbegin k 3 b 10 110 s\nbegin k 6 c 120 200\n");
+        let behind = "begin k 5 a 0 9 s\nbegin k 3 b 1 9 s\nbegin k 4 c 20 29\n";
+        assert_eq!(wrong(behind), named("fence", "a", "c"));
+        let before = "begin k 5 a 0 9\nbegin k 5 b 10 19 p2\n";
+        assert_eq!(wrong(before), named("fence", "a", "b"));
+    }
+
+    #[test]
     fn lines_that_make_no_sense_are_found() {
         let lines = [
             "",
             "begin k 1 a 0",
             "begin k 1 a 0 100 7",
+            "begin k 1 a 0 100 p",
+            "begin k 1 a 0 100 s s",
+            "extend k 1 a 0 100 s",
             "begin k one a 0 100",
             "begin k 1 a 0 1o0",
             "middle k 1 a 0 100",

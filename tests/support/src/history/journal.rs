@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
+use super::check::Kind;
 use crate::clock::monotonic_ns;
 
 /// A file that several processes append to.
@@ -40,6 +41,21 @@ impl Journal {
         holder: &str,
         remaining: impl FnOnce() -> Duration,
     ) -> Entry<'_> {
+        self.begin_as(Kind::Exclusive, key, fence, holder, remaining)
+    }
+
+    /// The same for a section of this kind.
+    ///
+    /// # Panics
+    /// As [`begin`](Self::begin) does.
+    pub fn begin_as(
+        &self,
+        kind: Kind,
+        key: &str,
+        fence: u64,
+        holder: &str,
+        remaining: impl FnOnce() -> Duration,
+    ) -> Entry<'_> {
         for name in [key, holder] {
             let plain = !name.is_empty() && !name.contains(char::is_whitespace);
             assert!(plain, "{name:?} does not fit into a line");
@@ -51,7 +67,7 @@ impl Journal {
         };
         // The clock first, as in `extend`.
         let now = monotonic_ns();
-        entry.write_deadline("begin", now, remaining());
+        entry.write_deadline("begin", now, remaining(), &kind.written());
         entry
     }
 
@@ -74,15 +90,15 @@ impl Entry<'_> {
         let now = monotonic_ns();
         let remaining = remaining();
         if !remaining.is_zero() {
-            self.write_deadline("extend", now, remaining);
+            self.write_deadline("extend", now, remaining, "");
         }
     }
 
-    fn write_deadline(&self, event: &str, now: u64, remaining: Duration) {
+    fn write_deadline(&self, event: &str, now: u64, remaining: Duration, kind: &str) {
         let remaining = u64::try_from(remaining.as_nanos()).unwrap_or(u64::MAX);
         let deadline = now.saturating_add(remaining);
         self.journal
-            .write(&format!("{event} {} {now} {deadline}\n", self.name));
+            .write(&format!("{event} {} {now} {deadline}{kind}\n", self.name));
     }
 }
 

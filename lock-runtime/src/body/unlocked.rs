@@ -32,26 +32,26 @@ impl<T, E: From<LockError>> FromLockError for Result<T, E> {
     note = "for any other type, replace `skip` by `or_else = |error| …`, which makes the value from the error"
 )]
 pub trait FromSkipped: Sized {
-    /// The empty value if the lock was busy, else the error.
+    /// The empty value if the lock was busy or its period done, else the error.
     fn from_skipped(error: LockError) -> Self;
 }
 
 impl FromSkipped for () {
     fn from_skipped(error: LockError) {
-        log_unless_busy(&error);
+        log_unless_skipped(&error);
     }
 }
 
 impl<T> FromSkipped for Option<T> {
     fn from_skipped(error: LockError) -> Self {
-        log_unless_busy(&error);
+        log_unless_skipped(&error);
         None
     }
 }
 
 impl<T: Empty, E: HoldsLockError> FromSkipped for Result<T, E> {
     fn from_skipped(error: LockError) -> Self {
-        if error.is_busy() {
+        if is_skipped(&error) {
             Ok(T::empty())
         } else {
             Err(E::hold(error))
@@ -105,9 +105,14 @@ where
     make
 }
 
+/// Another runs it, or has run it.
+fn is_skipped(error: &LockError) -> bool {
+    error.is_busy() || error.is_already_done()
+}
+
 /// A return type without an error would hide that nothing worked.
-fn log_unless_busy(error: &LockError) {
-    if !error.is_busy() {
+fn log_unless_skipped(error: &LockError) {
+    if !is_skipped(error) {
         tracing::error!(error = %Chain(error), "a locked function with `skip` returned nothing");
     }
 }
@@ -171,6 +176,7 @@ mod tests {
             attempts: 1,
             waited: Duration::ZERO,
             owner: None,
+            holders: 1,
             retry_after: None,
             foreign: false,
             endless: false,
@@ -198,15 +204,27 @@ mod tests {
         (result, lines)
     }
 
+    fn done() -> LockError {
+        LockError::AlreadyDone {
+            key: "report:42".into(),
+            owner: "web-3:812".into(),
+            ago: Duration::ZERO,
+            next: Duration::ZERO,
+            clock_stepped_back: false,
+        }
+    }
+
     #[test]
-    fn busy_skips_silently() {
-        assert_eq!(
-            logged(|| Option::<u8>::from_skipped(busy())),
-            (None, vec![])
-        );
-        assert_eq!(logged(|| <()>::from_skipped(busy())), ((), vec![]));
-        let (result, lines) = logged(|| Result::<u8, LockError>::from_skipped(busy()));
-        assert_eq!((result.unwrap(), lines), (0, vec![]));
+    fn what_is_busy_or_done_skips_silently() {
+        for error in [busy, done] {
+            assert_eq!(
+                logged(|| Option::<u8>::from_skipped(error())),
+                (None, vec![])
+            );
+            assert_eq!(logged(|| <()>::from_skipped(error())), ((), vec![]));
+            let (result, lines) = logged(|| Result::<u8, LockError>::from_skipped(error()));
+            assert_eq!((result.unwrap(), lines), (0, vec![]));
+        }
     }
 
     #[test]

@@ -1,0 +1,53 @@
+-- What is done with the places of a key that several may hold: see holders.lua, which stands in
+-- front, and clock.lua.
+--
+-- KEYS[1]  the lock
+
+-- What holds the key: {count = 0} when it is free; {letter, count} when some have places, after those
+-- whose time is over are gone; {value} when it is anything else, '' for what is no string.
+--
+-- A set is ours only by the form of its first value and by its expiry: another's is not touched.
+local function look_at_key()
+  local which = redis.call('TYPE', KEYS[1]).ok
+  if which == 'none' then
+    return {count = 0}
+  end
+  if which == 'string' then
+    return {value = redis.call('GET', KEYS[1])}
+  end
+  local first = which == 'zset' and redis.call('ZRANGE', KEYS[1], 0, 0)[1]
+  local kind = first and letter(first)
+  if not kind or redis.call('PTTL', KEYS[1]) < 0 then
+    return {value = ''}
+  end
+  redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', whole(micros))
+  return {letter = kind, count = redis.call('ZCARD', KEYS[1])}
+end
+
+-- Whether there is room for one of this letter beside what holds the key: for one that has none, the
+-- key must be free; for a permit, fewer than its number must have places.
+local function has_room(held, which, limit)
+  if held.value then
+    return false
+  end
+  return held.count == 0 or which == held.letter and (which == 's' or held.count < limit)
+end
+
+-- Makes the key live until the last place has ended.
+local function expire_at(micros)
+  redis.call('PEXPIREAT', KEYS[1], whole(math.ceil(micros / 1000)))
+end
+
+-- Gives this value a place until then, or moves its end.
+--
+-- The expiry comes first, also where there is no key yet. Whoever may not set one has added nothing
+-- then, and no set is left without an expiry. And where memory is full, Redis refuses a script its
+-- first write, but not what follows one: a place is extended like any other lock.
+local function put(value, ends)
+  local last = redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES')[2]
+  expire_at(math.max(ends, tonumber(last or 0)))
+  redis.call('ZADD', KEYS[1], whole(ends), value)
+  if not last then
+    expire_at(ends)
+  end
+end

@@ -1,0 +1,59 @@
+-- Gives a place of a key back, and lets in those of the line for whom there is room then. With a
+-- value that has no place, it leaves the line.
+--
+-- It stands behind open_door.lua.
+--
+-- KEYS, ARGV  those of release.lua
+--
+-- A place that stays gets another value, as in release.lua, and has its holder's room until it ends.
+--
+-- Answers 1 when it was ours or was released so before, 0 when it is gone or its time was over, -1
+-- when the key is someone else's.
+
+local held = look_at_key()
+local kept = '~' .. ARGV[1]
+if held.letter and redis.call('ZSCORE', KEYS[1], kept) then
+  return 1
+end
+
+local answer = held.value and -1 or 0
+if held.letter and redis.call('ZSCORE', KEYS[1], ARGV[1]) then
+  answer = 1
+  redis.call('ZREM', KEYS[1], ARGV[1])
+  held.count = held.count - 1
+  if ARGV[2] ~= '0' then
+    put(kept, micros + ARGV[2] * 1000)
+    held.count = held.count + 1
+  end
+  local last = redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES')[2]
+  if last then
+    expire_at(tonumber(last))
+  end
+end
+
+local is_line, may_write = line_types()
+local is_doubted = ARGV[4] ~= '0'
+local was_first = false
+if may_write and (is_doubted or answer ~= 1) then
+  was_first = is_line and redis.call('ZRANGE', KEYS[2], 0, 0)[1] == ARGV[1]
+  leave(ARGV[1])
+  if is_doubted then
+    pcall(settle, ARGV[1], ARGV[4])
+  end
+end
+
+local function serve()
+  if held.count == 0 then
+    if hand_over() then
+      tell_first('f')
+    end
+  elseif let_in(held) > 0 or was_first then
+    tell_first('f')
+  end
+end
+
+-- Whatever fails in the line, the place is given back.
+if is_line then
+  pcall(serve)
+end
+return answer

@@ -1,0 +1,41 @@
+-- How one that looks takes its seat: it stands in the middle of the scripts that look, behind
+-- pass_on.lua. Their arguments are those of look.lua.
+
+-- Takes a seat, or shows that who has it is still there. `place` is where it stands. Answers as
+-- look.lua does.
+local function sit(place)
+  if ARGV[5] == '' then
+    return 0
+  end
+  if not is_heard(ARGV[5]) then
+    return 3
+  end
+  local is_new = not place
+  local wanted = ARGV[9]
+  if is_new then
+    -- Who died in the middle of the line would stay there for as long as the line stands.
+    for _, before in ipairs(redis.call('ZRANGE', KEYS[2], -2, -1)) do
+      if not seat_of(before) then
+        leave(before)
+      end
+    end
+    if wanted == '' then
+      -- The clock keeps places growing when the line has been empty: one that was had may come back.
+      local end_of_line = redis.call('ZRANGE', KEYS[2], -1, -1, 'WITHSCORES')[2] or 0
+      wanted = whole(math.max(tonumber(end_of_line) + 1, micros))
+    end
+    redis.call('ZADD', KEYS[2], wanted, ARGV[1])
+  elseif wanted ~= '' and tonumber(wanted) < tonumber(place) then
+    -- A look that came late, from before the place was known, has moved us to the end.
+    redis.call('ZADD', KEYS[2], wanted, ARGV[1])
+  end
+  local fenced = ARGV[4]
+  if ARGV[11] then
+    fenced = fenced .. ':' .. ARGV[11]
+  end
+  local mine = {whole(now + ARGV[8]), ARGV[6], ARGV[7], fenced, ARGV[5]}
+  redis.call('HSET', KEYS[3], ARGV[1], table.concat(mine, ' '))
+  redis.call('PEXPIRE', KEYS[2], ARGV[8])
+  keep_seats(ARGV[8])
+  return is_new and 2 or 1
+end
