@@ -1,4 +1,4 @@
-//! A job that is due every second on several machines, and runs on one of them each time.
+//! A job that is due every two seconds on several machines, and runs on one of them each time.
 //!
 //! ```sh
 //! cargo run --example scheduled_jobs -- --workers 3
@@ -22,13 +22,22 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, bail, ensure};
 use redis_locked::{LockError, Locker, redis_locked};
 
+/// How many seconds a tick is after the last: the period of `once_per`.
+const PERIOD: u64 = 2;
+
 /// The job. True on the machine that ran it; on the others `skip` returns the default, false.
 ///
-/// The key names the job and the tick, and `min_hold` keeps it when the job is done: a machine
-/// whose clock is up to a minute late finds the tick taken. The price: a tick whose machine dies is
-/// not run again. Where one run must also not overlap with the next, let this call a function that
-/// is annotated with `key = "clean_up"`.
-#[redis_locked(key = "clean_up:{tick}", ttl = "1m", min_hold = "1m", skip)]
+/// One run succeeds in each period of the server's clock. What fails or dies is run again, should
+/// somebody call again in the same period. `record` is short, as nobody asks for it here; by default it
+/// is 30 days. The tick is only for what is printed.
+#[redis_locked(
+    key = "clean_up",
+    once_per = "2s",
+    record = "1m",
+    ttl = "1s",
+    renew,
+    skip
+)]
 async fn clean_up(tick: u64) -> Result<bool, LockError> {
     println!("{tick} ran");
     tokio::time::sleep(Duration::from_millis(20)).await;
@@ -44,12 +53,10 @@ async fn worker(number: u64, run: &str, ticks: Range<u64>) -> anyhow::Result<()>
         .connect(&env::var("REDIS_URL")?)
         .await?;
     locker.install()?;
-    // Ticks are counted. One that is read off the clock on waking up, a little early or late, can be
-    // the wrong one.
     for tick in ticks {
         // The clocks of machines differ: this one is 0 to 80 ms late, each tick anew.
         let late = Duration::from_millis((tick * 7 + number * 3) % 9 * 10);
-        let due = UNIX_EPOCH + Duration::from_secs(tick) + late;
+        let due = UNIX_EPOCH + Duration::from_secs(tick * PERIOD) + late;
         tokio::time::sleep(due.duration_since(SystemTime::now()).unwrap_or_default()).await;
         if !clean_up(tick).await? {
             println!("{tick} busy");
@@ -86,7 +93,9 @@ fn main() -> anyhow::Result<ExitCode> {
         "without workers or ticks nothing runs"
     );
     if let Ok(url) = env::var("REDIS_URL") {
-        println!("{workers} processes, one job every second. Locks: in the Redis of REDIS_URL.\n");
+        println!(
+            "{workers} processes, one job every two seconds. Locks: in the Redis of REDIS_URL.\n"
+        );
         supervise(workers, ticks, &url)
     } else {
         let Some(server) = RedisServer::start()? else {
@@ -95,7 +104,7 @@ fn main() -> anyhow::Result<ExitCode> {
         };
         let url = format!("redis://127.0.0.1:{}", server.port);
         println!(
-            "{workers} processes, one job every second. Locks: in a redis-server for this run.\n"
+            "{workers} processes, one job every two seconds. Locks: in a redis-server for this run.\n"
         );
         supervise(workers, ticks, &url)
     }
@@ -104,7 +113,8 @@ fn main() -> anyhow::Result<ExitCode> {
 /// Starts the workers, shows what they do, and checks that each tick ran once.
 fn supervise(workers: usize, ticks: u64, redis_url: &str) -> anyhow::Result<ExitCode> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
-    let ticks = now + 2..now + 2 + ticks;
+    let first = now / PERIOD + 2;
+    let ticks = first..first + ticks;
     let run = format!("scheduled_jobs:{now}:{}", std::process::id());
     let (sender, answers) = mpsc::channel();
     let mut processes = Vec::new();
@@ -205,8 +215,9 @@ impl Row {
     }
 
     fn time(&self) -> String {
-        let (hours, minutes) = (self.tick / 3600 % 24, self.tick / 60 % 60);
-        format!("{hours:02}:{minutes:02}:{:02}", self.tick % 60)
+        let time = self.tick * PERIOD;
+        let (hours, minutes) = (time / 3600 % 24, time / 60 % 60);
+        format!("{hours:02}:{minutes:02}:{:02}", time % 60)
     }
 }
 

@@ -24,10 +24,15 @@ pub mod failover {}
 #[doc = include_str!("guide/fencing.md")]
 pub mod fencing {}
 
-/// How does a job run once per tick?
+/// How does a job run once per night, hour or other period?
 ///
 #[doc = include_str!("guide/jobs.md")]
 pub mod jobs {}
+
+/// What if the job needs the number of its tick?
+///
+#[doc = include_str!("guide/ticks.md")]
+pub mod ticks {}
 
 /// How does one process lead, or consume alone?
 ///

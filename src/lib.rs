@@ -127,7 +127,8 @@
 //! # The guide
 //!
 //! - [Which ttl, and renew or not?](guide::ttl)
-//! - [How does a job run once per tick?](guide::jobs)
+//! - [How does a job run once per night, hour or other period?](guide::jobs)
+//! - [What if the job needs the number of its tick?](guide::ticks)
 //! - [How does one process lead, or consume alone?](guide::leader)
 //! - [How does a web handler lock?](guide::web)
 //! - [Wait or retry?](guide::waiting)

@@ -34,10 +34,10 @@ struct Places {
 
 /// Which lock is meant.
 #[derive(Clone, Copy)]
-struct Meant<'a> {
-    key: &'a str,
-    owner: Option<&'a str>,
-    token: Option<&'a str>,
+pub(crate) struct Meant<'a> {
+    pub(crate) key: &'a str,
+    pub(crate) owner: Option<&'a str>,
+    pub(crate) token: Option<&'a str>,
 }
 
 pub(crate) async fn free(options: &Break) -> Result<u8, Failure> {
@@ -52,7 +52,8 @@ pub(crate) async fn free(options: &Break) -> Result<u8, Failure> {
     let Some(key) = &options.key else {
         return all_of(options, &mut nodes, owner.unwrap_or_default()).await;
     };
-    let (said, code) = free_one(options, &nodes, Meant { key, owner, token }).await?;
+    let prefix = &options.connection.prefix;
+    let (said, code) = free_one(prefix, &nodes, Meant { key, owner, token }).await?;
     tell(options, key, said, code)?;
     Ok(code)
 }
@@ -83,7 +84,7 @@ async fn all_of(options: &Break, nodes: &mut Nodes, pattern: &str) -> Result<u8,
             owner: None,
             token: Some(&lock.token),
         };
-        let (said, code) = free_one(options, nodes, meant).await?;
+        let (said, code) = free_one(&options.connection.prefix, nodes, meant).await?;
         tell(options, &lock.key, said, code)?;
         worst = code.max(worst);
     }
@@ -123,13 +124,13 @@ fn tell(options: &Break, key: &str, said: String, code: u8) -> Result<(), Failur
 }
 
 /// What came of it, and the exit code.
-async fn free_one(
-    options: &Break,
+pub(crate) async fn free_one(
+    prefix: &str,
     nodes: &Nodes,
     meant: Meant<'_>,
 ) -> Result<(String, u8), Failure> {
     let key = meant.key;
-    let full = format!("{}{key}", options.connection.prefix);
+    let full = format!("{prefix}{key}");
     let mut holding = nodes.of_key(&full).await?;
     let asking = holding.iter_mut().map(|node| free_on(node, &full, meant));
     let (mut freed, mut others, mut failures) = (Vec::new(), Vec::new(), Vec::new());

@@ -16,7 +16,7 @@ pub(crate) const UNAVAILABLE: u8 = 69;
 pub(crate) const SYSTEM: u8 = 71;
 /// The answer could not be written.
 pub(crate) const OUTPUT: u8 = 74;
-/// Another holder has the lock.
+/// Another holder has the lock, or has done its work for this period.
 pub(crate) const BUSY: u8 = 75;
 /// The lock was lost while the command ran.
 pub(crate) const LOST: u8 = 76;
@@ -88,7 +88,7 @@ impl fmt::Display for Failure {
 impl From<LockError> for Failure {
     fn from(error: LockError) -> Self {
         let code = match &error {
-            LockError::Busy { .. } => BUSY,
+            LockError::Busy { .. } | LockError::AlreadyDone { .. } => BUSY,
             LockError::Lost { .. } => LOST,
             LockError::InvalidRequest { .. } => USAGE,
             _ => UNAVAILABLE,
@@ -104,6 +104,10 @@ fn in_options(text: &str) -> String {
         ("`renew`", "--renew"),
         ("`max_hold`", "--max-hold"),
         ("`min_hold`", "--min-hold"),
+        ("`once_per`", "--once-per"),
+        ("`record`", "--record"),
+        ("its once_per", "--once-per"),
+        ("its record is to live", "--record is"),
         ("`retries`", "--retries"),
         ("`wait`", "--wait"),
         ("`backoff`", "--backoff"),

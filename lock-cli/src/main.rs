@@ -12,10 +12,13 @@ mod duration;
 mod exit;
 mod forget;
 mod glob;
+mod holding;
+mod last;
 mod list;
 mod lock;
 mod options;
 mod pages;
+mod records;
 mod run;
 mod scan;
 mod servers;
@@ -67,6 +70,9 @@ fn execute(command: Command) -> Result<u8, Failure> {
             Command::Watch(options) => watch::watch(&options).await,
             Command::Break(options) => breaking::free(&options).await,
             Command::Forget(options) => forget::forget(&options).await,
+            Command::Last(options) => last::last(&options).await,
+            Command::Hold(options) => holding::hold(&options).await,
+            Command::Unhold(options) => holding::unhold(&options).await,
             Command::Run(options) => run::run(&options).await,
             Command::Man { .. }
             | Command::Completions { .. }

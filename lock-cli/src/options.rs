@@ -23,7 +23,8 @@ pub(crate) struct Cli {
 const CODES: &str = "\
 Exit codes:
    0  done
-   1  `show`: nobody holds the lock; `break`: nothing was freed; `forget`: nothing was forgotten
+   1  `show`: nobody holds the lock; `break`, `unhold`: nothing was freed; `forget`: nothing was
+      forgotten; `last --older-than`: a job is late
   64  the command line is wrong
   69  Redis could not be asked, or refused
   74  the answer could not be written
@@ -39,10 +40,16 @@ pub(crate) enum Command {
     Watch(Watch),
     /// Free a lock, but only if it is still the one that you mean
     Break(Break),
+    /// Keep a job from running, for so long: hold its lock, with a reason that everyone is told
+    Hold(Hold),
+    /// End what `hold` has begun
+    Unhold(Unhold),
+    /// Show the last runs that are recorded: key, start, how long it took, outcome, who
+    Last(Last),
     /// Let a job that runs once per period run again in this one
     Forget(Forget),
     /// Run a command only while holding a lock, as flock(1) does, across machines
-    Run(Run),
+    Run(Box<Run>),
     /// Write the manual pages into a directory
     Man {
         /// Made if missing
@@ -116,6 +123,47 @@ pub(crate) struct Watch {
     /// One JSON object for each change instead of a screen
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Last {
+    /// Only keys that match this glob, such as `report:*`. It does not apply to the prefix
+    #[arg(default_value = "*")]
+    pub(crate) pattern: String,
+    /// Only those without a run that succeeded in this time. Ends with 1 if there is one, or if no run is
+    /// recorded at all: for monitoring
+    #[arg(long, value_name = "DURATION", value_parser = positive)]
+    pub(crate) older_than: Option<Duration>,
+    /// One JSON array instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Hold {
+    /// The lock's key, without the prefix
+    pub(crate) key: String,
+    /// For how long. `unhold` ends it before
+    #[arg(long = "for", value_name = "DURATION", value_parser = positive)]
+    pub(crate) time: Duration,
+    /// The reason, which everyone is told who finds the lock busy
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) why: String,
+    /// Break the lock first if somebody has it. By default, `hold` waits for its turn
+    #[arg(long)]
+    pub(crate) now: bool,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Unhold {
+    /// The lock's key, without the prefix
+    pub(crate) key: String,
     #[command(flatten)]
     pub(crate) connection: Connection,
 }

@@ -1,7 +1,7 @@
 //! `run`: a command under a lock, as flock(1) does, across machines.
 
 mod connecting;
-mod group;
+pub(crate) mod group;
 pub(crate) mod ignored;
 mod itself;
 mod nested;
@@ -12,7 +12,7 @@ mod supervise;
 mod terminal;
 pub(crate) mod under_lock;
 mod voice;
-mod warnings;
+pub(crate) mod warnings;
 
 use std::io::IsTerminal as _;
 use std::time::Duration;
@@ -30,7 +30,7 @@ use signals::Signals;
 use warnings::Warnings;
 
 /// How long the end of the tool may wait for Redis.
-const SHUTDOWN: Duration = Duration::from_secs(5);
+pub(crate) const SHUTDOWN: Duration = Duration::from_secs(5);
 
 pub(crate) async fn run(options: &Run) -> Result<u8, Failure> {
     let grace = options.grace()?;
@@ -44,7 +44,7 @@ pub(crate) async fn run(options: &Run) -> Result<u8, Failure> {
     let answer = tokio::select! {
         biased;
         signal = signals.next_ending() => Err(signal),
-        answer = acquire(request(options, patience, &locker), patience) => Ok(answer),
+        answer = acquire(options, patience, &locker) => Ok(answer),
     };
     let code = match answer {
         Ok(answer) => held(options, answer, &mut signals, grace).await,
@@ -56,8 +56,23 @@ pub(crate) async fn run(options: &Run) -> Result<u8, Failure> {
     code
 }
 
+async fn acquire(
+    options: &Run,
+    patience: Patience,
+    locker: &Locker,
+) -> Result<LockGuard, LockError> {
+    let request = locker.lock(options.key.as_str());
+    let request = match (options.once_per, options.record) {
+        (None, None) => return ask(complete(request, options, patience), patience).await,
+        (Some(period), None) => request.once_per(period),
+        (None, Some(lifetime)) => request.record(lifetime),
+        (Some(period), Some(lifetime)) => request.once_per(period).record(lifetime),
+    };
+    ask(complete(request, options, patience), patience).await
+}
+
 /// Who waits without a limit is told of trouble by nothing but the log.
-async fn acquire(request: LockRequest, patience: Patience) -> Result<LockGuard, LockError> {
+async fn ask<K>(request: LockRequest<K>, patience: Patience) -> Result<LockGuard, LockError> {
     match patience {
         Patience::Forever => request.acquire().with_subscriber(Warnings).await,
         Patience::Until(_) | Patience::Retries(_) => request.acquire().await,
@@ -74,24 +89,31 @@ async fn held(
     match answer {
         Ok(guard) => {
             let code = supervise::supervise(options, &guard, signals, grace).await;
-            release(options, guard).await;
+            release(options, guard, matches!(code, Ok(0))).await;
             code
         }
+        Err(LockError::AlreadyDone { owner, ago, .. }) if options.skip => {
+            let ago = text::left(Some(ago));
+            skipped(
+                options,
+                format_args!("{owner} has done {:?} {ago} ago", options.key),
+            );
+            Ok(0)
+        }
         Err(LockError::Busy { owner, holders, .. }) if options.skip => {
-            // cron sends what is said to somebody, each time.
-            if options.verbose || std::io::stderr().is_terminal() {
-                let holder = owner.as_deref().unwrap_or("another holder");
-                let have = if holders > 1 { "have" } else { "has" };
-                say(format_args!(
-                    "skipped: {holder} {have} lock {:?}; nothing was run",
-                    options.key
-                ));
-            }
+            let holder = owner.as_deref().unwrap_or("another holder");
+            let have = if holders > 1 { "have" } else { "has" };
+            skipped(
+                options,
+                format_args!("{holder} {have} lock {:?}", options.key),
+            );
             Ok(0)
         }
         // What the library says of these cannot be said shorter.
         Err(
-            error @ (LockError::Busy { foreign: true, .. } | LockError::Busy { endless: true, .. }),
+            error @ (LockError::AlreadyDone { .. }
+            | LockError::Busy { foreign: true, .. }
+            | LockError::Busy { endless: true, .. }),
         ) => {
             let Failure { message, .. } = error.into();
             let message = format_args!("{message}. Nothing was run");
@@ -114,6 +136,13 @@ async fn held(
     }
 }
 
+/// cron sends what is said to somebody, each time.
+fn skipped(options: &Run, why: std::fmt::Arguments<'_>) {
+    if options.verbose || std::io::stderr().is_terminal() {
+        say(format_args!("skipped: {why}; nothing was run"));
+    }
+}
+
 /// A user who may lock may still not be allowed to draw a number.
 fn refused(options: &Run, error: LockError) -> Failure {
     let lacks_a_right =
@@ -131,8 +160,8 @@ fn refused(options: &Run, error: LockError) -> Failure {
     }
 }
 
-fn request(options: &Run, patience: Patience, locker: &Locker) -> LockRequest {
-    let mut request = locker.lock(options.key.as_str()).ttl(options.ttl);
+fn complete<K>(request: LockRequest<K>, options: &Run, patience: Patience) -> LockRequest<K> {
+    let mut request = request.ttl(options.ttl);
     request = match patience {
         Patience::Until(end) => request.wait(end.saturating_duration_since(Instant::now())),
         Patience::Forever => request.wait_forever(),
@@ -200,9 +229,16 @@ fn others(waiting: Option<u64>) -> String {
 }
 
 /// What the command ended with is told whatever becomes of the release.
-async fn release(options: &Run, guard: LockGuard) {
+async fn release(options: &Run, guard: LockGuard, succeeded: bool) {
     let was_lost = !guard.is_held();
-    match timeout(SHUTDOWN, guard.release()).await {
+    let end = async {
+        if succeeded {
+            guard.release().await
+        } else {
+            guard.fail().await
+        }
+    };
+    match timeout(SHUTDOWN, end).await {
         // The loss has been told already.
         Ok(Ok(()) | Err(LockError::NotHeld { .. })) if was_lost => {}
         Ok(Ok(())) => {}

@@ -14,7 +14,7 @@ use crate::share::merge;
 use crate::waiting;
 
 /// How many keys one `SCAN` looks at: enough to be done soon, few enough to hold up nobody.
-const BATCH: usize = 1000;
+pub(crate) const BATCH: usize = 1000;
 /// No more places of a key are read.
 const MOST_PLACES: usize = 1000;
 /// No more of a value is read: one of ours is a token and a short name, others may be huge.

@@ -7,18 +7,36 @@ use serde_json::json;
 use crate::exit::{Failure, NO};
 use crate::lock::{Lock, Share};
 use crate::options::Show;
-use crate::{scan, text};
+use crate::records::{Run, time};
+use crate::{records, scan, text};
 
 pub(crate) async fn show(options: &Show) -> Result<u8, Failure> {
     let nodes = options.connection.servers()?.connect().await?;
-    let found = scan::one(&nodes, &options.connection.prefix, &options.key).await?;
+    let prefix = &options.connection.prefix;
+    let found = scan::one(&nodes, prefix, &options.key).await?;
+    let last = match nodes.quorum {
+        None => records::one(&nodes, prefix, &options.key).await?,
+        Some(_) => None,
+    };
     let mut out = std::io::stdout().lock();
-    match (found.as_slice(), options.json) {
-        ([first, ..], true) if first.place.is_some() => writeln!(out, "{}", holders(&found))?,
-        ([lock, ..], true) => writeln!(out, "{}", json!(lock))?,
-        ([], true) => writeln!(out, "{}", json!({ "key": options.key, "owner": null }))?,
-        ([_, ..], false) => write!(out, "{}", in_lines(&found))?,
-        ([], false) => writeln!(out, "lock {:?} is free", options.key)?,
+    if options.json {
+        let mut told = match found.as_slice() {
+            [first, ..] if first.place.is_some() => holders(&found),
+            [lock, ..] => json!(lock),
+            [] => json!({ "key": options.key, "owner": null }),
+        };
+        if let Some(last) = &last {
+            told["last_run"] = json!(last.told());
+        }
+        writeln!(out, "{told}")?;
+    } else {
+        match found.as_slice() {
+            [] => writeln!(out, "lock {:?} is free", options.key)?,
+            _ => write!(out, "{}", in_lines(&found))?,
+        }
+        if let Some(last) = &last {
+            write!(out, "{}", in_words(last))?;
+        }
     }
     let first = found.first();
     let held = first.is_some_and(|lock| lock.servers.is_none_or(Share::is_majority));
@@ -42,6 +60,16 @@ fn holders(places: &[Lock]) -> serde_json::Value {
         whole.insert("holders".to_owned(), holders);
     }
     whole
+}
+
+/// The last run, and the last success where that is another.
+fn in_words(run: &Run) -> String {
+    let [started, took, outcome, owner] = run.in_words();
+    let words = format!("last    {outcome}, {started}, took {took}, by {owner}\n");
+    match run.last.last_success.filter(|_| outcome != "ok") {
+        Some(success) => format!("{words}        last success {}\n", time(success)),
+        None => words,
+    }
 }
 
 fn in_lines(found: &[Lock]) -> String {

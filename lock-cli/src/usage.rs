@@ -18,7 +18,8 @@ pub(crate) fn answer(error: &Error) -> Failure {
     }
     let command = std::env::args().nth(1).unwrap_or_default();
     let help = match command.as_str() {
-        known @ ("list" | "show" | "watch" | "break" | "run") => {
+        known @ ("list" | "show" | "watch" | "break" | "run" | "last" | "hold" | "unhold"
+        | "forget") => {
             format!("see `redis-locked {known} --help`")
         }
         _ => "see `redis-locked --help`".to_owned(),
@@ -44,7 +45,10 @@ fn mend(error: &Error, command: &str) -> String {
             let found = told(ContextKind::InvalidSubcommand);
             match told(ContextKind::SuggestedSubcommand) {
                 near if near.is_empty() => format!("there is no command {found:?}"),
-                near => format!("there is no command {found:?}; did you mean `{near}`?"),
+                near => {
+                    let near = near.replace(", ", "` or `");
+                    format!("there is no command {found:?}; did you mean `{near}`?")
+                }
             }
         }
         ErrorKind::MissingRequiredArgument => format!("give {found}"),

@@ -11,7 +11,8 @@ use redis_locked_test_support::{Sentinels, Server, until};
 const LOOK: &str = "~jobs:* ~{jobs:*}:fence ~{jobs:*}:line ~{jobs:*}:seats +getrange +pttl +get \
                     +time +zrange +hgetall +pubsub|numsub";
 const SCAN: &str = "+scan";
-const TYPE: &str = "+type";
+const TYPE: &str = "~{jobs:*}:last +type +hmget";
+const LAST: &str = "~jobs:* ~{jobs:*}:last +scan +get +hmget +time";
 const BREAK: &str = "~jobs:* +eval +get +pttl +del";
 const FORGET: &str = "~{jobs:*}:last +hdel";
 const CLUSTER: &str = "+cluster|slots +cluster|keyslot +pubsub|shardnumsub";
@@ -37,6 +38,7 @@ fn the_docs_have_these_rules() {
         TYPE,
         BREAK,
         FORGET,
+        LAST,
         CLUSTER,
         SENTINEL_SERVERS,
         SENTINELS,

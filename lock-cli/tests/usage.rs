@@ -34,7 +34,14 @@ async fn a_mistake_is_answered_with_its_mend() {
             "run -k k --ttl 5s --min-hold 6s -- true",
             "--min-hold is over --ttl of 5s; raise --ttl, or use --renew",
         ),
-        ("lst", "there is no command \"lst\"; did you mean `list`?"),
+        (
+            "lst",
+            "there is no command \"lst\"; did you mean `list` or `last`?",
+        ),
+        ("hold k --for 2h", "give --why"),
+        ("hold k --why migration", "give --for"),
+        ("last --older-than 26", "write 26s, 26m or 26h"),
+        ("forget", "give <KEY>"),
         (
             "list --sort size",
             "--sort is none of key, owner, left, fence",

@@ -17,7 +17,7 @@ use crate::request::LockRequest;
 use crate::store::Outcome;
 #[cfg(all(feature = "cluster", feature = "sentinel"))]
 pub use crate::store::redis::masters::{Master, Masters, Unreachable};
-pub use crate::store::{shown, token_and_owner};
+pub use crate::store::{FIELDS, last_run_of, shown, token_and_owner};
 use crate::token::FencingToken;
 
 /// How many holders a tenure has room for: what the server draws counts in these.

@@ -55,6 +55,14 @@ pub(crate) struct Run {
     /// all machines
     #[arg(long, value_name = "DURATION", value_parser = positive)]
     pub(crate) min_hold: Option<Duration>,
+    /// At most one run that ends with 0 in each period of the server's clock, counted in UTC: `1d` is from
+    /// midnight to midnight. Later in the period, it is as if the lock were busy. From 1s to 366d
+    #[arg(long, value_name = "DURATION", value_parser = positive)]
+    pub(crate) once_per: Option<Duration>,
+    /// Keep a record of the last run for so long, which `last` and `show` tell: by default 30d. With
+    /// --once-per, one is kept anyway
+    #[arg(long, value_name = "DURATION", num_args = 0..=1, default_missing_value = "30d", require_equals = true, value_parser = positive)]
+    pub(crate) record: Option<Duration>,
     /// Draw no fencing number. By default, the command finds one in its variable `REDIS_LOCKED_FENCE`.
     /// Drawing it needs a second key beside the lock's, and the right +time
     #[arg(long)]
@@ -63,13 +71,13 @@ pub(crate) struct Run {
     /// fifths of this time have passed. By default a quarter of --ttl or of --max-hold, at most 10s
     #[arg(long, value_name = "DURATION", value_parser = positive)]
     grace: Option<Duration>,
-    /// If another holder has the lock, exit with 0. It is said in one line on a terminal or with -v
+    /// If another holder has the lock, or the period of --once-per has had its run, exit with 0. It is said in one line on a terminal or with -v
     #[arg(long, conflicts_with = "busy_exit")]
     pub(crate) skip: bool,
     /// Say on standard error that the command was skipped, also where that is no terminal
     #[arg(long, short)]
     pub(crate) verbose: bool,
-    /// The exit code if another holder has the lock
+    /// The exit code if another holder has the lock, or the period has had its run
     #[arg(long, value_name = "CODE", default_value_t = BUSY)]
     pub(crate) busy_exit: u8,
     /// Hold the lock only until the command itself has ended, even if a daemon that it has started runs
@@ -135,7 +143,8 @@ Exit codes:
        64  the command line is wrong; nothing was run
        69  Redis could not be asked, or refused; nothing was run
        71  this machine could not start a process; nothing was run
-       75  another holder has the lock, see --busy-exit and --skip; nothing was run
+       75  another holder has the lock, or the period has had its run, see --busy-exit and --skip;
+           nothing was run
        76  the lock was lost, or its time was over, and the command was ended
       126  the command cannot be executed
       127  there is no such command
@@ -147,7 +156,7 @@ inside of a run that asks for the lock around it is refused with 64: it would wa
 Example: these lines are in the crontab of every machine, and one machine runs the script.
   PATH=/usr/local/bin:/usr/bin:/bin
   REDIS_URL=redis://user:password@redis.internal:6379
-  0 2 * * *  redis-locked run --key nightly --ttl 1m --renew --min-hold 1h --skip -- /srv/app/nightly.sh";
+  0 2 * * *  redis-locked run --key nightly --ttl 1m --renew --once-per 1d --skip -- /srv/app/nightly.sh";
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Wait {

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use crate::error::LockError;
 use crate::hold::Common;
 use crate::key::record_key;
-use crate::request::{LockRequest, NoLocker};
+use crate::request::{LockRequest, NoLocker, whole_key};
 use crate::store::LastRun;
 use crate::store::redis::Servers;
 pub use builder::LockerBuilder;
@@ -223,13 +223,11 @@ impl Locker {
     /// # }
     /// ```
     pub async fn last_run(&self, key: &str) -> Result<Option<LastRun>, LockError> {
-        let Common {
-            store, settings, ..
-        } = &*self.common;
+        let store = &self.common.store;
         if let Some(reason) = store.refuses_records() {
             return Err(LockError::invalid(key, reason));
         }
-        let whole = format!("{}{key}", settings.prefix);
+        let whole = whole_key(&self.common, key)?;
         let Some(record) = record_key(&whole) else {
             let problem = "its braces allow no record in the same cluster slot, so it has none";
             return Err(LockError::invalid(key, problem));

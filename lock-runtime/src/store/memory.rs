@@ -497,6 +497,12 @@ impl Store for MemoryStore {
         ready(Ok(holder)).boxed()
     }
 
+    fn last_run(&self, key: String, record: String) -> Answer<Option<LastRun>> {
+        let mut table = self.table();
+        let holder = table.live(&key).map(|stored| stored.value.clone());
+        ready(Ok(table.records.last_run(&record, holder.as_deref()))).boxed()
+    }
+
     fn holders(&self, key: String) -> Result<Answer<Vec<Holder>>, &'static str> {
         let mut table = self.table();
         let alone = table.live(&key);
@@ -509,12 +515,6 @@ impl Store for MemoryStore {
             None => table.each_holder(&key),
         };
         Ok(ready(Ok(holders)).boxed())
-    }
-
-    fn last_run(&self, key: String, record: String) -> Answer<Option<LastRun>> {
-        let mut table = self.table();
-        let holder = table.live(&key).map(|stored| stored.value.clone());
-        ready(Ok(table.records.last_run(&record, holder.as_deref()))).boxed()
     }
 
     fn settles_within(&self) -> Duration {

@@ -26,7 +26,7 @@ pub(crate) use ears::{Ear, Passed, Word};
 pub(crate) use failure::StoreError;
 pub(crate) use holder::{Holder, Seat};
 pub(crate) use record::{Began, Done, Ending, Kept, Last, Record, Recording};
-pub use record::{LastRun, Outcome};
+pub use record::{FIELDS, LastRun, Outcome, last_run_of};
 pub(crate) use value::KEPT;
 pub(crate) use value::{kind_of, owner_of};
 pub use value::{shown, token_and_owner};

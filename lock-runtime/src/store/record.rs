@@ -179,6 +179,26 @@ pub struct LastRun {
     pub last_success: Option<SystemTime>,
 }
 
+/// The fields of a record that tell of runs.
+pub const FIELDS: [&str; 7] = [
+    "run",
+    "started",
+    "ended",
+    "owner",
+    "outcome",
+    "number",
+    "success_at",
+];
+
+/// What a record with these values of [`FIELDS`] tells, while the lock's key has this value.
+#[must_use]
+pub fn last_run_of<'a>(
+    values: impl IntoIterator<Item = Option<&'a str>>,
+    holder: Option<&str>,
+) -> Option<LastRun> {
+    Kept::read(values).told(holder)
+}
+
 /// What is kept of a key's runs, as the stores have it.
 #[derive(Debug, Default)]
 pub(crate) struct Kept {
@@ -226,12 +246,15 @@ impl Kept {
         })
     }
 
-    /// Reads what `record_begin.lua` and `record_end.lua` write, a field and its value at a time.
-    pub(crate) fn read<'a>(fields: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
+    /// Reads what `record_begin.lua` and `record_end.lua` write: the values of [`FIELDS`], those that are there.
+    pub(crate) fn read<'a>(values: impl IntoIterator<Item = Option<&'a str>>) -> Self {
         let mut kept = Self::default();
         let (mut began, mut owner, mut ended, mut outcome) = (None, None, None, None);
         let mut fence = None;
-        for (field, value) in fields {
+        for (field, value) in FIELDS.into_iter().zip(values) {
+            let Some(value) = value else {
+                continue;
+            };
             match field {
                 "run" => kept.run = read_run(value),
                 "started" => began = value.parse().ok(),
@@ -290,7 +313,7 @@ mod tests {
     #[test]
     fn a_run_is_read_with_all_of_its_value() {
         let run = format!("1700000000000 1699999200000 - {VALUE}");
-        let kept = Kept::read([("run", run.as_str())].into_iter());
+        let kept = Kept::read([Some(run.as_str())]);
         let (began, value) = kept.run.as_ref().expect("a run");
         assert_eq!((began.started, began.fence), (1_700_000_000_000, None));
         assert_eq!(value, VALUE);
@@ -302,17 +325,12 @@ mod tests {
     #[test]
     fn what_others_wrote_is_no_run() {
         for run in ["", "1 2 3", "x 2 - v;o", "1 2 -", "1 2 - not-ours"] {
-            let kept = Kept::read([("run", run)].into_iter());
-            assert_eq!(kept.told(None), None, "{run:?}");
+            assert_eq!(last_run_of([Some(run)], None), None, "{run:?}");
         }
         let largest = u64::MAX.to_string();
-        let fields = [
-            ("started", largest.as_str()),
-            ("owner", "a\n"),
-            ("ended", "5"),
-            ("outcome", "ok"),
-        ];
-        let told = Kept::read(fields.into_iter()).told(None).expect("told");
+        let ended = [Some(largest.as_str()), Some("5"), Some("a\n"), Some("ok")];
+        let values = [None].into_iter().chain(ended);
+        let told = last_run_of(values, None).expect("told");
         assert_eq!(told.owner, "a\\n");
     }
 

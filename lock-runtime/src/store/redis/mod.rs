@@ -488,20 +488,20 @@ impl Store for RedisStore {
         })
     }
 
-    fn holders(&self, key: String) -> Result<Answer<Vec<Holder>>, &'static str> {
-        let (mut operation, place) = (self.operation(), Arc::clone(&self.place));
-        Ok(Box::pin(async move {
-            let holders = commands::holders(&mut operation, &key).await;
-            holders.map_err(|error| error.at(&place))
-        }))
-    }
-
     fn last_run(&self, key: String, record: String) -> Answer<Option<LastRun>> {
         let (mut operation, place) = (self.operation(), Arc::clone(&self.place));
         Box::pin(async move {
             let last_run = recorded::last_run(&mut operation, &key, &record).await;
             last_run.map_err(|error| error.at(&place))
         })
+    }
+
+    fn holders(&self, key: String) -> Result<Answer<Vec<Holder>>, &'static str> {
+        let (mut operation, place) = (self.operation(), Arc::clone(&self.place));
+        Ok(Box::pin(async move {
+            let holders = commands::holders(&mut operation, &key).await;
+            holders.map_err(|error| error.at(&place))
+        }))
     }
 
     fn close(&self) {

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::commands::Drawn;
 use super::operation::{Operation, Reader, Said};
 use super::script::{LAST_RUN, Script, whole_millis};
-use crate::store::{Began, Done, Entry, Kept, LastRun, Record, StoreError};
+use crate::store::{Began, Done, Entry, FIELDS, LastRun, Record, StoreError, last_run_of};
 
 /// The script for this entry: the plain one, or the one with a record around it.
 pub(super) fn script(
@@ -135,16 +135,6 @@ pub(super) async fn last_run(
     }
 }
 
-const FIELDS: [&str; 7] = [
-    "run",
-    "started",
-    "ended",
-    "owner",
-    "outcome",
-    "number",
-    "success_at",
-];
-
 fn read_last_run(answer: &Value) -> Option<Said<Option<LastRun>, ()>> {
     let Value::Array(parts) = answer else {
         return None;
@@ -160,10 +150,7 @@ fn read_last_run(answer: &Value) -> Option<Said<Option<LastRun>, ()>> {
         Value::BulkString(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
         _ => None,
     };
-    let fields = FIELDS.iter().zip(fields);
-    let known: Vec<_> = fields
-        .filter_map(|(name, value)| Some((*name, text(value)?)))
-        .collect();
-    let kept = Kept::read(known.iter().map(|(name, value)| (*name, value.as_str())));
-    Some(Said::Ours(kept.told(text(value).as_deref())))
+    let values: Vec<_> = fields.iter().map(text).collect();
+    let values = values.iter().map(Option::as_deref);
+    Some(Said::Ours(last_run_of(values, text(value).as_deref())))
 }
