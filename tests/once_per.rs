@@ -147,6 +147,13 @@ async fn those_who_wait_for_a_run_are_told_that_it_is_done() {
         server.zcard("{nightly}:line").await == 2
     })
     .await;
+    // Behind them one that has nothing to do with periods.
+    let third = locker_at(&server.url()).await;
+    let plain = tokio::spawn(third.lock("nightly").ttl(TTL).wait(LIMIT).acquire());
+    until(LIMIT, "it waits, too", async || {
+        server.zcard("{nightly}:line").await == 3
+    })
+    .await;
     // What runs and fails is run again, by one of them, and the others have nothing to do.
     let failed = Instant::now();
     first.fail().await.expect("ours");
@@ -159,8 +166,10 @@ async fn those_who_wait_for_a_run_are_told_that_it_is_done() {
     }
     assert_eq!((runs.load(Ordering::SeqCst), done), (1, 7));
     // Who finds it done passes the lock on. What nobody begins would be there for two seconds.
+    let plain = plain.await.expect("no panic").expect("its turn");
     let took = failed.elapsed();
     assert!(took < Duration::from_millis(1900), "{took:?}");
+    plain.release().await.expect("ours");
     // Nothing is left of the line, or held by one who had nothing to do.
     until(LIMIT, "all is given back", async || {
         !server.exists("nightly").await && !server.exists("{nightly}:line").await
