@@ -1,9 +1,11 @@
 //! Makes mistakes in the sources, one at a time, and has the simulation find them.
 //!
-//! Seeds of busy worlds are left out: nothing goes wrong in them, and they take the longest.
+//! Seeds of busy worlds are left out: nothing goes wrong in them, and they take the longest. Of what
+//! needs a line, only seeds of worlds with lines are looked at.
 //!
 //! `scripts/breaks.sh` compiles, tests and runs it, in a copy of the tree. The list's form is told at its head.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
@@ -33,9 +35,16 @@ struct Break {
 #[derive(Debug, Clone, PartialEq)]
 enum Finder {
     /// The simulation, within so many seeds.
-    Seeds(u64),
+    Seeds(u64, Worlds),
     /// A test of the package.
     Test(String),
+}
+
+/// Which worlds are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Worlds {
+    Calmer,
+    Line,
 }
 
 /// What came of a run.
@@ -78,7 +87,7 @@ fn run(list: &str, words: &[String]) -> Result<usize, String> {
     let is_wanted = |it: &&Break| words.is_empty() || words.iter().any(|word| it.name.contains(word));
     let wanted: Vec<_> = all.iter().filter(is_wanted).collect();
     let finders = wanted.iter().map(|it| match (&it.finder, seeds) {
-        (Finder::Seeds(_), Some(seeds)) => Finder::Seeds(seeds),
+        (Finder::Seeds(_, worlds), Some(seeds)) => Finder::Seeds(seeds, *worlds),
         (finder, _) => finder.clone(),
     });
     let finders: Vec<_> = finders.collect();
@@ -104,11 +113,14 @@ fn run(list: &str, words: &[String]) -> Result<usize, String> {
 
 /// What finds something where there is no mistake says nothing of those that are made.
 fn check_without_mistakes(finders: &[Finder]) -> Result<(), String> {
-    let seeds = finders.iter().filter_map(|finder| match finder {
-        Finder::Seeds(seeds) => Some(*seeds),
-        Finder::Test(_) => None,
-    });
-    let mut each: Vec<_> = seeds.max().map(Finder::Seeds).into_iter().collect();
+    let mut most = BTreeMap::new();
+    for finder in finders {
+        if let Finder::Seeds(seeds, worlds) = finder {
+            let most = most.entry(*worlds).or_insert(0);
+            *most = (*most).max(*seeds);
+        }
+    }
+    let mut each: Vec<_> = most.into_iter().map(|(worlds, seeds)| Finder::Seeds(seeds, worlds)).collect();
     for finder in finders {
         if matches!(finder, Finder::Test(_)) && !each.contains(finder) {
             each.push(finder.clone());
@@ -152,7 +164,14 @@ fn parse_one(text: &str) -> Result<Break, String> {
         file: field("file")?,
         finder: match field("test") {
             Ok(test) => Finder::Test(test),
-            Err(_) => Finder::Seeds(field("seeds")?.parse().map_err(|_| wrong("its seeds are no number"))?),
+            Err(_) => {
+                let seeds = field("seeds")?.parse().map_err(|_| wrong("its seeds are no number"))?;
+                match field("worlds").as_deref() {
+                    Err(_) => Finder::Seeds(seeds, Worlds::Calmer),
+                    Ok("line") => Finder::Seeds(seeds, Worlds::Line),
+                    Ok(_) => return Err(wrong("there are no such worlds")),
+                }
+            }
         },
         effect: field("effect")?,
         now: now.to_owned(),
@@ -194,17 +213,21 @@ fn attempt(finder: &Finder) -> Result<Outcome, String> {
     };
     let run = |command, limit| within(command, limit).map_err(|error| format!("{PACKAGE}: {error}"));
     let build = match finder {
-        Finder::Seeds(_) => cargo("build", &["--bin", PACKAGE]),
+        Finder::Seeds(..) => cargo("build", &["--bin", PACKAGE]),
         Finder::Test(test) => cargo("test", &["--no-run", "--test", test]),
     };
     if run(build, BUILD_LIMIT)? != Some(true) {
         return Ok(Outcome::DoesNotCompile);
     }
     let ended = match finder {
-        Finder::Seeds(seeds) => {
+        Finder::Seeds(seeds, worlds) => {
             let target = env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| "target".to_owned());
             let mut simulation = Command::new(Path::new(&target).join("debug").join(PACKAGE));
-            simulation.args(["--busy", "no", "--seeds", &format!("0..{seeds}")]);
+            let worlds = match worlds {
+                Worlds::Calmer => "calmer",
+                Worlds::Line => "line",
+            };
+            simulation.args(["--worlds", worlds, "--seeds", &format!("0..{seeds}")]);
             run(simulation, LIMIT.max(Duration::from_secs(2 * seeds)))?
         }
         Finder::Test(test) => run(cargo("test", &["--test", test]), LIMIT)?,
@@ -261,10 +284,17 @@ mod tests {
         let all = parse(LIST).unwrap();
         assert_eq!(all.len(), 2);
         assert_eq!((all[0].name.as_str(), all[0].file.as_str()), ("a", "f.rs"));
-        assert_eq!(all[0].finder, Finder::Seeds(7));
+        assert_eq!(all[0].finder, Finder::Seeds(7, Worlds::Calmer));
         assert_eq!(all[1].finder, Finder::Test("t".to_owned()));
         assert_eq!((all[0].now.as_str(), all[0].mistake.as_str()), ("one\ntwo", "three"));
         assert_eq!((all[1].now.as_str(), all[1].mistake.as_str()), ("four", ""));
+    }
+
+    #[test]
+    fn a_mistake_may_need_a_line() {
+        let of = |worlds: &str| LIST.replace("seeds: 7\n", &format!("seeds: 7\nworlds: {worlds}\n"));
+        assert_eq!(parse(&of("line")).unwrap()[0].finder, Finder::Seeds(7, Worlds::Line));
+        assert_eq!(parse(&of("other")), Err("a: there are no such worlds".to_owned()));
     }
 
     #[test]

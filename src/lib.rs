@@ -156,8 +156,8 @@ pub use redis_locked_runtime::private as __private;
 #[doc(no_inline)]
 pub use redis_locked_runtime::redis;
 pub use redis_locked_runtime::{
-    Backoff, Credentials, FencingToken, LastRun, Lease, LockError, LockGuard, LockRequest, Locker,
-    LockerBuilder, LostReason, OnLost, Outcome, Plain, Recorded, RunResult,
+    Backoff, Credentials, FencingToken, Holder, LastRun, Lease, LockError, LockGuard, LockRequest,
+    Locker, LockerBuilder, LostReason, OnLost, Outcome, Plain, Recorded, RunResult,
 };
 
 #[cfg(doctest)]

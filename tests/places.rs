@@ -532,3 +532,165 @@ async fn many_readers_of_a_process_come_in_behind_a_writer() {
     readers.shutdown().await;
     assert!(!server.exists("k").await);
 }
+
+#[tokio::test]
+async fn readers_of_a_process_do_not_wait_for_each_others_round_trips() {
+    const READERS: usize = 640;
+    const WAY: Duration = Duration::from_millis(5);
+    let (server, locker) = redis().await;
+    let writer = has(whole(&locker)).await;
+    let proxy = server.proxy().await;
+    let readers = locker_at(&proxy.url()).await;
+    let mut waiting = Vec::new();
+    for _ in 0..READERS {
+        waiting.push(tokio::spawn(reader(&readers).wait(LIMIT).acquire()));
+    }
+    until_waiting(&server, 1).await;
+    proxy.delay_answers(WAY);
+    let start = Instant::now();
+    writer.release().await.expect("ours");
+    let mut inside = Vec::new();
+    for waiter in waiting {
+        inside.push(comes_in(waiter).await);
+    }
+    let took = start.elapsed();
+    // One after the other, it would be all of them times the way.
+    assert!(took < WAY * 640 / 2, "{took:?}");
+    proxy.delay_answers(Duration::ZERO);
+    assert_eq!(places(&server).await.len(), READERS);
+    // Behind a writer that waits, none of them is left to itself.
+    let writer = tokio::spawn(whole(&readers).wait(LIMIT).acquire());
+    until_waiting(&server, 1).await;
+    let last = tokio::spawn(reader(&readers).wait(LIMIT).acquire());
+    drop(inside);
+    drop(comes_in(writer).await);
+    drop(comes_in(last).await);
+}
+
+#[tokio::test]
+async fn more_than_one_script_lets_in_are_in_soon() {
+    const PROCESSES: usize = 70;
+    let (server, locker) = redis().await;
+    let writer = has(whole(&locker)).await;
+    let mut waiting = Vec::new();
+    for number in 0..PROCESSES {
+        waiting.push(joins(&server, number, reader).await);
+    }
+    let start = Instant::now();
+    writer.release().await.expect("ours");
+    let mut lockers = Vec::new();
+    let mut inside = Vec::new();
+    for (locker, waiter) in waiting {
+        inside.push(comes_in(waiter).await);
+        lockers.push(locker);
+    }
+    // Not at the next look of those who are left, after 5 s.
+    assert!(
+        start.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        start.elapsed()
+    );
+    assert_eq!(places(&server).await.len(), PROCESSES);
+}
+
+#[tokio::test]
+async fn all_holders_of_a_key_are_told() {
+    let (server, locker) = redis().await;
+    for locker in [locker, Locker::in_memory()] {
+        let holders = async || {
+            let holders = locker.holders("k").await.expect("answered");
+            let left = holders.iter().map(|holder| holder.left.expect("it ends"));
+            let mut seconds = left.map(|left| left.as_secs().div_ceil(10) * 10);
+            assert!(holders.iter().all(|holder| holder.owner.is_some()));
+            seconds.by_ref().collect::<Vec<_>>()
+        };
+        assert_eq!(holders().await, []);
+        let one = has(whole(&locker)).await;
+        assert_eq!(holders().await, [60]);
+        one.release().await.expect("ours");
+        let long = has(permit(&locker, 3).ttl(TTL * 2)).await;
+        let short = has(permit(&locker, 3)).await;
+        let kept = permit(&locker, 3).ttl(TTL / 2).min_hold(TTL / 3);
+        has(kept).await.release().await.expect("ours");
+        std::mem::forget(has(permit(&locker, 4).ttl(BRIEF / 10)).await);
+        until(LIMIT, "one has ended", async || {
+            holders().await == [20, 60, 120]
+        })
+        .await;
+        for guard in [long, short] {
+            guard.release().await.expect("ours");
+        }
+        let error = locker.holders("").await.expect_err("no key");
+        assert!(matches!(error, LockError::InvalidRequest { .. }), "{error}");
+    }
+    let foreign = locker_at(&server.url()).await;
+    for write in [
+        "SET f ann PX 60000",
+        "SET f ann",
+        "ZADD s 1 ann",
+        "ZADD s 5 bob",
+    ] {
+        let _: redis::Value = ask(&server, write).await;
+        for key in ["f", "s"] {
+            let holders = foreign.holders(key).await.expect("answered");
+            assert!(holders.iter().all(|holder| holder.owner.is_none()));
+            assert!(holders.len() <= 1 && (key == "s" || holders.len() == 1));
+        }
+    }
+}
+
+/// For `docs/benchmarks.md`: what a place costs the server, by its own count.
+#[tokio::test]
+#[ignore = "prints figures: `cargo test --test places -- --ignored --nocapture`"]
+async fn how_long_the_server_takes_for_a_place() {
+    const TURNS: u32 = 2_000;
+    let (server, locker) = redis().await;
+    let micros_a_call = async || {
+        let info: String = ask(&server, "INFO commandstats").await;
+        let stats = info
+            .lines()
+            .find_map(|line| line.strip_prefix("cmdstat_evalsha:"));
+        let stats = stats.expect("scripts were run");
+        let each = stats
+            .split(',')
+            .find_map(|stat| stat.strip_prefix("usec_per_call="));
+        each.expect("it is told").to_owned()
+    };
+    let acquire = async || has(reader(&locker)).await;
+    acquire().await.release().await.expect("ours");
+    server.reset_stats().await;
+    for _ in 0..TURNS {
+        has(whole(&locker)).await.release().await.expect("ours");
+    }
+    println!("the release of a plain lock: {}", micros_a_call().await);
+    let mut held = Vec::new();
+    for others in [0, 1, 100, 1_000] {
+        while held.len() < others {
+            held.push(acquire().await);
+        }
+        let mut turns = Vec::new();
+        server.reset_stats().await;
+        for _ in 0..TURNS {
+            acquire().await.release().await.expect("ours");
+        }
+        turns.push(("acquire and release, each", micros_a_call().await));
+        let one = acquire().await;
+        server.reset_stats().await;
+        for _ in 0..TURNS {
+            one.extend(TTL).await.expect("ours");
+        }
+        turns.push(("extend", micros_a_call().await));
+        server.reset_stats().await;
+        for _ in 0..TURNS {
+            busy(permit(&locker, 2)).await;
+        }
+        turns.push(("busy", micros_a_call().await));
+        server.reset_stats().await;
+        for _ in 0..TURNS / 10 {
+            locker.holders("k").await.expect("told");
+        }
+        turns.push(("holders", micros_a_call().await));
+        one.release().await.expect("ours");
+        println!("{others} others: {turns:?}");
+    }
+}

@@ -55,7 +55,7 @@ pub use backoff::Backoff;
 pub use body::{OnLost, RunResult};
 pub use error::{LockError, LostReason};
 pub use hold::{Lease, LockGuard};
-pub use locker::{Locker, LockerBuilder};
+pub use locker::{Holder, Locker, LockerBuilder};
 pub use request::{LockRequest, Plain, Recorded};
 pub use store::redis::Credentials;
 pub use store::{LastRun, Outcome};

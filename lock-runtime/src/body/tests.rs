@@ -12,7 +12,9 @@ use crate::error::LockError;
 use crate::locker::Locker;
 use crate::store::alerts::Alert;
 use crate::store::memory::MemoryStore;
-use crate::store::{Answer, Asking, Attempted, Ear, Entry, Extended, Extension, Released, Store};
+use crate::store::{
+    Answer, Asking, Attempted, Ear, Entry, Extended, Extension, Holder, Released, Store,
+};
 use crate::tenure::fall_asleep;
 
 const TTL: Duration = Duration::from_secs(10);
@@ -68,6 +70,10 @@ impl Store for Awake {
 
     fn settles_within(&self) -> Duration {
         self.keys.settles_within()
+    }
+
+    fn holders(&self, _key: String) -> Result<Answer<Vec<Holder>>, &'static str> {
+        Err("nobody asks")
     }
 
     fn close(&self) {}

@@ -51,6 +51,8 @@ struct Waiter<H, N> {
     kind: Kind,
     /// Whether it waits for sure: those behind it may count on that.
     stays: bool,
+    /// Whether it was called to ask along with those in front of it.
+    asks: bool,
     inbox: Arc<Inbox<H>>,
 }
 
@@ -144,6 +146,19 @@ impl<H, N, E> Line<H, N, E> {
         }
     }
 
+    /// Has those at the head of the line who want to share ask, up to so many at a time. Answers for each
+    /// that was called.
+    fn call_shared(&mut self, at_once: usize) -> Vec<Option<Waker>> {
+        let sharing = self.waiting.values_mut();
+        let sharing = sharing.take_while(|waiter| waiter.kind == Kind::Shared);
+        let idle = sharing.take(at_once).filter(|waiter| !waiter.asks);
+        idle.map(|waiter| {
+            waiter.asks = true;
+            waiter.inbox.call(Instruction::Ask { not_before: None })
+        })
+        .collect()
+    }
+
     /// Whether the first, who wants this, need not ask: see the table above.
     fn will_pass_on_to(&self, kind: Kind) -> bool {
         let enough = match kind {
@@ -222,6 +237,7 @@ impl<H, N, E> Lines<H, N, E> {
             needs,
             kind,
             stays,
+            asks: false,
             inbox: Arc::clone(&inbox),
         };
         line.waiting.insert(number, waiter);
@@ -311,7 +327,7 @@ impl<H, N, E> Lines<H, N, E> {
     }
 
     /// Leaves this, which waits for the same kind, to the next behind the first, if there is one and it
-    /// is of use to it.
+    /// is of use to it. Those who want to share may have asked for their own.
     pub(crate) fn bequeath(
         &self,
         key: &str,
@@ -324,7 +340,10 @@ impl<H, N, E> Lines<H, N, E> {
             return false;
         };
         let mut inbox = heir.inbox.state();
-        let inherits = inbox.legacy.is_none() && heir.kind == kind && is_of_use(&heir.needs);
+        let inherits = inbox.legacy.is_none()
+            && heir.kind == kind
+            && kind != Kind::Shared
+            && is_of_use(&heir.needs);
         if inherits {
             inbox.legacy = Some(Arc::clone(what));
         }
@@ -422,8 +441,17 @@ impl<H, N, E> Lines<H, N, E> {
 
     /// The caller with this ticket leaves the line with what the store granted. Answers those who had
     /// it before, as far as the line knew.
-    pub(crate) fn acquired(&self, key: &str, ticket: &Ticket<H>, holder: Arc<H>) -> Vec<Arc<H>> {
-        let (former, wakers) = {
+    ///
+    /// Where it is shared, so many of those right behind it who want to share, too, ask side by side: one
+    /// after the other, each would wait for a round trip of each before it.
+    pub(crate) fn acquired(
+        &self,
+        key: &str,
+        ticket: &Ticket<H>,
+        holder: Arc<H>,
+        at_once: usize,
+    ) -> Vec<Arc<H>> {
+        let (former, wakers, called) = {
             let mut all = self.all();
             let Some(line) = all.lines.get_mut(key) else {
                 return Vec::new();
@@ -431,13 +459,24 @@ impl<H, N, E> Lines<H, N, E> {
             line.waiting.remove(&ticket.number);
             let former = line.hold(holder, ticket.kind);
             line.trouble = None;
-            let wakers = Wakers([line.call_first(None), None]);
+            let called = match ticket.kind {
+                Kind::Shared => line.call_shared(at_once),
+                Kind::Exclusive | Kind::Permits(_) => Vec::new(),
+            };
+            let first = line.waiting.first_key_value();
+            let is_asking = first.is_some_and(|(_, first)| first.asks);
+            let first = if is_asking {
+                None
+            } else {
+                line.call_first(None)
+            };
             if line.is_empty() {
                 all.lines.remove(key);
             }
-            (former, wakers)
+            (former, Wakers([first, None]), called)
         };
         wakers.wake();
+        called.into_iter().flatten().for_each(Waker::wake);
         former
     }
 

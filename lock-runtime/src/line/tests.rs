@@ -12,7 +12,7 @@ fn the_number_of_a_line_that_is_gone_is_not_that_of_another_in_the_next() {
     let tenure = Arc::new(());
     let first = lines.join("k", Exclusive, (), true);
     let late = lines.join("k", Exclusive, (), true);
-    let former = lines.acquired("k", &first, Arc::clone(&tenure));
+    let former = lines.acquired("k", &first, Arc::clone(&tenure), 64);
     assert!(former.is_empty());
     assert!(lines.pass_on("k", (&tenure, Exclusive), |()| true));
     // Lost on the way: the one it was passed on to asks by itself, and the line has ended meanwhile.
@@ -23,7 +23,11 @@ fn the_number_of_a_line_that_is_gone_is_not_that_of_another_in_the_next() {
         lines.join("k", Exclusive, (), true),
     );
     let tenure = Arc::new(());
-    assert!(lines.acquired("k", &late, Arc::clone(&tenure)).is_empty());
+    assert!(
+        lines
+            .acquired("k", &late, Arc::clone(&tenure), 64)
+            .is_empty()
+    );
     lines.vacate("k", &tenure, None);
     assert!(lines.leave("k", &head).is_none());
     let cx = Context::from_waker(Waker::noop());
@@ -92,7 +96,7 @@ fn told_first(wants: Kind, held: &[Kind]) -> Option<Instruction<()>> {
         .collect();
     let first = lines.join("k", wants, (), true);
     for holder in &holders {
-        assert!(lines.acquired("k", holder, Arc::new(())).is_empty());
+        assert!(lines.acquired("k", holder, Arc::new(()), 64).is_empty());
     }
     told(&first)
 }
@@ -143,11 +147,32 @@ fn who_has_had_a_place_has_lost_it_when_the_whole_key_is_granted() {
     let lines: Lines<u8, (), ()> = Lines::default();
     let [one, two, three] =
         [Permits(2), Permits(3), Exclusive].map(|kind| lines.join("k", kind, (), true));
-    assert!(lines.acquired("k", &one, Arc::new(1)).is_empty());
-    assert!(lines.acquired("k", &two, Arc::new(2)).is_empty());
-    let mut lost = lines.acquired("k", &three, Arc::new(3));
+    assert!(lines.acquired("k", &one, Arc::new(1), 64).is_empty());
+    assert!(lines.acquired("k", &two, Arc::new(2), 64).is_empty());
+    let mut lost = lines.acquired("k", &three, Arc::new(3), 64);
     lost.sort_unstable();
     assert_eq!(lost, [Arc::new(1), Arc::new(2)]);
     lines.vacate("k", &lost[0], None);
     assert!(!lines.is_empty(), "it is held");
+}
+
+#[test]
+fn those_who_share_ask_side_by_side_up_to_one_who_does_not() {
+    let lines: Lines<(), (), ()> = Lines::default();
+    let join = |kind| lines.join("k", kind, (), true);
+    let readers: Vec<_> = (0..5).map(|_| join(Shared)).collect();
+    let (writer, last) = (join(Exclusive), join(Shared));
+    let asks = |ticket: &Ticket<()>| matches!(told(ticket), Some(Instruction::Ask { .. }));
+    assert!(asks(&readers[0]));
+    assert!(!asks(&readers[1]), "the first may have to wait");
+    assert!(lines.acquired("k", &readers[0], Arc::new(()), 3).is_empty());
+    let called: Vec<_> = readers[1..].iter().map(asks).collect();
+    assert_eq!(called, [true, true, true, false]);
+    assert!(lines.acquired("k", &readers[2], Arc::new(()), 3).is_empty());
+    assert!(!asks(&readers[1]), "it asks already");
+    assert!(asks(&readers[4]) && !asks(&writer) && !asks(&last));
+    for reader in [&readers[1], &readers[3], &readers[4]] {
+        assert!(lines.acquired("k", reader, Arc::new(()), 3).is_empty());
+    }
+    assert!(asks(&writer) && !asks(&last));
 }

@@ -130,9 +130,6 @@ impl Asked {
         if let Some(flaw) = self.flaw.as_deref().or(common.settings.flaw) {
             return invalid(flaw);
         }
-        if key.is_empty() {
-            return invalid("its key is empty; name what is locked");
-        }
         if let Some(problem) = odd_times(&terms) {
             return invalid(&problem);
         }
@@ -146,16 +143,7 @@ impl Asked {
                 return invalid(reason);
             }
         }
-        let whole = match common.settings.prefix.as_str() {
-            "" => key.clone(),
-            prefix => format!("{prefix}{key}"),
-        };
-        if is_side_key(&whole) {
-            return invalid(
-                "its name is that of a key that the library keeps beside a lock's key, such as \
-                 \"{z}:fence\" beside \"z\"; let it end in another word",
-            );
-        }
+        let whole = whole_key(&common, &key)?;
         let counter = if self.fenced {
             let counter = counter_at(&whole, &*common.store);
             Some(counter.map_err(|problem| LockError::invalid(&key, problem))?)
@@ -198,6 +186,26 @@ impl Asked {
         };
         Ok((request, patience))
     }
+}
+
+/// The key with the locker's prefix, if there may be a lock of this name.
+pub(crate) fn whole_key(common: &Common, key: &str) -> Result<String, LockError> {
+    if key.is_empty() {
+        let problem = "its key is empty; name what is locked";
+        return Err(LockError::invalid(key, problem));
+    }
+    let whole = match common.settings.prefix.as_str() {
+        "" => key.to_owned(),
+        prefix => format!("{prefix}{key}"),
+    };
+    if is_side_key(&whole) {
+        return Err(LockError::invalid(
+            key,
+            "its name is that of a key that the library keeps beside a lock's key, such as \
+             \"{z}:fence\" beside \"z\"; let it end in another word",
+        ));
+    }
+    Ok(whole)
 }
 
 /// How the key is to be held, in this store.

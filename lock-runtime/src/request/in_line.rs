@@ -15,6 +15,7 @@ use crate::backoff::Backoff;
 use crate::error::LockError;
 use crate::hold::LockGuard;
 use crate::keeper::TenureLines;
+use crate::kind::Kind;
 use crate::line::{Before, Instruction, Ticket};
 use crate::random::random;
 use crate::store::{Alert, Answer, Asking, Extended, Holder, Seat, StoreError, Word, shown};
@@ -39,6 +40,9 @@ const WATCH_AFTER: Duration = Duration::from_millis(10);
 /// with one process.
 const STAND_IN: Duration = Duration::from_millis(100);
 
+/// So many of those who share ask the store's line side by side.
+const TOGETHER: usize = 64;
+
 /// So often is a lost place had again.
 const MISSES: u32 = 2;
 
@@ -62,6 +66,10 @@ impl PlaceInLine {
             ticket,
             until,
         }
+    }
+
+    fn wants_one_of_several(&self) -> bool {
+        self.request.kind != Kind::Exclusive
     }
 
     fn lines(&self) -> &TenureLines {
@@ -223,7 +231,14 @@ async fn ask(place: &PlaceInLine, not_before: Option<Instant>) -> Result<LockGua
     if guard.turn() == 0 {
         // From the store.
         let holder = Arc::clone(guard.tenure());
-        let former = place.lines().acquired(&request.key, &place.ticket, holder);
+        let at_once = if request.common.store.lines_up() {
+            TOGETHER
+        } else {
+            1
+        };
+        let former = place
+            .lines()
+            .acquired(&request.key, &place.ticket, holder, at_once);
         // The key was not theirs any more, and this is sooner than their next extensions.
         for former in former {
             let _ = former.hear_extension(Duration::ZERO, Duration::ZERO, Extended::Gone);
@@ -427,6 +442,12 @@ impl<P: Iterator<Item = Duration>> HeadOfLine<'_, P> {
                     watching = None;
                     match answer {
                         Ok(None) => return NextStep::Ask,
+                        // When there is room for one of several, only a look can say.
+                        Ok(Some(holder))
+                            if holder.are_several() && place.wants_one_of_several() =>
+                        {
+                            return NextStep::Ask;
+                        }
                         Ok(Some(holder)) => {
                             watches = !holder.are_several();
                             expiry = holder.left.map(|left| now + left + EXPIRY_GRAIN);

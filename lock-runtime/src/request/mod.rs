@@ -26,6 +26,7 @@ use crate::telemetry::{Run, UNNAMED};
 use crate::tenure::Terms;
 use attempts::attempts;
 pub(crate) use check::NoLocker;
+pub(crate) use check::whole_key;
 use check::{Asked, Patience, Wait};
 use in_line::wait;
 pub use kind::{Plain, Recorded};

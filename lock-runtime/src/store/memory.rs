@@ -503,6 +503,20 @@ impl Store for MemoryStore {
         ready(Ok(table.records.last_run(&record, holder.as_deref()))).boxed()
     }
 
+    fn holders(&self, key: String) -> Result<Answer<Vec<Holder>>, &'static str> {
+        let mut table = self.table();
+        let alone = table.live(&key);
+        let alone = alone.map(|stored| {
+            let left = stored.expires - Instant::now();
+            Holder::new(owner_of(&stored.value), Some(left))
+        });
+        let holders = match alone {
+            Some(holder) => vec![holder],
+            None => table.each_holder(&key),
+        };
+        Ok(ready(Ok(holders)).boxed())
+    }
+
     fn settles_within(&self) -> Duration {
         Duration::ZERO
     }

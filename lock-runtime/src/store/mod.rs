@@ -105,6 +105,9 @@ pub(crate) trait Store: fmt::Debug + Send + Sync + 'static {
         Box::pin(std::future::ready(Ok(None)))
     }
 
+    /// All who hold the key, the first to end in front; or why nobody can tell here.
+    fn holders(&self, key: String) -> Result<Answer<Vec<Holder>>, &'static str>;
+
     /// How long after the call of `acquire` a command of it may still be carried out, on a connection
     /// that was given up meanwhile.
     fn settles_within(&self) -> Duration;

@@ -1,7 +1,6 @@
 //! The line of a process, as `lock-runtime` has it, in every order of its threads' steps.
 #![cfg(test)]
 
-#[expect(dead_code, reason = "not all of it is needed here")]
 #[path = "../../../lock-runtime/src/kind.rs"]
 mod kind;
 #[expect(dead_code, reason = "not all of it is needed here")]
@@ -79,7 +78,7 @@ impl World {
             Instruction::Take(tenure) => Some(tenure),
             Instruction::Ask { .. } => self.take().then(|| {
                 let tenure = Arc::new(Tenure);
-                self.lines.acquired(KEY, ticket, Arc::clone(&tenure));
+                self.lines.acquired(KEY, ticket, Arc::clone(&tenure), 64);
                 tenure
             }),
             Instruction::Look => {

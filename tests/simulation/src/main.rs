@@ -6,18 +6,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use redis_locked_simulation::simulation::{is_busy, run, story};
+use redis_locked_simulation::simulation::{is_busy, is_line, run, story};
 
 const USAGE: &str = "\
 usage: redis-locked-simulation [--seeds FROM..TO] [--seconds N] [--threads N] [--broken N]
-                               [--busy yes|no]
+                               [--worlds all|calmer|line]
        redis-locked-simulation --story SEED
 
   --seeds    the seeds to run, TO not included; by default all from 0
   --seconds  begin no other seed after this time
   --threads  so many seeds run side by side; by default 2
   --broken   end after so many broken seeds, and tell the story of the first; by default 1
-  --busy     no: leave out the seeds of busy worlds, which take the longest
+  --worlds   calmer: leave out the seeds of busy worlds, which take the longest; line: only
+             those in which many processes wait for few locks
   --story    tell what happens with one seed";
 
 struct Options {
@@ -26,7 +27,7 @@ struct Options {
     limit: Option<Duration>,
     threads: usize,
     broken: u64,
-    busy: bool,
+    is_wanted: fn(u64) -> bool,
     story: Option<u64>,
 }
 
@@ -54,7 +55,7 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Option<Options> {
         limit: None,
         threads: 2,
         broken: 1,
-        busy: true,
+        is_wanted: |_| true,
         story: None,
     };
     while let Some(name) = arguments.next() {
@@ -68,7 +69,14 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Option<Options> {
             "--seconds" => options.limit = Some(Duration::from_secs(value.parse().ok()?)),
             "--threads" => options.threads = value.parse().ok()?,
             "--broken" => options.broken = value.parse().ok()?,
-            "--busy" => options.busy = value != "no",
+            "--worlds" => {
+                options.is_wanted = match value.as_str() {
+                    "all" => |_| true,
+                    "calmer" => |seed| !is_busy(seed),
+                    "line" => is_line,
+                    _ => return None,
+                };
+            }
             "--story" => options.story = Some(value.parse().ok()?),
             _ => return None,
         }
@@ -89,7 +97,7 @@ fn run_all(options: &Options) -> ExitCode {
             if seed >= options.to {
                 return;
             }
-            if !options.busy && is_busy(seed) {
+            if !(options.is_wanted)(seed) {
                 continue;
             }
             let report = run(seed);

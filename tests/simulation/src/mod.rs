@@ -24,4 +24,4 @@ mod words;
 mod workload;
 mod world;
 
-pub use run::{Line, Report, Violation, is_busy, run, story};
+pub use run::{Line, Report, Violation, is_busy, is_line, run, story};

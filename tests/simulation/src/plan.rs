@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::chance::{between, one_in, one_of};
-use super::checker::Limits;
+use super::checker::{COALESCE, Limits};
 use super::clock::Clock;
 use super::faults::{FAULTS, Fault};
 use super::network::Weather;
@@ -96,6 +96,9 @@ const BUSY_KINDS: &[&str] = &[
 /// These make a line.
 const LINE_KINDS: &[&str] = &["wait", "forever", "renew", "leave", "coalesce", "fenced"];
 
+/// After these, a key of a line is free, or one who waits is gone, and all else is as usual.
+const QUIET: &[&str] = &["kill", "foreign hand"];
+
 impl Plan {
     pub(super) fn draw() -> Self {
         match Sort::draw() {
@@ -108,6 +111,11 @@ impl Plan {
     /// Whether the next to be drawn is a busy one.
     pub(super) fn is_busy() -> bool {
         Sort::draw() == Sort::Busy
+    }
+
+    /// Whether the next to be drawn is one of lines.
+    pub(super) fn is_line() -> bool {
+        Sort::draw() == Sort::Line
     }
 
     fn busy() -> Self {
@@ -136,7 +144,7 @@ impl Plan {
         let kinds = KINDS
             .iter()
             .map(|kind| (kind, between(0..=2) + 5 * waits(kind)));
-        Self {
+        let plan = Self {
             servers: 1,
             places: between(2..=50),
             callers: *one_of(&[1, 1, 2, 4]),
@@ -147,6 +155,33 @@ impl Plan {
             longest_pause: *one_of(&[0, 20, 200]),
             longest_wait: *one_of(&[500, 5_000]),
             ..plan
+        };
+        match between(0..=3) {
+            _ if sort == Sort::Troubled => plan,
+            0 => plan,
+            // Nobody else waits whose run would do for those who were told to count on one.
+            1 => Self {
+                places: between(2..=5),
+                callers: between(2..=6),
+                keys: between(1..=2),
+                // Who is told to count on another knows that at once.
+                longest_pause: *one_of(&[5, 20, 200]),
+                kinds: KINDS
+                    .iter()
+                    .filter(|kind| kind.name == COALESCE)
+                    .map(|kind| (kind, 1))
+                    .collect(),
+                ..plan
+            },
+            // The order is promised all the same, and who is gone is skipped at once.
+            _ => {
+                let faults = FAULTS.iter().filter(|fault| QUIET.contains(&fault.name));
+                Self {
+                    faults: faults.map(|fault| (fault, 1)).collect(),
+                    calm: between(30..=600),
+                    ..plan
+                }
+            }
         }
     }
 

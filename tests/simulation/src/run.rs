@@ -47,6 +47,13 @@ pub fn is_busy(seed: u64) -> bool {
     Plan::is_busy()
 }
 
+/// Whether many processes wait for few locks in a seed's world.
+#[must_use]
+pub fn is_line(seed: u64) -> bool {
+    chance::begin(seed);
+    Plan::is_line()
+}
+
 fn begin(seed: u64, with_story: bool) -> Report {
     chance::begin(seed);
     let plan = Plan::draw();

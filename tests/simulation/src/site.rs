@@ -194,6 +194,7 @@ impl Site {
     pub(super) fn restore(&mut self, data: Data, keys: KeyId, now: u64) {
         self.publish(now);
         let before = self.all(keys, now);
+        self.witness.tell(&Event::Restored { server: self.id });
         self.server.restore(data);
         self.publish(now);
         for (before, (key, which, after)) in before.into_iter().zip(self.all(keys, now)) {

@@ -162,8 +162,14 @@ pub(super) enum Event {
         process: ProcessId,
         place: usize,
     },
+    /// With its machine, nobody hears of it.
     Died {
         process: ProcessId,
+        with_machine: bool,
+    },
+    /// It has the data that it had at some time before, or none.
+    Restored {
+        server: ServerId,
     },
     /// The process does not run until then.
     Stopped {

@@ -65,7 +65,12 @@ impl fmt::Display for Event {
             Self::Started { process, place } => {
                 write!(f, "process {process} starts in place {place}")
             }
-            Self::Died { process } => write!(f, "process {process} dies"),
+            Self::Died {
+                process,
+                with_machine: false,
+            } => write!(f, "process {process} dies"),
+            Self::Died { process, .. } => write!(f, "process {process} dies with its machine"),
+            Self::Restored { server } => write!(f, "server {server} starts anew"),
             Self::Stopped { process, until } => {
                 write!(f, "process {process} is stopped until {until}")
             }

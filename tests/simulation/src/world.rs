@@ -186,6 +186,7 @@ impl World {
         let process = self.processes.remove(found);
         self.witness.tell(&Event::Died {
             process: process.id,
+            with_machine,
         });
         self.network.wires().die(process.id, with_machine);
         process.die();

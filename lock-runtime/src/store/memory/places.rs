@@ -14,6 +14,9 @@ use super::{Told, Wish, tell_first};
 /// Of so many is said who they are.
 const NAMED: usize = 3;
 
+/// So many are listed, as of a server.
+const LISTED: usize = 1000;
+
 /// So many are let in at once, as on a server.
 const AT_ONCE: usize = 64;
 
@@ -93,6 +96,17 @@ impl Table {
         let now = Instant::now();
         let places = self.live_places(key)?;
         Some(places.holder(wants, in_front, now))
+    }
+
+    /// Each who has a place of this key.
+    pub(super) fn each_holder(&mut self, key: &str) -> Vec<Holder> {
+        let now = Instant::now();
+        let Some(places) = self.live_places(key) else {
+            return Vec::new();
+        };
+        let each = places.all.iter().take(LISTED);
+        each.map(|place| Holder::new(owner_of(&place.value), Some(place.ends - now)))
+            .collect()
     }
 
     fn put(&mut self, key: &str, kind: Kind, value: &str, ends: Instant) {

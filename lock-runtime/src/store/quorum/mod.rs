@@ -18,7 +18,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 
 use super::alerts::{Alert, Alerts};
-use super::{Answer, Asking, Attempted, Entry, Extension, Released, Store};
+use super::{Answer, Asking, Attempted, Entry, Extension, Holder, Released, Store};
 pub(crate) use servers::majority;
 use servers::{Server, Servers};
 
@@ -103,6 +103,13 @@ impl Store for QuorumStore {
             "each of several servers could let in others, and none would have a majority, so a \
              quorum has no `permits` and no `shared`; leave them out, or use one server, a cluster or \
              sentinels",
+        )
+    }
+
+    fn holders(&self, _key: String) -> Result<Answer<Vec<Holder>>, &'static str> {
+        Err(
+            "each of several servers may name another, as long as nobody has a majority; ask one \
+             server, or look with `redis-locked show --quorum`",
         )
     }
 

@@ -11,8 +11,8 @@ use super::line::Line;
 use super::operation::{Operation, Said};
 use super::recorded::{self, claim, to_begin, to_end};
 use super::script::{
-    ACQUIRE, ACQUIRE_AND_BEGIN, ACQUIRE_PLACE, END_AND_RELEASE, EXTEND, EXTEND_PLACE, LOOK,
-    LOOK_AND_BEGIN, RELEASE, RELEASE_PLACE, WATCH, command, whole_millis,
+    ACQUIRE, ACQUIRE_AND_BEGIN, ACQUIRE_PLACE, END_AND_RELEASE, EXTEND, EXTEND_PLACE, LIST_HOLDERS,
+    LOOK, LOOK_AND_BEGIN, RELEASE, RELEASE_PLACE, WATCH, command, whole_millis,
 };
 use crate::kind::Kind;
 use crate::store::seats::{SEAT, reservation};
@@ -216,7 +216,8 @@ pub(super) async fn look(
     command.arg(&entry.value).arg(whole_millis(ttl));
     command.arg(whole_millis(COUNTER_LIFETIME));
     command.arg(u8::from(entry.counter.is_some()));
-    command.arg(wish.bell.as_deref().unwrap_or_default());
+    let bell = wish.bell.as_deref().filter(|_| line.is_some());
+    command.arg(bell.unwrap_or_default());
     command.arg(stamp).arg(whole_millis(reserved));
     command.arg(whole_millis(SEAT));
     match wish.place {
@@ -355,6 +356,35 @@ pub(super) async fn watch(
         rings: true,
         ..holder
     }))
+}
+
+/// All who hold the key, the first to end in front.
+pub(super) async fn holders(
+    operation: &mut Operation,
+    key: &str,
+) -> Result<Vec<Holder>, StoreError> {
+    let mut command = operation.script(&LIST_HOLDERS);
+    command.arg(1).arg(key);
+    let (_, said): (_, Said<(), _>) = operation.ask(command, read_holders).await?;
+    Ok(match said {
+        Said::Ours(()) => Vec::new(),
+        Said::NotOurs(holders) => holders,
+    })
+}
+
+fn read_holders(answer: &Value) -> Option<Said<(), Vec<Holder>>> {
+    let Value::Array(holders) = answer else {
+        return None;
+    };
+    let read = |holder: &Value| match holder {
+        Value::Array(parts) => match parts.as_slice() {
+            [left, value] => read_holder(left, value),
+            _ => None,
+        },
+        _ => None,
+    };
+    let holders = holders.iter().map(read).collect::<Option<_>>()?;
+    Some(Said::NotOurs(holders))
 }
 
 /// A holder, and the first bytes of its value.

@@ -496,6 +496,14 @@ impl Store for RedisStore {
         })
     }
 
+    fn holders(&self, key: String) -> Result<Answer<Vec<Holder>>, &'static str> {
+        let (mut operation, place) = (self.operation(), Arc::clone(&self.place));
+        Ok(Box::pin(async move {
+            let holders = commands::holders(&mut operation, &key).await;
+            holders.map_err(|error| error.at(&place))
+        }))
+    }
+
     fn close(&self) {
         self.tracking.close();
         self.connection.close();

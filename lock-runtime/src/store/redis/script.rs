@@ -74,9 +74,10 @@ pub(super) static EXTEND_PLACE: Script =
     Script::new(lua!("holders" "clock" "places" "extend_place"));
 pub(super) static WATCH: Script = Script::new(lua!("watch"));
 pub(super) static EXTEND: Script = Script::new(lua!("extend"));
+pub(super) static LIST_HOLDERS: Script = Script::new(lua!("holders" "list_holders"));
 pub(super) static LAST_RUN: Script = Script::new(lua!("last_run"));
 
-static ALL: [&Script; 12] = [
+static ALL: [&Script; 13] = [
     &ACQUIRE,
     &RELEASE,
     &EXTEND,
@@ -89,6 +90,7 @@ static ALL: [&Script; 12] = [
     &ACQUIRE_PLACE,
     &RELEASE_PLACE,
     &EXTEND_PLACE,
+    &LIST_HOLDERS,
 ];
 
 pub(super) struct Script {

@@ -286,9 +286,9 @@ async fn a_lock_that_is_passed_on_to_one_who_has_left_is_given_back() {
     let server = Server::start();
     let (store, other) = (lines_up(&server), lines_up(&server));
     let theirs = Arc::new(Entry {
+        kind: Kind::Exclusive,
         value: "JIHGFEDCBA_-jihgfedcba;they".into(),
         key: "k".into(),
-        kind: Kind::Exclusive,
         counter: None,
         record: None,
     });

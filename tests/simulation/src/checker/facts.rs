@@ -182,7 +182,7 @@ impl Facts {
                 is_alive: true,
                 stopped_until: 0,
             }),
-            Event::Died { process } => {
+            Event::Died { process, .. } => {
                 self.died = Some(self.now);
                 self.processes[*process].is_alive = false;
                 self.errands.retain(|_, errand| errand.process != *process);
@@ -196,6 +196,7 @@ impl Facts {
             | Event::Got { .. }
             | Event::Closed { .. }
             | Event::Settled { .. }
+            | Event::Restored { .. }
             | Event::Late { .. }
             | Event::Logged { .. } => {}
         }

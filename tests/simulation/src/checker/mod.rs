@@ -11,6 +11,7 @@ mod numbers;
 mod order;
 mod orphans;
 mod owed;
+mod passing_on;
 mod patience;
 mod progress;
 mod results;
@@ -90,6 +91,7 @@ impl Witness {
             Box::new(progress::Progress::default()),
             Box::new(numbers::Numbers::default()),
             Box::new(order::Order::default()),
+            Box::new(passing_on::PassingOn::default()),
             Box::new(owed::Owed::default()),
         ];
         Self(Arc::new(Mutex::new(Checker {

@@ -1,0 +1,84 @@
+//! Promise 13: a lock is passed on to nobody who is gone. And to nobody whose turn is over, whatever
+//! of its own arrives late.
+
+use std::collections::BTreeMap;
+
+use super::super::testimony::{By, Content, Event, Kept, KeyId, ProcessId, ServerId, Token, Which};
+use super::{Facts, Rule};
+
+#[derive(Default)]
+pub(super) struct PassingOn {
+    /// When they died whose connections were closed then.
+    died: BTreeMap<ProcessId, u64>,
+    /// Whose turns are over, since its server last started anew.
+    over: BTreeMap<Token, (ServerId, KeyId)>,
+}
+
+impl Rule for PassingOn {
+    fn hear(&mut self, facts: &Facts, event: &Event) -> Result<(), String> {
+        match event {
+            Event::Died {
+                process,
+                with_machine: false,
+            } => {
+                self.died.insert(*process, facts.now);
+            }
+            // It remembers nothing of them, or not all.
+            Event::Restored { server } => self.over.retain(|_, (at, _)| at != server),
+            Event::Changed {
+                server,
+                by: By::Process(by),
+                key,
+                which: Which::Lock,
+                before,
+                after,
+            } if facts.locks.len() == 1 => {
+                let (was, now) = (lock(*before), lock(*after));
+                if let Some((token, owner)) = was
+                    && owner == *by
+                    && now.is_none_or(|(now, _)| now != token)
+                {
+                    self.over.insert(token, (*server, *key));
+                }
+                if let Some((token, owner)) = now
+                    && owner != *by
+                    && was != now
+                {
+                    return self.check(facts, token, owner);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+impl PassingOn {
+    fn check(&self, facts: &Facts, token: Token, to: ProcessId) -> Result<(), String> {
+        if let Some(&died) = self.died.get(&to)
+            && facts.now > died + 2 * facts.limits.parcel + 1
+            && facts.troubled(died, facts.now, 0) == 0
+        {
+            return Err(format!(
+                "a lock is passed on to process {to}, which died at {died}"
+            ));
+        }
+        if self.over.contains_key(&token) {
+            return Err(format!(
+                "a lock is passed on to {token:?} of process {to}, whose turn is over"
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn lock(kept: Option<Kept>) -> Option<(Token, ProcessId)> {
+    match kept?.content {
+        Content::Lock {
+            token,
+            owner,
+            kept: false,
+        } => Some((token, owner)),
+        _ => None,
+    }
+}
