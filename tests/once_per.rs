@@ -147,7 +147,15 @@ async fn those_who_wait_for_a_run_are_told_that_it_is_done() {
         server.zcard("{nightly}:line").await == 2
     })
     .await;
+    // Behind them one that has nothing to do with periods.
+    let third = locker_at(&server.url()).await;
+    let plain = tokio::spawn(third.lock("nightly").ttl(TTL).wait(LIMIT).acquire());
+    until(LIMIT, "it waits, too", async || {
+        server.zcard("{nightly}:line").await == 3
+    })
+    .await;
     // What runs and fails is run again, by one of them, and the others have nothing to do.
+    let failed = Instant::now();
     first.fail().await.expect("ours");
     let mut done = 0;
     for waiter in waiting {
@@ -157,6 +165,11 @@ async fn those_who_wait_for_a_run_are_told_that_it_is_done() {
         }
     }
     assert_eq!((runs.load(Ordering::SeqCst), done), (1, 7));
+    // Who finds it done passes the lock on. What nobody begins would be there for two seconds.
+    let plain = plain.await.expect("no panic").expect("its turn");
+    let took = failed.elapsed();
+    assert!(took < Duration::from_millis(1900), "{took:?}");
+    plain.release().await.expect("ours");
     // Nothing is left of the line, or held by one who had nothing to do.
     until(LIMIT, "all is given back", async || {
         !server.exists("nightly").await && !server.exists("{nightly}:line").await
@@ -177,12 +190,58 @@ async fn another_length_of_the_period_neither_repeats_nor_blocks() {
     assert!(error.is_already_done(), "{error}");
 }
 
+/// Rounded down to the periods of the one who asks: what is done may be the beginning of an hour.
+#[tokio::test]
+async fn what_is_done_counts_for_the_whole_period_around_it() {
+    let (server, locker) = redis().await;
+    succeeds(&locker).await;
+    let now = millis_since_1970();
+    let done = now.to_string();
+    server.hset("{nightly}:last", "done", &done).await;
+    let next = is_done(&locker).await.retry_after().expect("known");
+    let period = u64::try_from(PERIOD.as_millis()).expect("small");
+    let end = (now / period + 1) * period;
+    let left = Duration::from_millis(end - now);
+    assert!(next <= left && next + LIMIT > left, "{next:?}, {left:?}");
+}
+
+fn millis_since_1970() -> u64 {
+    let now = std::time::UNIX_EPOCH.elapsed().expect("later");
+    u64::try_from(now.as_millis()).expect("not so late")
+}
+
+#[tokio::test]
+async fn who_is_early_runs_for_the_period_that_begins() {
+    let (_server, locker) = redis().await;
+    // A period that begins in two to three seconds.
+    let (now, number) = (millis_since_1970(), 1000);
+    let length = (now + 3000) / number;
+    let begins = length * number;
+    let period = Duration::from_millis(length);
+    let once = || locker.lock("k").ttl(TTL).once_per(period);
+    once().run(async {}).await.expect("open");
+    let error = once().acquire().await.expect_err("done");
+    let next = error.retry_after().expect("known");
+    assert!(millis_since_1970() < begins, "this machine stood still");
+    assert!(
+        next > period && next <= period + Duration::from_secs(3),
+        "{next:?}"
+    );
+}
+
 #[tokio::test]
 async fn a_clock_that_was_ahead_is_told() {
     let (server, locker) = redis().await;
     succeeds(&locker).await;
     let far = (1_u64 << 50).to_string();
+    let running = locker.lock("nightly").ttl(TTL).once_per(PERIOD / 366);
+    server.del("{nightly}:last").await;
+    let running = running.acquire().await.expect("open");
     server.hset("{nightly}:last", "done", &far).await;
+    // A success of before takes nothing away.
+    running.release().await.expect("ours");
+    let done = server.hget("{nightly}:last", "done").await;
+    assert_eq!(done.as_deref(), Some(far.as_str()));
     let error = is_done(&locker).await;
     assert!(matches!(
         error,

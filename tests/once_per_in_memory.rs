@@ -106,6 +106,24 @@ async fn a_week_begins_on_thursday() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn another_length_of_the_period_neither_repeats_nor_blocks() {
+    let locker = at(day(20_000, HOUR * 15 + HOUR / 2));
+    let once_per = async |period| locker.lock("k").once_per(period).run(async {}).await;
+    once_per(HOUR).await.expect("open");
+    // An hour that is done does its day, and not the next hour.
+    let error = once_per(DAY).await.expect_err("done");
+    assert_eq!(error.retry_after(), Some(HOUR * 8 + HOUR / 2));
+    advance(HOUR).await;
+    once_per(HOUR).await.expect("open");
+    advance(DAY).await;
+    // A day that is done does not do its later hours.
+    once_per(DAY).await.expect("open");
+    once_per(HOUR).await.expect("open");
+    let error = once_per(DAY).await.expect_err("done");
+    assert_eq!(error.retry_after(), Some(HOUR * 7 + HOUR / 2));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_record_tells_of_the_run_and_lives_as_long_as_asked() {
     let start = day(20_000, HOUR * 12);
     let locker = at(start);

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::time::{Duration, SystemTime};
 
-use redis_locked::{Locker, RunResult};
+use redis_locked::Locker;
 use redis_locked_test_support::{Process, Server};
 use tokio::time::{Instant, sleep};
 
@@ -16,6 +16,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 
 /// One period of the job, in milliseconds; so much before its beginning a run counts to it.
 const PERIOD: u64 = 1000;
+const PERIOD_TIME: Duration = Duration::from_millis(PERIOD);
 const EARLY: u64 = 100;
 /// How often each process asks, by its own clock.
 const EVERY: u64 = 150;
@@ -25,18 +26,6 @@ const OFF: [i64; 3] = [-4_990, 1_370, 5_000];
 const KILL_EVERY: Duration = Duration::from_millis(2_700);
 /// Whoever looks at the record so often sees each period.
 const LOOK: Duration = Duration::from_millis(50);
-
-/// The period of a run, and whether it succeeded.
-struct Ran {
-    period: u64,
-    succeeded: bool,
-}
-
-impl RunResult for Ran {
-    fn succeeded(&self) -> bool {
-        self.succeeded
-    }
-}
 
 fn millis_since_1970() -> u64 {
     let now = SystemTime::UNIX_EPOCH.elapsed().expect("it is later");
@@ -64,25 +53,37 @@ async fn worker() {
         let clock = millis_since_1970().saturating_add_signed(off);
         sleep(Duration::from_millis(EVERY - clock % EVERY)).await;
         let request = locker.lock("job").ttl(TTL).renew();
-        let period = Duration::from_millis(PERIOD);
-        match request.once_per(period).run(body(&locker, run)).await {
-            Ok(Ran { period, succeeded }) => println!("{succeeded} {period}"),
-            Err(error) if error.is_busy() || error.is_already_done() => {}
+        let guard = match request.once_per(PERIOD_TIME).acquire().await {
+            Ok(guard) => guard,
+            Err(error) if error.is_busy() || error.is_already_done() => continue,
+            Err(error) => {
+                println!("trouble {error}");
+                continue;
+            }
+        };
+        let period = period_of(&locker).await;
+        sleep(Duration::from_millis(10 + run * 7 % 50)).await;
+        let succeeds = run % 3 != 2;
+        let ended = if succeeds {
+            guard.release().await
+        } else {
+            guard.fail().await
+        };
+        match ended {
+            Ok(()) => println!("{succeeds} {period}"),
+            // This machine stood still for longer than the ttl. Whether that was written, the record tells.
+            Err(error) if error.is_not_held() => {}
             Err(error) => println!("trouble {error}"),
         }
     }
 }
 
-async fn body(locker: &Locker, run: u64) -> Ran {
-    let run_itself = locker.last_run("job").await.expect("read");
-    let started = run_itself.expect("this one").started;
+/// The period of the run that this process is at.
+async fn period_of(locker: &Locker) -> u64 {
+    let run = locker.last_run("job").await.expect("read");
+    let started = run.expect("this one").started;
     let started = started.duration_since(SystemTime::UNIX_EPOCH);
-    let started = u64::try_from(started.expect("later").as_millis()).expect("not so late");
-    sleep(Duration::from_millis(10 + run * 7 % 50)).await;
-    Ran {
-        period: period_at(started),
-        succeeded: run % 3 != 2,
-    }
+    period_at(u64::try_from(started.expect("later").as_millis()).expect("not so late"))
 }
 
 struct Crew {

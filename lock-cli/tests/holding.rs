@@ -148,3 +148,26 @@ async fn any_text_is_a_reason() {
     let blank = tool(&server.url(), &["hold", "k", "--for", "1m", "--why", " "]).await;
     assert_eq!(blank.code, 64, "{}", blank.err);
 }
+
+#[tokio::test]
+async fn where_several_may_hold_it_waits_for_all_of_them_or_breaks_each() {
+    let server = Server::start().await;
+    let locker = locker(&server).await;
+    let place = || locker.lock("k").permits(3).ttl(TTL).acquire();
+    let (first, second) = (place().await.expect("free"), place().await.expect("free"));
+    let process = start(&server.url(), &args(&[]));
+    waits(&server, &process).await;
+    first.release().await.expect("ours");
+    second.release().await.expect("ours");
+    assert!(process.wait(LIMIT).await.success());
+    assert!(owner(&server).await.starts_with("held: migration"));
+    assert!(place().await.expect_err("held").is_busy());
+    assert_eq!(tool(&server.url(), &["unhold", "k"]).await.code, 0);
+    let broken = [place().await.expect("free"), place().await.expect("free")];
+    let held = tool(&server.url(), &args(&["--now"])).await;
+    assert_eq!(held.code, 0, "{}", held.err);
+    assert!(owner(&server).await.starts_with("held: migration"));
+    for place in broken {
+        assert!(place.release().await.expect_err("broken").is_not_held());
+    }
+}

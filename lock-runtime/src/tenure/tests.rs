@@ -664,3 +664,81 @@ fn the_end_is_the_end() {
     assert_eq!(tenure.phase, Phase::Ended);
     assert_eq!(rest_of(&tenure), before);
 }
+
+#[test]
+fn a_seat_that_the_store_has_taken_back_leaves_nothing() {
+    let now = Instant::now();
+    let mut tenure = seated(now);
+    tenure.unseated();
+    assert!(!tenure.is_seated());
+    assert!(tenure.abandon(now).cleanup.is_none());
+    changes_only(&[Phase::Seated], Tenure::unseated);
+}
+
+#[test]
+fn a_run_that_is_recorded_is_not_passed_on_and_tells_how_it_ended() {
+    let now = Instant::now();
+    let recorded = || {
+        let terms = Terms {
+            recorded: true,
+            ..terms()
+        };
+        held_by(terms, now)
+    };
+    assert!(held(now).pass_on(now, 0, &next()));
+    assert!(!recorded().pass_on(now, 0, &next()));
+    assert!(held(now).passing_until(now).is_some());
+    assert_eq!(recorded().passing_until(now), None);
+    let wants = Needs {
+        record: Some(crate::store::Recording {
+            period: None,
+            lifetime: TTL,
+        }),
+        ..next()
+    };
+    assert!(!held(now).pass_on(now, 0, &wants));
+    assert!(seated(now).passed(now, now, TTL, None, &wants).is_none());
+    // Its key is gone, and the release goes out for the record's sake.
+    for (mut tenure, goes_out) in [(held(now), false), (recorded(), true)] {
+        assert!(tenure.missing(now, LostReason::Deleted).is_err());
+        assert_eq!(tenure.abandon(now).cleanup.is_some(), goes_out);
+    }
+}
+
+#[test]
+fn a_body_is_idle_from_its_last_move_on_and_what_is_lost_stays_lost() {
+    let now = Instant::now();
+    let terms = Terms {
+        max_idle: Some(3 * SECOND),
+        ..renewed()
+    };
+    let mut tenure = held_by(terms, now);
+    assert!(tenure.watches_idleness() && !held(now).watches_idleness());
+    let confirmed = tenure.cutoff();
+    tenure.moved(now);
+    assert_eq!(tenure.cutoff(), now + 3 * SECOND);
+    tenure.moved(now + 2 * SECOND);
+    assert_eq!(tenure.cutoff(), now + 5 * SECOND);
+    let before = now + 5 * SECOND - Duration::from_nanos(1);
+    assert_eq!(tenure.loss(before), None);
+    assert_eq!(tenure.loss(now + 5 * SECOND), Some(LostReason::Idle));
+    tenure.moved(now + 6 * SECOND);
+    assert_eq!(tenure.loss(now + 6 * SECOND), Some(LostReason::Idle));
+    assert_eq!(tenure.next_extension(now + 6 * SECOND), NextExtension::Over);
+    // A machine that slept took its bodies along.
+    let mut slept = held_by(terms, now);
+    slept.moved(now);
+    slept.slept(SECOND);
+    assert_eq!(slept.cutoff(), now + 3 * SECOND);
+    // Where it is confirmed for less, that ends it.
+    let mut longer = held_by(
+        Terms {
+            max_idle: Some(TTL),
+            ..terms
+        },
+        now,
+    );
+    longer.moved(now + SECOND);
+    assert_eq!(longer.cutoff(), confirmed);
+    assert_eq!(longer.loss(confirmed), Some(LostReason::Expired));
+}

@@ -11,7 +11,7 @@ use redis::FromRedisValue;
 use super::*;
 use crate::kind::Kind;
 use crate::store::seats::reservation;
-use crate::store::{Acquired, Extended};
+use crate::store::{Acquired, Began, Extended, Outcome, Record, Recording};
 
 const TTL: Duration = Duration::from_secs(60);
 const SHORT: Duration = Duration::from_secs(2);
@@ -124,6 +124,50 @@ fn counted() -> Arc<Entry> {
         counter: Some("{k}:fence".into()),
         record: None,
     })
+}
+
+/// A new one, as after a lost answer: it knows of no run.
+fn recorded(value: &str) -> Arc<Entry> {
+    let wants = Recording {
+        period: Some(Duration::from_secs(366 * 86_400)),
+        lifetime: TTL,
+    };
+    Arc::new(Entry {
+        key: "k".into(),
+        value: format!("{value};me"),
+        kind: Kind::Exclusive,
+        counter: None,
+        record: Some(Record::new("{k}:last".into(), wants)),
+    })
+}
+
+fn began(entry: &Entry) -> Began {
+    let record = entry.record.as_ref().expect("recorded");
+    record.ended(Outcome::Ok);
+    record.ending().expect("it has begun").began
+}
+
+#[tokio::test]
+async fn a_run_whose_answer_was_lost_has_begun_once() {
+    let (server, store) = start().await;
+    let ask = async |entry: &Arc<Entry>, asking| {
+        let attempted = store.acquire(Arc::clone(entry), TTL, asking).await;
+        attempted.outcome.expect("an answer")
+    };
+    let (first, again) = (
+        recorded("abcdefghij-_ABCDEFGHIJ"),
+        recorded("abcdefghij-_ABCDEFGHIJ"),
+    );
+    let granted = ask(&first, Asking::Plain).await;
+    assert!(matches!(granted, Acquired::Granted { .. }), "{granted:?}");
+    sleep(Duration::from_millis(5));
+    // Even if its period is done by now, it is ours.
+    server.ask::<()>("HSET {k}:last done 9000000000000");
+    let granted = ask(&again, Asking::Again).await;
+    assert!(matches!(granted, Acquired::Granted { .. }), "{granted:?}");
+    assert_eq!(began(&first), began(&again));
+    let other = ask(&recorded("ABCDEFGHIJ_-abcdefghij"), Asking::Plain).await;
+    assert!(matches!(other, Acquired::Done(_)), "{other:?}");
 }
 
 fn is_granted(attempted: &Attempted) -> bool {
