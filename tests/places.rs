@@ -658,6 +658,11 @@ async fn how_long_the_server_takes_for_a_place() {
     };
     let acquire = async || has(reader(&locker)).await;
     acquire().await.release().await.expect("ours");
+    server.reset_stats().await;
+    for _ in 0..TURNS {
+        has(whole(&locker)).await.release().await.expect("ours");
+    }
+    println!("the release of a plain lock: {}", micros_a_call().await);
     let mut held = Vec::new();
     for others in [0, 1, 100, 1_000] {
         while held.len() < others {

@@ -97,6 +97,7 @@ async fn look_first(options: &Hold) -> Result<Option<Failure>, Failure> {
         );
         return Ok(Some(Failure::new(USAGE, message)));
     }
+    // One, unless it lets in several.
     for lock in &holders {
         let meant = Meant {
             key,
@@ -118,8 +119,8 @@ fn is_held(lock: &Lock) -> bool {
 pub(crate) async fn unhold(options: &Unhold) -> Result<u8, Failure> {
     let nodes = options.connection.servers()?.connect().await?;
     let (prefix, key) = (&options.connection.prefix, options.key.as_str());
-    let holders = scan::one(&nodes, prefix, key).await?;
-    let Some(lock) = holders.first().filter(|lock| is_held(lock)) else {
+    let mut holders = scan::one(&nodes, prefix, key).await?;
+    let Some(lock) = holders.pop().filter(is_held) else {
         say(format_args!(
             "lock {key:?} is not held by `hold`; nothing was freed"
         ));
@@ -132,7 +133,7 @@ pub(crate) async fn unhold(options: &Unhold) -> Result<u8, Failure> {
     };
     let (said, code) = free_one(prefix, &nodes, meant).await?;
     if code == 0 {
-        let owner = text::owner(lock);
+        let owner = text::owner(&lock);
         writeln!(
             std::io::stdout().lock(),
             "lock {key:?} is free again; it was {owner}"

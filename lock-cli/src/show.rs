@@ -19,37 +19,28 @@ pub(crate) async fn show(options: &Show) -> Result<u8, Failure> {
         Some(_) => None,
     };
     let mut out = std::io::stdout().lock();
-    match (found.as_slice(), options.json) {
-        (found, true) => {
-            let mut told = match found {
-                [first, ..] if first.place.is_some() => holders(found),
-                [lock, ..] => json!(lock),
-                [] => json!({ "key": options.key, "owner": null }),
-            };
-            if let Some(last) = &last {
-                told["last_run"] = json!(last.told());
-            }
-            writeln!(out, "{told}")?;
+    if options.json {
+        let mut told = match found.as_slice() {
+            [first, ..] if first.place.is_some() => holders(&found),
+            [lock, ..] => json!(lock),
+            [] => json!({ "key": options.key, "owner": null }),
+        };
+        if let Some(last) = &last {
+            told["last_run"] = json!(last.told());
         }
-        ([_, ..], false) => write!(out, "{}", in_lines(&found))?,
-        ([], false) => writeln!(out, "lock {:?} is free", options.key)?,
-    }
-    if let Some(last) = last.filter(|_| !options.json) {
-        write!(out, "{}", in_words(&last))?;
+        writeln!(out, "{told}")?;
+    } else {
+        match found.as_slice() {
+            [] => writeln!(out, "lock {:?} is free", options.key)?,
+            _ => write!(out, "{}", in_lines(&found))?,
+        }
+        if let Some(last) = &last {
+            write!(out, "{}", in_words(last))?;
+        }
     }
     let first = found.first();
     let held = first.is_some_and(|lock| lock.servers.is_none_or(Share::is_majority));
     Ok(if held { 0 } else { NO })
-}
-
-/// The last run, and the last success where that is another.
-fn in_words(run: &Run) -> String {
-    let [started, took, outcome, owner] = run.in_words();
-    let words = format!("last    {outcome}, {started}, took {took}, by {owner}\n");
-    match run.last.last_success.filter(|_| outcome != "ok") {
-        Some(success) => format!("{words}        last success {}\n", time(success)),
-        None => words,
-    }
 }
 
 /// Those who have places of one key, as one object: what they have in common, and each.
@@ -69,6 +60,16 @@ fn holders(places: &[Lock]) -> serde_json::Value {
         whole.insert("holders".to_owned(), holders);
     }
     whole
+}
+
+/// The last run, and the last success where that is another.
+fn in_words(run: &Run) -> String {
+    let [started, took, outcome, owner] = run.in_words();
+    let words = format!("last    {outcome}, {started}, took {took}, by {owner}\n");
+    match run.last.last_success.filter(|_| outcome != "ok") {
+        Some(success) => format!("{words}        last success {}\n", time(success)),
+        None => words,
+    }
 }
 
 fn in_lines(found: &[Lock]) -> String {

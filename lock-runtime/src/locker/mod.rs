@@ -158,6 +158,39 @@ impl Locker {
         LockRequest::new(Ok(self.common()), key.into())
     }
 
+    /// Who holds this key at the moment, the first to end in front: nobody, one, or several with
+    /// [`permits`](crate::LockRequest::permits) or [`shared`](crate::LockRequest::shared), of whom no more
+    /// than the first 1,000 are told. It takes nothing, and costs one command.
+    ///
+    /// What it says may be over when it is heard: ask for the lock to know whether it is free. A place
+    /// that is kept for its [`min_hold`](crate::LockRequest::min_hold) is among them.
+    ///
+    /// ```
+    /// # use redis_locked_runtime as redis_locked;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), redis_locked::LockError> {
+    /// let locker = redis_locked::Locker::builder().owner("web-1").in_memory();
+    /// let export = locker.lock("export").permits(3).acquire().await?;
+    /// let holders = locker.holders("export").await?;
+    /// assert_eq!(holders.len(), 1);
+    /// assert_eq!(holders[0].owner.as_deref(), Some("web-1"));
+    /// # drop(export);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// `Backend` when Redis could not be asked, `InvalidRequest` for an empty key or the name of a side
+    /// key, and on a quorum, whose servers need not agree.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future does nothing.
+    pub async fn holders(&self, key: impl Into<String>) -> Result<Vec<Holder>, LockError> {
+        holders::holders(&self.common, key.into()).await
+    }
+
     /// What is known of the last run of this key's lock, without the prefix, that was asked for with
     /// [`once_per`](LockRequest::once_per) or [`record`](LockRequest::record). `None` where none was, or
     /// the record's time is over. Sends one command.

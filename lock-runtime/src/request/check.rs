@@ -130,21 +130,7 @@ impl Asked {
         if let Some(flaw) = self.flaw.as_deref().or(common.settings.flaw) {
             return invalid(flaw);
         }
-        let times = [
-            ("max_hold", terms.max_hold),
-            ("min_hold", terms.min_hold),
-            ("max_idle", terms.max_idle),
-        ];
-        for (name, duration) in times {
-            if duration.is_some_and(|duration| duration.is_zero() || duration > LONGEST_TIME) {
-                return invalid(&format!(
-                    "its {name} is zero or over ten years; give another"
-                ));
-            }
-        }
-        if !terms.renew
-            && let Some(problem) = without_renew(&terms)
-        {
+        if let Some(problem) = odd_times(&terms) {
             return invalid(&problem);
         }
         if self.coalesce {
@@ -253,13 +239,29 @@ fn kind(
     }
 }
 
-/// What makes no sense where nothing is renewed.
-fn without_renew(terms: &Terms) -> Option<String> {
-    if terms.max_hold.is_some() {
-        return Some("`max_hold` needs `renew`; without it, `ttl` limits the body".to_owned());
+/// What is wrong with its times, if anything.
+fn odd_times(terms: &Terms) -> Option<String> {
+    let times = [
+        ("max_hold", terms.max_hold),
+        ("min_hold", terms.min_hold),
+        ("max_idle", terms.max_idle),
+    ];
+    for (name, duration) in times {
+        if duration.is_some_and(|duration| duration.is_zero() || duration > LONGEST_TIME) {
+            return Some(format!(
+                "its {name} is zero or over ten years; give another"
+            ));
+        }
     }
-    if terms.max_idle.is_some() {
-        return Some("`max_idle` needs `renew`; without it, `ttl` limits the body".to_owned());
+    if terms.renew {
+        return None;
+    }
+    for (name, duration) in [("max_hold", terms.max_hold), ("max_idle", terms.max_idle)] {
+        if duration.is_some() {
+            return Some(format!(
+                "`{name}` needs `renew`; without it, `ttl` limits the body"
+            ));
+        }
     }
     let is_kept_longer = terms.min_hold.is_some_and(|min_hold| min_hold > terms.ttl);
     is_kept_longer.then(|| {
