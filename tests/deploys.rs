@@ -7,6 +7,7 @@ use std::future::pending;
 use std::time::Duration;
 
 use common::{LIMIT, locker_at, redis};
+use futures_util::future::join_all;
 use redis_locked::{LockError, Locker};
 use redis_locked_test_support::{Cluster, Server, until};
 use tokio::sync::oneshot;
@@ -42,15 +43,14 @@ async fn a_program_that_is_told_to_stop_leaves_nothing_behind() {
     .await;
 }
 
-/// A caller that has waited for a lock which was busy.
-async fn waits(locker: &Locker) {
+/// A caller waits for a lock which is busy, until there are the connections that there should be.
+async fn waits(locker: &Locker, are_there: impl AsyncFnMut() -> bool) {
     let held = locker.lock("busy").ttl(TTL).acquire().await.expect("free");
-    let waiting = locker
-        .lock("busy")
-        .wait(Duration::from_millis(20))
-        .acquire();
-    assert!(waiting.await.is_err_and(|error| error.is_busy()));
+    let waiting = tokio::spawn(locker.lock("busy").ttl(TTL).wait(LIMIT).acquire());
+    until(LIMIT, "the connections are there", are_there).await;
     held.release().await.expect("ours");
+    let waited = waiting.await.expect("no panic").expect("released");
+    waited.release().await.expect("ours");
 }
 
 async fn many(locker: &Locker) {
@@ -65,7 +65,7 @@ async fn connections_of_one_server() {
     let (server, locker) = redis().await;
     many(&locker).await;
     assert_eq!(server.connections().await, 1);
-    waits(&locker).await;
+    waits(&locker, async || server.connections().await == 2).await;
     many(&locker).await;
     assert_eq!(server.connections().await, 2);
 }
@@ -85,10 +85,11 @@ async fn connections_of_a_quorum() -> Result<(), LockError> {
     for server in &servers {
         assert_eq!(server.connections().await, 1);
     }
-    waits(&locker).await;
-    for server in &servers {
-        assert_eq!(server.connections().await, 2);
-    }
+    waits(&locker, async || {
+        let counts = servers.iter().map(Server::connections);
+        join_all(counts).await.iter().all(|count| *count == 2)
+    })
+    .await;
     Ok(())
 }
 
@@ -108,10 +109,17 @@ async fn connections_of_a_cluster() -> Result<(), LockError> {
     for (number, before) in before.iter().enumerate() {
         assert_eq!(cluster.node(number).connections().await, before + 1);
     }
-    waits(&locker).await;
-    for (number, before) in before.iter().enumerate() {
-        assert_eq!(cluster.node(number).connections().await, before + 2);
-    }
+    let with_the_key = cluster.master_of("busy").await;
+    waits(&locker, async || {
+        let counts = (0..3).map(|number| cluster.node(number).connections());
+        let counts = join_all(counts).await;
+        let mut added = (0..).zip(counts.iter().zip(&before));
+        added.all(|(number, (count, before))| {
+            let more = if number == with_the_key { 3 } else { 2 };
+            *count == before + more
+        })
+    })
+    .await;
     Ok(())
 }
 

@@ -42,12 +42,12 @@ async fn all_are_kept_alive(port: u16, count: usize) {
     .await;
 }
 
-/// One that waits for a lock has the second connection, and keeps it when it has the lock.
-async fn waits(locker: &Locker, key: &str, port: u16) {
+/// One that waits for a lock has so many connections, and keeps them when it has the lock.
+async fn waits(locker: &Locker, key: &str, port: u16, count: usize) {
     let held = locker.lock(key).acquire().await.expect("free");
     let waiting = tokio::spawn(locker.lock(key).wait(LIMIT).acquire());
-    until(LIMIT, "it has the second", async || {
-        keepalives(port).len() == 2
+    until(LIMIT, "it has them", async || {
+        keepalives(port).len() == count
     })
     .await;
     held.release().await.expect("ours");
@@ -61,7 +61,7 @@ async fn of_one_server() -> Result<(), LockError> {
     // Nobody else comes by it.
     let proxy = server.proxy().await;
     let locker = Locker::connect(&proxy.url()).await?;
-    waits(&locker, "k", proxy.port()).await;
+    waits(&locker, "k", proxy.port(), 2).await;
     all_are_kept_alive(proxy.port(), 2).await;
     Ok(())
 }
@@ -81,7 +81,7 @@ async fn of_the_master_behind_sentinels() -> Result<(), LockError> {
     let locker = builder
         .connect_sentinel([sentinel.url()], "mymaster")
         .await?;
-    waits(&locker, "k", proxy.port()).await;
+    waits(&locker, "k", proxy.port(), 2).await;
     all_are_kept_alive(proxy.port(), 2).await;
     Ok(())
 }
@@ -104,10 +104,11 @@ async fn of_the_nodes_of_a_cluster() -> Result<(), LockError> {
     let locker = builder.connect_cluster(&cluster.urls()[..1]).await?;
     let keys = cluster.a_key_per_master("k").await;
     for (key, proxy) in keys.iter().zip(&proxies) {
-        waits(&locker, key, proxy.port()).await;
+        waits(&locker, key, proxy.port(), 3).await;
     }
+    // For commands, for what is changed, and for who is first in a line.
     for proxy in &proxies {
-        all_are_kept_alive(proxy.port(), 2).await;
+        all_are_kept_alive(proxy.port(), 3).await;
     }
     Ok(())
 }

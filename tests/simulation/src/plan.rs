@@ -156,8 +156,10 @@ impl Plan {
             longest_wait: *one_of(&[500, 5_000]),
             ..plan
         };
+        if sort == Sort::Troubled {
+            return plan;
+        }
         match between(0..=3) {
-            _ if sort == Sort::Troubled => plan,
             0 => plan,
             // Nobody else waits whose run would do for those who were told to count on one.
             1 => Self {

@@ -61,6 +61,14 @@ fn step_in_line() -> impl Strategy<Value = Step> {
             .prop_map(|(owned, keep)| Step::Release { owned, keep }),
         2 => prop::collection::vec((in_line(), time()), 1..2).prop_map(Step::Extend),
         3 => step(),
+        2 => (in_line(), any::<bool>(), any::<bool>(), time()).prop_map(
+            |(owned, again, numbered, time)| Step::Acquire {
+                owned,
+                asking: if again { Ask::Again } else { Ask::WhoHolds },
+                numbered,
+                time,
+            }
+        ),
         1 => long,
     ]
 }

@@ -17,17 +17,13 @@ fn line_up(place: &Place) -> Vec<Process> {
     (0..5).map(start).collect()
 }
 
-/// All hear there what happens to the key: with a seat in the line, where there is one.
+/// All have their places there.
 async fn until_all_wait(server: &Server) {
     let mut connection = server.connection().await;
     until(LONG, "all wait", async || {
-        let mut list = redis::cmd("CLIENT");
-        let list = list.arg("LIST").query_async::<String>(&mut connection);
-        let list = list.await.expect("an answer");
-        let flags = list
-            .split(' ')
-            .filter_map(|field| field.strip_prefix("flags="));
-        flags.filter(|flags| flags.contains('t')).count() == WAITERS
+        let mut count = redis::cmd("ZCARD");
+        let waiting = count.arg("{k}:line").query_async::<usize>(&mut connection);
+        waiting.await.expect("an answer") == WAITERS
     })
     .await;
 }

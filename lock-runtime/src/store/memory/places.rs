@@ -39,7 +39,9 @@ impl Places {
     /// Gives this value a place until then, or moves its end.
     fn put(&mut self, value: &str, ends: Instant) {
         self.all.retain(|place| place.value != value);
-        let at = self.all.partition_point(|place| place.ends <= ends);
+        // Of those that end together, the order is a sorted set's.
+        let is_before = |place: &Place| (place.ends, place.value.as_str()) < (ends, value);
+        let at = self.all.partition_point(is_before);
         let value = value.to_owned();
         self.all.insert(at, Place { value, ends });
     }

@@ -6,12 +6,12 @@
 //! answer for that to the next question. So nothing is asked on these connections but to subscribe, and every
 //! answer is looked at.
 
+mod channels;
 mod homes;
 
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{ErrorKind, PushInfo, PushKind, RedisError, RedisResult, ServerErrorKind, Value};
@@ -24,10 +24,8 @@ use super::route::node_of;
 use super::script::WATCH;
 use super::settings::Timeouts;
 use crate::store::StoreError;
+use channels::Channels;
 use homes::{Homes, slot_of};
-
-/// How long a bell is kept that nobody needs. Who waits looks more often than that.
-const KEPT: Duration = Duration::from_secs(15);
 
 type Master = Arc<Reconnecting<MultiplexedConnection>>;
 
@@ -50,15 +48,7 @@ pub(super) struct Bells {
 struct Known {
     homes: Homes,
     masters: HashMap<Address, Master>,
-    channels: HashMap<String, Channel>,
-    /// When those were looked for that nobody needs.
-    swept: Option<Instant>,
-}
-
-/// A channel that was subscribed to.
-struct Channel {
-    on: Address,
-    used: Instant,
+    channels: Channels,
 }
 
 impl Bells {
@@ -90,13 +80,9 @@ impl Bells {
         let Known {
             masters, channels, ..
         } = &mut *known;
-        let Some(channel) = channels.get_mut(channel) else {
-            return false;
-        };
-        let master = masters.get(&channel.on);
-        let is_heard = master.is_some_and(|master| master.is_open() && !master.was_idle(now));
-        channel.used = now;
-        is_heard
+        let on = channels.touch(channel, now);
+        let master = on.and_then(|on| masters.get(on));
+        master.is_some_and(|master| master.is_open() && !master.was_idle(now))
     }
 
     /// Has the channel, in the slot of this key, heard. The operation finds out where the slot is.
@@ -153,9 +139,7 @@ impl Bells {
         match commands.query_async::<Vec<Value>>(&mut connection).await {
             Ok(answers) if confirms(&answers, channel) => {
                 master.answered(now);
-                let on = on.clone();
-                let channels = &mut self.known().channels;
-                channels.insert(channel.to_owned(), Channel { on, used: now });
+                self.known().channels.add(channel, on, now);
                 Ok(())
             }
             Ok(_) => {
@@ -251,7 +235,8 @@ impl Bells {
             let (this, on) = (this.clone(), on.clone());
             move || {
                 let Some(this) = this.upgrade() else { return };
-                this.lose(|channel| channel.on == on);
+                let lost = this.known().channels.take_on(&on);
+                this.tell_deaf(&lost);
             }
         };
         let opening = move |number| {
@@ -283,14 +268,7 @@ impl Bells {
             PushKind::SMessage => (self.heard)(&push.data),
             PushKind::SUnsubscribe => {
                 if let Some(Value::BulkString(channel)) = push.data.first() {
-                    let channel = String::from_utf8_lossy(channel);
-                    let mut known = self.known();
-                    known.homes = Homes::default();
-                    let was_heard = known.channels.remove(&*channel).is_some();
-                    drop(known);
-                    if was_heard {
-                        (self.deaf)(&HashSet::from([channel.into_owned()]));
-                    }
+                    self.unsubscribed(&String::from_utf8_lossy(channel));
                 }
             }
             _ => {}
@@ -298,31 +276,36 @@ impl Bells {
         master.answered(Instant::now());
     }
 
-    fn lose(&self, is_lost: impl Fn(&Channel) -> bool) {
+    /// By the node, unless it was asked to.
+    fn unsubscribed(&self, channel: &str) {
         let mut known = self.known();
-        let lost = known.channels.extract_if(|_, channel| is_lost(channel));
-        let lost: HashSet<_> = lost.map(|(channel, _)| channel).collect();
+        if !known.channels.remove(channel) {
+            return;
+        }
+        known.homes = Homes::default();
         drop(known);
+        self.tell_deaf(&HashSet::from([channel.to_owned()]));
+    }
+
+    fn tell_deaf(&self, lost: &HashSet<String>) {
         if !lost.is_empty() {
-            (self.deaf)(&lost);
+            (self.deaf)(lost);
         }
     }
 
     /// Gives up the channels that nobody needs any more.
     fn sweep(&self) {
-        let now = Instant::now();
         let mut known = self.known();
-        if known.swept.is_some_and(|swept| now - swept < KEPT) {
-            return;
-        }
-        known.swept = Some(now);
         let Known {
             masters, channels, ..
         } = &mut *known;
         let mut unneeded: HashMap<Address, redis::Pipeline> = HashMap::new();
-        for (name, channel) in channels.extract_if(|_, channel| now - channel.used >= KEPT) {
-            let commands = unneeded.entry(channel.on).or_default();
-            commands.cmd("SUNSUBSCRIBE").arg(name);
+        for (on, name) in channels.take_unneeded(Instant::now()) {
+            unneeded
+                .entry(on)
+                .or_default()
+                .cmd("SUNSUBSCRIBE")
+                .arg(name);
         }
         let unneeded: Vec<_> = unneeded
             .into_iter()
@@ -347,9 +330,7 @@ impl Known {
     /// The connections to nodes that are no masters any more, and on which nothing is heard.
     fn forget_those_who_left(&mut self) -> Vec<Master> {
         let (homes, channels) = (&self.homes, &self.channels);
-        let has_left = |at: &Address| {
-            !homes.is_master(at) && !channels.values().any(|channel| channel.on == *at)
-        };
+        let has_left = |at: &Address| !homes.is_master(at) && !channels.is_any_on(at);
         let left = self.masters.extract_if(|at, _| has_left(at));
         left.map(|(_, master)| master).collect()
     }

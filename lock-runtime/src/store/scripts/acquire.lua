@@ -14,7 +14,7 @@
 --
 -- Reading the busy key also registers it for invalidations where the connection tracks.
 
--- What a key holds: false for nothing, '' for what is no string.
+-- What a key holds: false for nothing; '', and true, for what is no string.
 local function read(key)
   local value = redis.pcall('GET', key)
   if type(value) ~= 'table' then
@@ -23,7 +23,7 @@ local function read(key)
   if not string.find(value.err, 'WRONGTYPE', 1, true) then
     redis.call('GET', key) -- fails again, and the error names this line
   end
-  return ''
+  return '', true
 end
 
 local last = KEYS[2] and read(KEYS[2])
@@ -35,11 +35,12 @@ if last then
 end
 local ours = 1
 if not redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then
-  local value = read(KEYS[1]) or ''
+  local value, is_no_string = read(KEYS[1])
+  if is_no_string then
+    return {0, redis.call('PTTL', KEYS[1]), shown_holders(KEYS[1])}
+  end
+  value = value or ''
   if value ~= ARGV[1] then
-    if value == '' then
-      return {0, redis.call('PTTL', KEYS[1]), shown_holders(KEYS[1])}
-    end
     -- Of a value in our form, the token and the hundred characters that are shown of the owner.
     return {0, redis.call('PTTL', KEYS[1]), string.sub(value, 1, 428)}
   end

@@ -25,7 +25,8 @@
 
 -- What the key holds: false for nothing, '' for what is no string.
 local value = redis.pcall('GET', KEYS[1])
-if type(value) == 'table' then
+local is_no_string = type(value) == 'table'
+if is_no_string then
   if not string.find(value.err, 'WRONGTYPE', 1, true) then
     redis.call('GET', KEYS[1]) -- fails again, and the error names this line
   end

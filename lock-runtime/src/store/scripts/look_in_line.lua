@@ -9,7 +9,7 @@ local function busy(left, value, seat, open)
   end
   -- Of a value in our form, the token and the hundred characters that are shown of the owner.
   local shown = string.sub(value or '', 1, 428)
-  if value == '' then
+  if is_no_string then
     shown = shown_holders(KEYS[1])
   end
   return {0, left, shown, seat, rank or -1, waiting, tonumber(place or 0), open}
@@ -33,7 +33,7 @@ if may_write and is_settled(ARGV[1]) then
   return busy(-1, value, 6, 0)
 end
 
-if value == ARGV[1] then
+if value == ARGV[1] and not is_no_string then
   -- Never shortened: this may come late, when the holder has been told of more.
   if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[2]) then
     redis.call('PEXPIRE', KEYS[1], ARGV[2])
@@ -74,7 +74,8 @@ if not value then
       redis.call('DEL', KEYS[1])
       return busy(0, '', 4, 0)
     end
-    value = first
+    -- Several may have it now.
+    value, is_no_string = first, letter(first) ~= nil
     pcall(tell_first, 'f')
     -- We may have been among those whom that found gone.
     place = place and redis.call('ZSCORE', KEYS[2], ARGV[1])

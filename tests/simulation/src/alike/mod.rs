@@ -83,8 +83,8 @@ pub enum Ask {
 
 pub const KEYS: usize = 3;
 pub const VALUES: usize = 8;
-/// Behind those, values of which each is of one key only, as they are in a line.
-pub const WAITING: usize = 4;
+/// Behind those, values of which each is of one key only, as they are in a line: of each kind some.
+pub const WAITING: usize = 9;
 const RING_LIMIT: Duration = Duration::from_secs(10);
 
 /// Values of this library and of others; some begin like those of keys that are kept.
@@ -99,7 +99,20 @@ fn value(Owned { key, value }: Owned) -> String {
         5 => String::new(),
         6 => "~".to_owned(),
         7 => "0".to_owned(),
-        _ => format!("{key:011}{value:011};web-{value}"),
+        _ => {
+            let letter = kind(value).letter();
+            format!("{key:011}{value:011}{letter};web-{value}")
+        }
+    }
+}
+
+/// How the key is wanted with this value.
+fn kind(value: usize) -> Kind {
+    match value.checked_sub(VALUES) {
+        None | Some(0..3) => Kind::Exclusive,
+        Some(3..5) => Kind::Permits(2),
+        Some(5) => Kind::Permits(3),
+        Some(_) => Kind::Shared,
     }
 }
 
@@ -110,7 +123,7 @@ fn entry(owned: Owned, numbered: bool) -> Arc<Entry> {
         record: None,
         key,
         value: value(owned),
-        kind: Kind::Exclusive,
+        kind: kind(owned.value),
     })
 }
 
@@ -225,9 +238,11 @@ impl Pair {
         Ok(())
     }
 
-    /// Whoever had the key before has lost it.
+    /// Whoever had the key before has lost it, unless several may have it.
     fn is_held_by(&mut self, owned: Owned) {
-        self.holders.retain(|holder| holder.key != owned.key);
+        let beside = |holder: &Owned| kind(holder.value).stands_beside(kind(owned.value));
+        self.holders
+            .retain(|holder| holder.key != owned.key || beside(holder));
         self.holders.insert(owned);
         self.watched.remove(&owned.key);
     }

@@ -123,5 +123,5 @@ fn are_same(one: Option<&Holder>, other: Option<&Holder>, slack: Duration) -> bo
         (Some(one), Some(other)) => one.abs_diff(other) <= slack,
         (one, other) => one == other,
     };
-    left && one.owner == other.owner && are_seated_alike(one, other)
+    left && one.owner == other.owner && one.places == other.places && are_seated_alike(one, other)
 }

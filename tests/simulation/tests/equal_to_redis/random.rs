@@ -9,14 +9,19 @@ use std::time::Duration;
 
 use crate::pair::{Command, Pair, command, real_server};
 
+/// As `script.rs` of the runtime puts them together.
+macro_rules! script {
+    ($($file:literal)*) => {
+        concat!($(include_str!(
+            concat!("../../../../lock-runtime/src/store/scripts/", $file, ".lua")
+        )),*)
+    };
+}
+
 const SCRIPTS: [&str; 3] = [
-    include_str!("../../../../lock-runtime/src/store/scripts/acquire.lua"),
-    include_str!("../../../../lock-runtime/src/store/scripts/extend.lua"),
-    concat!(
-        include_str!("../../../../lock-runtime/src/store/scripts/release.lua"),
-        include_str!("../../../../lock-runtime/src/store/scripts/pass_on.lua"),
-        include_str!("../../../../lock-runtime/src/store/scripts/release_in_line.lua"),
-    ),
+    script!("holders" "acquire"),
+    script!("extend"),
+    script!("release" "holders" "clock" "places" "pass_on" "open_door" "release_in_line"),
 ];
 const CLIENTS: usize = 3;
 

@@ -19,6 +19,11 @@ pub(super) const COMMANDS: &[Command] = &[
     Command::new("expire", -3, Keys::First, WRITES, |core, arguments| {
         expire(core, arguments, "expire", 1000)
     }),
+    Command::new("pexpireat", -3, Keys::First, WRITES, |core, arguments| {
+        let conditions = Conditions::of(&arguments[3..])?;
+        let at = integer(&arguments[2])?;
+        expire_at(core, &arguments[1], at, &conditions)
+    }),
     Command::new("persist", 2, Keys::First, WRITES, persist),
 ];
 
@@ -91,7 +96,11 @@ fn expire(core: &mut Core, arguments: &Arguments, name: &str, unit: i64) -> Answ
     let Some(at) = amount.and_then(|amount| amount.checked_add(now)) else {
         return Err(format!("ERR invalid expire time in '{name}' command").into());
     };
-    let key = &arguments[1];
+    expire_at(core, &arguments[1], at, &conditions)
+}
+
+fn expire_at(core: &mut Core, key: &[u8], at: i64, conditions: &Conditions) -> Answer {
+    let now = (core.now / 1000).cast_signed();
     let Some(stored) = core.look_up(key).cloned() else {
         return Ok(Reply::Integer(0));
     };

@@ -14,9 +14,27 @@ pub(super) const COMMANDS: &[Command] = &[
         let (members, _) = set(core, &arguments[1])?;
         Ok(count(members.len()))
     }),
+    Command::new("zcount", 4, Keys::First, READS, |core, arguments| {
+        let within = Within::of(&arguments[2], &arguments[3])?;
+        let (members, _) = set(core, &arguments[1])?;
+        Ok(count(
+            members.values().filter(|score| within.has(**score)).count(),
+        ))
+    }),
     Command::new("zrange", -4, Keys::First, READS, range),
+    Command::new("zrangebyscore", -4, Keys::First, READS, range_by_score),
     Command::new("zrank", 3, Keys::First, READS, rank),
     Command::new("zrem", -3, Keys::First, WRITES, remove),
+    Command::new(
+        "zremrangebyscore",
+        4,
+        Keys::First,
+        WRITES,
+        |core, arguments| {
+            let within = Within::of(&arguments[2], &arguments[3])?;
+            retain(core, &arguments[1], |_, score| !within.has(score))
+        },
+    ),
     Command::new("zscore", 3, Keys::First, READS, score),
 ];
 
@@ -77,13 +95,16 @@ fn range(core: &mut Core, arguments: &Arguments) -> Answer {
     let length = i64::try_from(members.len()).expect("it is small");
     let place = |index: i64| if index < 0 { index + length } else { index };
     let (from, to) = (place(from).max(0), place(to));
+    let members = (0..).zip(members);
+    let members = members.filter(|(index, _)| (from..=to).contains(index));
+    Ok(told(core, members.map(|(_, member)| member), with_scores))
+}
+
+fn told(core: &mut Core, members: impl Iterator<Item = (i64, Bytes)>, with_scores: bool) -> Reply {
     let protocol = core.client().protocol;
     let in_script = core.running.is_some();
     let mut answer = Vec::new();
-    for (index, (score, member)) in (0..).zip(members) {
-        if index < from || index > to {
-            continue;
-        }
+    for (score, member) in members {
         let member = Reply::Bulk(member);
         if !with_scores {
             answer.push(member);
@@ -94,7 +115,68 @@ fn range(core: &mut Core, arguments: &Arguments) -> Answer {
             answer.push(Reply::Array(vec![member, Reply::Double(score)]));
         }
     }
-    Ok(Reply::Array(answer))
+    Reply::Array(answer)
+}
+
+/// The scores from one bound to another.
+struct Within {
+    least: i64,
+    most: i64,
+}
+
+impl Within {
+    fn of(least: &[u8], most: &[u8]) -> Result<Self, Refusal> {
+        let bound = |text: &[u8], next: i64| {
+            let (text, next) = match text.strip_prefix(b"(") {
+                Some(text) => (text, next),
+                None => (text, 0),
+            };
+            match text {
+                b"-inf" => Ok(i64::MIN),
+                b"+inf" | b"inf" => Ok(i64::MAX),
+                text => match integer(text) {
+                    Ok(score) => Ok(score.saturating_add(next)),
+                    Err(_) => Err(Refusal::from("ERR min or max is not a float")),
+                },
+            }
+        };
+        Ok(Self {
+            least: bound(least, 1)?,
+            most: bound(most, -1)?,
+        })
+    }
+
+    fn has(&self, score: i64) -> bool {
+        (self.least..=self.most).contains(&score)
+    }
+}
+
+fn range_by_score(core: &mut Core, arguments: &Arguments) -> Answer {
+    let (mut with_scores, mut skipped, mut most) = (false, 0, i64::MAX);
+    let mut options = &arguments[4..];
+    while let [option, rest @ ..] = options {
+        options = match (word(option).as_str(), rest) {
+            ("WITHSCORES", rest) => {
+                with_scores = true;
+                rest
+            }
+            ("LIMIT", [from, count, rest @ ..]) => {
+                (skipped, most) = (integer(from)?, integer(count)?);
+                rest
+            }
+            _ => return Err(SYNTAX),
+        };
+    }
+    let within = Within::of(&arguments[2], &arguments[3])?;
+    let (members, _) = set(core, &arguments[1])?;
+    let members = in_order(members).into_iter();
+    let members = members.filter(|(score, _)| within.has(*score));
+    let most = usize::try_from(most).unwrap_or(usize::MAX);
+    let members: Vec<_> = match usize::try_from(skipped) {
+        Ok(skipped) => members.skip(skipped).take(most).collect(),
+        Err(_) => Vec::new(),
+    };
+    Ok(told(core, members.into_iter(), with_scores))
 }
 
 fn rank(core: &mut Core, arguments: &Arguments) -> Answer {
@@ -117,14 +199,22 @@ fn score(core: &mut Core, arguments: &Arguments) -> Answer {
 }
 
 fn remove(core: &mut Core, arguments: &Arguments) -> Answer {
-    let (mut members, expires) = set(core, &arguments[1])?;
+    let gone = &arguments[2..];
+    retain(core, &arguments[1], |member, _| {
+        !gone.iter().any(|gone| **gone == *member)
+    })
+}
+
+/// Removes all others. Answers how many there were.
+fn retain(core: &mut Core, key: &[u8], mut keeps: impl FnMut(&[u8], i64) -> bool) -> Answer {
+    let (mut members, expires) = set(core, key)?;
     let before = members.len();
-    members.retain(|member, _| !arguments[2..].iter().any(|gone| **gone == **member));
+    members.retain(|member, score| keeps(member, *score));
     let gone = before - members.len();
     if members.is_empty() && gone > 0 {
-        core.put(&arguments[1], None);
+        core.put(key, None);
     } else if gone > 0 {
-        core.put_value(&arguments[1], Value::Set(members), expires);
+        core.put_value(key, Value::Set(members), expires);
     }
     Ok(count(gone))
 }
