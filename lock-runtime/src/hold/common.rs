@@ -62,7 +62,7 @@ impl Common {
             value,
             kind,
             counter: counter.map(str::to_owned),
-            record,
+            record: record.map(Box::new),
         }
     }
 }

@@ -74,7 +74,7 @@ pub(super) struct Request {
     /// The fencing counter, if a number is wanted.
     counter: Option<String>,
     /// Where its run is recorded, and how, if it is.
-    record: Option<(String, Recording)>,
+    record: Option<Box<(String, Recording)>>,
     pub(super) terms: Terms,
     /// It waits only if nobody else does.
     pub(super) coalesce: bool,
@@ -177,7 +177,7 @@ impl Asked {
             key: whole,
             kind,
             counter,
-            record,
+            record: record.map(Box::new),
             terms,
             coalesce: self.coalesce,
             started: Instant::now(),
@@ -293,7 +293,7 @@ impl Request {
     pub(super) fn needs(&self) -> Needs {
         Needs {
             fenced: self.counter.is_some(),
-            record: self.record.as_ref().map(|(_, wants)| *wants),
+            record: self.record.as_ref().map(|record| record.1),
             ttl: self.terms.ttl,
         }
     }
@@ -301,7 +301,7 @@ impl Request {
     /// The owner of the key from before it is asked for.
     pub(super) fn guard(&self, now: Instant) -> LockGuard {
         let counter = self.counter.as_deref();
-        let record = self.record.as_ref();
+        let record = self.record.as_deref();
         let record = record.map(|(key, wants)| Record::new(key.clone(), *wants));
         let entry = (self.common).entry(&self.key, self.kind, counter, record, now, &self.runtime);
         LockGuard::new(&self.common, entry, self.terms, &self.runtime, now)
@@ -358,7 +358,7 @@ impl Request {
     /// Nothing is to be done before the next period.
     pub(super) fn already_done(&self, done: Done) -> LockError {
         let Done { owner, ago, next } = done;
-        let period = self.record.as_ref().and_then(|(_, wants)| wants.period);
+        let period = self.record.as_ref().and_then(|record| record.1.period);
         let error = LockError::AlreadyDone {
             key: self.key().to_owned(),
             owner,

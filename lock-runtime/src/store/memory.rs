@@ -116,7 +116,7 @@ impl Table {
 
     /// As `record_begin.lua` does, where there is a record.
     fn claim(&mut self, entry: &Entry, ttl: Duration, wish: Option<Wish>) -> (Acquired, Told) {
-        let (record, value) = (entry.record.as_ref(), &entry.value);
+        let (record, value) = (entry.record.as_deref(), &entry.value);
         if let Some(done) = record.and_then(|record| self.records.done(record, value)) {
             let (_, told) = self.release(entry, None);
             return (Acquired::Done(done), told);

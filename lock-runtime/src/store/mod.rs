@@ -170,7 +170,8 @@ pub(crate) struct Entry {
     pub(crate) counter: Option<String>,
     /// The record of its run, if one is kept. Then the store begins the run with the lock, and ends it
     /// with the release.
-    pub(crate) record: Option<Record>,
+    // Boxed, since most have none: an entry is moved several times before it is shared.
+    pub(crate) record: Option<Box<Record>>,
 }
 
 impl Entry {

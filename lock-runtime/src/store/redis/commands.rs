@@ -91,7 +91,7 @@ pub(super) async fn acquire_by_script(
     ttl: Duration,
     rings: bool,
 ) -> Result<(Acquired, Found), StoreError> {
-    let record = entry.record.as_ref();
+    let record = entry.record.as_deref();
     let script = recorded::script(entry, &ACQUIRE, &ACQUIRE_AND_BEGIN);
     let mut command = operation.script(script);
     let side_keys = [entry.counter.as_ref(), record.map(|record| &record.key)];
@@ -204,7 +204,7 @@ pub(super) async fn look(
     };
     let keys = line.map(|(_, keys)| keys);
     let counter = entry.counter.as_ref().filter(|_| keys.is_none());
-    let record = entry.record.as_ref();
+    let record = entry.record.as_deref();
     let mut command = operation.script(script);
     let [line_keys, others] = [
         keys.map_or(0, |keys| keys.len()),
@@ -431,7 +431,7 @@ pub(super) async fn release(
     how: GivenBack,
     keys: Option<&LineKeys>,
 ) -> Result<Released, StoreError> {
-    let record = entry.record.as_ref();
+    let record = entry.record.as_deref();
     let script = match entry.kind {
         Kind::Exclusive => recorded::script(entry, &RELEASE, &END_AND_RELEASE),
         Kind::Permits(_) | Kind::Shared => &RELEASE_PLACE,

@@ -137,7 +137,7 @@ fn recorded(value: &str) -> Arc<Entry> {
         value: format!("{value};me"),
         kind: Kind::Exclusive,
         counter: None,
-        record: Some(Record::new("{k}:last".into(), wants)),
+        record: Some(Box::new(Record::new("{k}:last".into(), wants))),
     })
 }
 
