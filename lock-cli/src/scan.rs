@@ -165,7 +165,10 @@ pub(crate) async fn one(nodes: &Nodes, prefix: &str, key: &str) -> Result<Vec<Lo
     let lines = nodes.quorum.is_none();
     let asking = holding.iter_mut();
     let asking = asking.map(|node| named(node, &full, search, lines));
-    together(nodes.quorum, join_all(asking).await)
+    let mut holders = together(nodes.quorum, join_all(asking).await)?;
+    // The first to end is in front.
+    holders.sort_by_key(|lock| lock.left);
+    Ok(holders)
 }
 
 async fn named(
