@@ -79,6 +79,15 @@ async fn ask<K>(request: LockRequest<K>, patience: Patience) -> Result<LockGuard
     }
 }
 
+/// A lock that another has passed on lasts for a moment at first, shorter than a command may need to end.
+async fn make_last(options: &Run, guard: &LockGuard) -> Result<(), LockError> {
+    let whole = options.longest_at_a_time();
+    if guard.remaining() > whole / 2 {
+        return Ok(());
+    }
+    guard.extend(whole).await
+}
+
 /// Runs the command, if the lock was granted.
 async fn held(
     options: &Run,
@@ -88,6 +97,7 @@ async fn held(
 ) -> Result<u8, Failure> {
     match answer {
         Ok(guard) => {
+            make_last(options, &guard).await?;
             let code = supervise::supervise(options, &guard, signals, grace).await;
             release(options, guard, matches!(code, Ok(0))).await;
             code

@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use common::{LIMIT, PROGRAM, TOKEN, held, hold, signal, start, tool};
+use redis_locked_runtime::Locker;
 use redis_locked_test_support::process::Launch;
 use redis_locked_test_support::{Directory, Process, Server, until};
 
@@ -168,6 +169,26 @@ async fn waiting_ends_when_the_lock_is_released() {
     hold(&server, "k", "web-3:812").await;
     let ended = tool(&server.url(), &script(&["--wait", "50ms"], "echo ran")).await;
     assert_eq!((ended.code, ended.out.as_str()), (75, ""));
+}
+
+/// It is passed on for 2 s, and a command is left a quarter of its ttl to end.
+#[tokio::test]
+async fn a_lock_that_is_passed_on_lasts_as_long_as_one_that_is_taken() {
+    let server = Server::start().await;
+    let locker = Locker::connect(&server.url()).await.expect("connected");
+    let held = locker.lock("k").acquire().await.expect("free");
+    let waiting = ["run", "-k", "k", "--ttl", "30s", "--wait", "20s"];
+    let run = start(
+        &server.url(),
+        &[&waiting[..], &["--", "echo", "ran"]].concat(),
+    );
+    until(LIMIT, "it is in line", async || {
+        server.exists("{k}:line").await
+    })
+    .await;
+    held.release().await.expect("ours");
+    assert_eq!(run.wait(LIMIT).await.code(), Some(0), "{:?}", run.lines());
+    assert_eq!(run.lines(), ["ran"]);
 }
 
 #[tokio::test]

@@ -182,9 +182,14 @@ impl Run {
         counter_key(&format!("{}{}", self.connection.prefix, self.key))
     }
 
+    /// How long the lock lasts unless it is extended.
+    pub(crate) fn longest_at_a_time(&self) -> Duration {
+        self.max_hold.map_or(self.ttl, |limit| limit.min(self.ttl))
+    }
+
     /// How long before its deadline the command is told to end.
     pub(crate) fn grace(&self) -> Result<Duration, Failure> {
-        let time = self.max_hold.map_or(self.ttl, |limit| limit.min(self.ttl));
+        let time = self.longest_at_a_time();
         let Some(grace) = self.grace else {
             return Ok((time / 4).min(Duration::from_secs(10)));
         };

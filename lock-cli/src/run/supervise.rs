@@ -53,9 +53,7 @@ pub(crate) async fn supervise(
     signals.add(Signal::SIGCONT)?;
     let deadline = Instant::now() + lease.remaining();
     // As the deadline tells: answers may take long.
-    let first = options
-        .max_hold
-        .map_or(options.ttl, |limit| limit.min(options.ttl));
+    let first = options.longest_at_a_time();
     let began = deadline.checked_sub(first).unwrap_or(deadline);
     if lease.remaining() <= grace {
         let message = format!(

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use common::{LIMIT, Place};
 use redis_locked_test_support::history::Visit;
-use redis_locked_test_support::{Process, Server};
+use redis_locked_test_support::{Process, Server, until};
 
 /// The old program's path.
 static OLD: LazyLock<Option<String>> = LazyLock::new(|| {
@@ -38,6 +38,11 @@ async fn are_served_among(few: (&str, &[&str]), many: (&str, &[&str])) {
     };
     let many = start(many);
     many.wait_for_line("ready", LIMIT).await;
+    until(LIMIT, "the many come and go", async || {
+        let calls = server.command_calls().await;
+        calls.get("set").is_some_and(|count| *count > 10)
+    })
+    .await;
     let few = start(few);
     place.all_well(std::slice::from_ref(&few)).await;
     many.kill();
