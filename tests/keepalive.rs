@@ -42,14 +42,11 @@ async fn all_are_kept_alive(port: u16, count: usize) {
     .await;
 }
 
-/// One that waits for a lock has so many connections, and keeps them when it has the lock.
+/// One that waits for a lock has so many connections, and all are kept alive meanwhile.
 async fn waits(locker: &Locker, key: &str, port: u16, count: usize) {
     let held = locker.lock(key).acquire().await.expect("free");
     let waiting = tokio::spawn(locker.lock(key).wait(LIMIT).acquire());
-    until(LIMIT, "it has them", async || {
-        keepalives(port).len() == count
-    })
-    .await;
+    all_are_kept_alive(port, count).await;
     held.release().await.expect("ours");
     let waited = waiting.await.expect("no panic").expect("released");
     waited.release().await.expect("ours");
@@ -62,7 +59,6 @@ async fn of_one_server() -> Result<(), LockError> {
     let proxy = server.proxy().await;
     let locker = Locker::connect(&proxy.url()).await?;
     waits(&locker, "k", proxy.port(), 2).await;
-    all_are_kept_alive(proxy.port(), 2).await;
     Ok(())
 }
 
@@ -82,7 +78,6 @@ async fn of_the_master_behind_sentinels() -> Result<(), LockError> {
         .connect_sentinel([sentinel.url()], "mymaster")
         .await?;
     waits(&locker, "k", proxy.port(), 2).await;
-    all_are_kept_alive(proxy.port(), 2).await;
     Ok(())
 }
 
@@ -104,11 +99,8 @@ async fn of_the_nodes_of_a_cluster() -> Result<(), LockError> {
     let locker = builder.connect_cluster(&cluster.urls()[..1]).await?;
     let keys = cluster.a_key_per_master("k").await;
     for (key, proxy) in keys.iter().zip(&proxies) {
+        // For commands, for what is changed, and for who is first in a line.
         waits(&locker, key, proxy.port(), 3).await;
-    }
-    // For commands, for what is changed, and for who is first in a line.
-    for proxy in &proxies {
-        all_are_kept_alive(proxy.port(), 3).await;
     }
     Ok(())
 }

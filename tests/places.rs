@@ -213,12 +213,13 @@ async fn a_lock_of_another_library_and_places_keep_each_other_out() {
     let (server, locker) = redis().await;
     let mut theirs = server.connection().await;
     let inside = Arc::new(AtomicU32::new(0));
-    let turns = Arc::new(AtomicU32::new(0));
+    let had = Arc::new(AtomicU32::new(0));
     let mut ours = Vec::new();
     for number in 0..4 {
-        let (locker, inside, turns) = (locker.clone(), Arc::clone(&inside), Arc::clone(&turns));
+        let (locker, inside, had) = (locker.clone(), Arc::clone(&inside), Arc::clone(&had));
         ours.push(tokio::spawn(async move {
-            for _ in 0..100 {
+            let mut turns = 0;
+            while turns < 100 || had.load(Ordering::SeqCst) < 50 {
                 let request = match number {
                     0 => reader(&locker),
                     _ => permit(&locker, 3),
@@ -227,20 +228,21 @@ async fn a_lock_of_another_library_and_places_keep_each_other_out() {
                     assert!(inside.fetch_add(1, Ordering::SeqCst) < 1000, "not alone");
                     tokio::task::yield_now().await;
                     inside.fetch_sub(1, Ordering::SeqCst);
-                    turns.fetch_add(1, Ordering::SeqCst);
                 };
                 request.wait(LIMIT).run(body).await.expect("its turn");
+                turns += 1;
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         }));
     }
-    let mut had = 0;
+    let began = Instant::now();
     while !ours.iter().all(JoinHandle::is_finished) {
+        assert!(began.elapsed() < LIMIT, "they had it {had:?} times");
         let mut set = redis::cmd("SET");
         set.arg("k").arg("theirs").arg("NX").arg("PX").arg(60_000);
         let set: Option<String> = set.query_async(&mut theirs).await.expect("answered");
         if set.is_some() {
-            had += 1;
+            had.fetch_add(1, Ordering::SeqCst);
             // A thousand of ours, as they count.
             assert_eq!(inside.fetch_add(1000, Ordering::SeqCst), 0, "not alone");
             tokio::task::yield_now().await;
@@ -254,8 +256,6 @@ async fn a_lock_of_another_library_and_places_keep_each_other_out() {
     for call in ours {
         call.await.expect("no panic");
     }
-    assert_eq!(turns.load(Ordering::SeqCst), 400);
-    assert!(had >= 50, "they had it {had} times");
 }
 
 #[tokio::test]
@@ -396,7 +396,11 @@ async fn a_place_that_is_removed_is_lost_and_the_others_are_not() {
     let lost = has(request).await;
     let request = permit(&locker, 2).ttl(BRIEF * 3).renew();
     let stays = has(request).await;
-    let value = places(&server).await[0].0.clone();
+    let all = places(&server).await;
+    let (value, _) = all
+        .iter()
+        .find(|(value, _)| value.starts_with(lost.token()))
+        .expect("it has a place");
     let _: i64 = ask(&server, &format!("ZREM k {value}")).await;
     assert_eq!(lost.lost().await, LostReason::Deleted);
     let error = lost.release().await.expect_err("it is gone");
@@ -406,7 +410,6 @@ async fn a_place_that_is_removed_is_lost_and_the_others_are_not() {
     assert!(!taken_over);
     tokio::time::sleep(BRIEF * 3).await;
     assert!(stays.is_held());
-    let _: i64 = ask(&server, "DEL k").await;
     server.set_px("k", "theirs", 60_000).await;
     assert_eq!(stays.lost().await, LostReason::TakenOver);
     let error = stays.release().await.expect_err("someone else's");
