@@ -7,6 +7,7 @@ use futures_util::future::join_all;
 use redis::{Cmd, Value};
 use tokio::time::Instant;
 
+use super::found::{Drawn, Found};
 use super::line::Line;
 use super::operation::{Operation, Said};
 use super::recorded::{self, claim, to_begin, to_end};
@@ -27,15 +28,6 @@ use crate::store::{
 /// outlive the steps that a server's clock may make backwards. A day is far more than NTP ever
 /// corrects in one step, and lets the counters of keys that nobody uses go away.
 const COUNTER_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// What an attempt to acquire found at the key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Found {
-    /// Our value already.
-    Ours,
-    /// Nothing, or another's value.
-    NotOurs,
-}
 
 pub(super) async fn acquire(
     operation: &mut Operation,
@@ -122,9 +114,6 @@ pub(super) async fn acquire_by_script(
         (_, Said::NotOurs(None)) => Err(StoreError::foreign_counter(entry.counter.as_deref())),
     }
 }
-
-/// The number, if one was drawn, and what was found at the key.
-pub(super) type Drawn = (Option<u64>, Found);
 
 /// Not ours, and no holder: something else is in the counter's place.
 fn read_acquired(answer: &Value) -> Option<Said<Drawn, Option<Holder>>> {

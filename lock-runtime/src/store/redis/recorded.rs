@@ -6,7 +6,7 @@ use std::time::Duration;
 use redis::Value;
 use tokio::time::Instant;
 
-use super::commands::Drawn;
+use super::found::Drawn;
 use super::operation::{Operation, Reader, Said};
 use super::script::{LAST_RUN, Script, whole_millis};
 use crate::store::{Began, Done, Entry, FIELDS, LastRun, Record, StoreError, last_run_of};
