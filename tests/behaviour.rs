@@ -11,6 +11,8 @@ mod kinds;
 mod places;
 #[path = "behaviour/refusals.rs"]
 mod refusals;
+#[path = "common/several.rs"]
+mod several;
 #[path = "behaviour/turns.rs"]
 mod turns;
 

@@ -1,6 +1,8 @@
 //! Places of a key on a server: what is written, who comes in, and what is left alone.
 
 mod common;
+#[path = "common/several.rs"]
+mod several;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -9,33 +11,10 @@ use std::time::{Duration, Instant};
 use common::{LIMIT, locker_at, redis};
 use redis_locked::{LockError, LockGuard, LockRequest, Locker, LostReason};
 use redis_locked_test_support::{AfterLoss, Server, bulk, until, until_some};
+use several::{TTL, Waiter, busy, has, permit, reader, whole};
 use tokio::task::JoinHandle;
 
-/// Longer than any test: who gets such a lock was told.
-const TTL: Duration = Duration::from_secs(60);
 const BRIEF: Duration = Duration::from_millis(300);
-
-fn whole(locker: &Locker) -> LockRequest {
-    locker.lock("k").ttl(TTL)
-}
-
-fn permit(locker: &Locker, number: u32) -> LockRequest {
-    whole(locker).permits(number)
-}
-
-fn reader(locker: &Locker) -> LockRequest {
-    whole(locker).shared()
-}
-
-async fn has(request: LockRequest) -> LockGuard {
-    request.acquire().await.expect("there is room")
-}
-
-async fn busy(request: LockRequest) -> LockError {
-    let error = request.acquire().await.expect_err("there is no room");
-    assert!(error.is_busy(), "{error}");
-    error
-}
 
 async fn ask<T: redis::FromRedisValue>(server: &Server, words: &str) -> T {
     let mut connection = server.connection().await;
@@ -57,8 +36,6 @@ async fn micros(server: &Server) -> u64 {
     let (seconds, micros): (u64, u64) = ask(server, "TIME").await;
     seconds * 1_000_000 + micros
 }
-
-type Waiter = JoinHandle<Result<LockGuard, LockError>>;
 
 /// Until so many processes are in the line for `k`.
 async fn until_waiting(server: &Server, count: usize) {

@@ -7,36 +7,12 @@ use std::time::Duration;
 use redis_locked::{LockError, LockGuard, LockRequest, Locker, redis_locked};
 use redis_locked_test_support::until;
 use tokio::sync::Barrier;
-use tokio::task::{JoinHandle, yield_now};
+use tokio::task::yield_now;
 
 use crate::common::LIMIT;
+use crate::several::{TTL, Waiter, busy, has, permit, reader, whole};
 
-const TTL: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(2);
-
-fn whole(locker: &Locker) -> LockRequest {
-    locker.lock("k").ttl(TTL)
-}
-
-fn permit(locker: &Locker, number: u32) -> LockRequest {
-    whole(locker).permits(number)
-}
-
-fn reader(locker: &Locker) -> LockRequest {
-    whole(locker).shared()
-}
-
-async fn has(request: LockRequest) -> LockGuard {
-    request.acquire().await.expect("there is room")
-}
-
-async fn busy(request: LockRequest) -> LockError {
-    let error = request.acquire().await.expect_err("there is no room");
-    assert!(error.is_busy(), "{error}");
-    error
-}
-
-type Waiter = JoinHandle<Result<LockGuard, LockError>>;
 
 /// One who waits, and has come before anybody who comes now.
 async fn waits(locker: &Locker, request: LockRequest, waiting: u64) -> Waiter {
