@@ -75,6 +75,7 @@ impl<T> Returns for fn() -> T {
 }
 
 #[diagnostic::do_not_recommend]
+#[doc(hidden)]
 impl RunResult for Never {}
 
 macro_rules! succeed {
