@@ -204,7 +204,8 @@ async fn beside_another_library(ours: fn(&Locker) -> LockRequest) {
                 };
                 ours(&locker).wait(LIMIT).run(body).await.expect("its turn");
                 turns += 1;
-                tokio::time::sleep(Duration::from_millis(1)).await;
+                // So that there is a time now and then when nobody has it.
+                tokio::time::sleep(Duration::from_millis(5)).await;
             }
         }));
     }
