@@ -38,6 +38,7 @@ mod servers;
 mod settings;
 mod tls;
 mod tracking;
+mod unkept;
 
 use std::fmt;
 use std::sync::Arc;
@@ -72,6 +73,7 @@ pub(crate) use servers::Servers;
 pub(crate) use servers::{Dial, Single};
 pub(crate) use settings::{Replicas, Timeouts};
 use tracking::{NoBell, Tracking};
+use unkept::Unkept;
 
 pub(crate) struct RedisStore {
     servers: Servers,
@@ -86,6 +88,7 @@ pub(crate) struct RedisStore {
     hearing: Arc<Hearing>,
     /// Where those who wait line up on the server.
     line: Option<Arc<Line>>,
+    unkept: Arc<Unkept>,
 }
 
 impl RedisStore {
@@ -109,6 +112,7 @@ impl RedisStore {
             connection,
             tracking: Tracking::new(&servers, timeouts, alerts, line.clone(), on_stray),
             hearing: Arc::default(),
+            unkept: Arc::default(),
             line,
             place: servers.place().into(),
             servers,
@@ -377,7 +381,9 @@ impl Store for RedisStore {
         ttl: Duration,
         asking: Asking,
     ) -> BoxFuture<'static, Attempted> {
-        let mut operation = self.operation().with_replicas(self.replicas);
+        let unkept = entry.record.as_ref().map(|_| Arc::clone(&self.unkept));
+        let operation = self.operation().with_replicas(self.replicas);
+        let mut operation = operation.with_unkept(unkept);
         let votes = self.one_of_several;
         let waits = matches!(asking, Asking::Looking { .. } | Asking::InLine { .. });
         let is_place = entry.kind != Kind::Exclusive;

@@ -4,6 +4,7 @@
 use std::io;
 use std::mem::take;
 use std::slice;
+use std::sync::Arc;
 use std::time::Duration;
 
 use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind, Value};
@@ -16,6 +17,7 @@ use super::profile::of_single;
 use super::refusal::{error_of, has_forgotten_us, is_untouched};
 use super::script::Script;
 use super::settings::{Replicas, Timeouts};
+use super::unkept::Unkept;
 use crate::store::StoreError;
 
 /// What an answer says of the key.
@@ -42,6 +44,7 @@ pub(super) struct Operation {
     /// Sends scripts as they are, not by their hashes.
     whole_scripts: bool,
     replicas: Option<Replicas>,
+    unkept: Option<Arc<Unkept>>,
     /// How many commands were sent and not answered. Each may have been carried out, or may still
     /// be; nothing but a clean answer to it takes it off.
     unsettled: usize,
@@ -57,6 +60,7 @@ impl Operation {
             limit: now + timeouts.total(),
             whole_scripts: false,
             replicas: None,
+            unkept: None,
             unsettled: 0,
         }
     }
@@ -73,6 +77,18 @@ impl Operation {
     /// Has replicas confirm what is ours.
     pub(super) fn with_replicas(self, replicas: Option<Replicas>) -> Self {
         Self { replicas, ..self }
+    }
+
+    /// Begins a run, whose record may not be kept.
+    pub(super) fn with_unkept(self, unkept: Option<Arc<Unkept>>) -> Self {
+        Self { unkept, ..self }
+    }
+
+    /// Whether the record of a run that has begun is kept at this key.
+    pub(super) fn heard_of_record(&self, key: &str, is_kept: bool) {
+        if let Some(unkept) = &self.unkept {
+            unkept.heard(key, is_kept);
+        }
     }
 
     /// Whether every command that was sent was answered.
