@@ -129,13 +129,16 @@ fn is_out_of_reach(facts: &Facts) -> bool {
 
 /// What the servers have that is not given back: server, key, token and owner.
 fn locks(facts: &Facts) -> impl Iterator<Item = (ServerId, KeyId, Token, ProcessId)> {
-    let servers = 0..facts.locks.len();
-    servers.flat_map(move |server| {
-        (0..facts.locks[server].len()).filter_map(move |key| match facts.at(server, key)?.content {
+    let servers = facts.locks.iter().enumerate();
+    let keys = servers.flat_map(|(server, keys)| (0..keys.len()).map(move |key| (server, key)));
+    keys.flat_map(|(server, key)| {
+        let there = facts.at(server, key);
+        there.filter_map(move |kept| match kept.content {
             Content::Lock {
                 token,
                 owner,
                 kept: false,
+                ..
             } => Some((server, key, token, owner)),
             _ => None,
         })
