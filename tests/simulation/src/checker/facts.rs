@@ -50,6 +50,8 @@ pub(in super::super) struct Facts {
     pub(super) troubled_until: u64,
     /// When a process died last.
     pub(super) died: Option<u64>,
+    /// When a process closed its connections last.
+    pub(super) closed: Option<u64>,
     /// How many bodies, and guards, there were.
     pub(super) entered: u64,
 }
@@ -99,6 +101,7 @@ impl Facts {
             troubles: Vec::new(),
             troubled_until: 0,
             died: None,
+            closed: None,
             entered: 0,
         }
     }
@@ -196,9 +199,9 @@ impl Facts {
                 self.trouble(*until);
             }
             Event::Trouble { until, .. } => self.trouble(*until),
+            Event::Closed { .. } => self.closed = Some(self.now),
             Event::Changed { .. }
             | Event::Got { .. }
-            | Event::Closed { .. }
             | Event::Settled { .. }
             | Event::Restored { .. }
             | Event::Late { .. }

@@ -75,7 +75,8 @@ fn lock(
     before: Option<Kept>,
     after: Option<Kept>,
 ) -> Result<(), String> {
-    let before = before.filter(|kept| !facts.may_have_ended(server, kept));
+    let may_be_gone = |kept: &Kept| facts.may_have_ended(server, kept);
+    let before = before.filter(|kept| !may_be_gone(kept) || is_same(*kept, after));
     let Some(before) = before else {
         if after.is_none() {
             return Ok(());
@@ -126,6 +127,15 @@ fn lock(
             _ => Err("a lock was written over".to_owned()),
         },
     }
+}
+
+/// Whether a lock is there as before, or only stays.
+fn is_same(before: Kept, after: Option<Kept>) -> bool {
+    let token = |content| match content {
+        Content::Lock { token, .. } => Some(token),
+        Content::Number(_) | Content::Foreign => None,
+    };
+    after.is_some_and(|after| token(after.content) == token(before.content))
 }
 
 fn given_back(facts: &Facts, server: usize, token: Token) -> Result<(), String> {
