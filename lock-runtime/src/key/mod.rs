@@ -38,6 +38,10 @@ impl Key {
         }
     }
 
+    pub(crate) fn template(&self) -> &'static str {
+        self.template
+    }
+
     /// The text, the template, and the first field whose text is empty or blank.
     pub(crate) fn into_parts(self) -> (String, &'static str, Option<&'static str>) {
         (self.text, self.template, self.empty)
