@@ -211,7 +211,7 @@ impl Lease {
     pub fn assert_held(key: &str) {
         let now = Instant::now();
         let is_held = |part: &Part| part.key() == key && part.is_held(now);
-        let held = Self::around().any(|lease| lease.parts().any(is_held));
+        let held = Self::is_any_around(|lease| lease.parts().any(is_held));
         assert!(
             held,
             "lock {key:?} is not held here: call this from a function that is annotated with it, \
@@ -219,17 +219,21 @@ impl Lease {
         );
     }
 
-    /// The leases of the bodies that the running task is in, the innermost first.
-    fn around() -> impl Iterator<Item = Self> {
-        let outer = |lease: &Self| lease.outer.as_deref().cloned();
-        std::iter::successors(Self::current(), outer)
+    /// Whether any lease of the bodies that the running task is in is such; the innermost is asked first.
+    fn is_any_around(is_such: impl Fn(&Self) -> bool) -> bool {
+        let any = |innermost: &Self| {
+            let mut around = iter::successors(Some(innermost), |lease| lease.outer.as_deref());
+            around.any(is_such)
+        };
+        INNERMOST.try_with(any).unwrap_or(false)
     }
 
     /// Whether a body that the running task is in holds this key, with the prefix, of this locker.
     pub(crate) fn would_deadlock(common: &Arc<Common>, key: &str) -> bool {
-        let now = Instant::now();
-        let is_held = |part: &Part| part.tenure.entry.key == key && part.is_held(now);
-        Self::around().any(|lease| Arc::ptr_eq(&lease.common, common) && lease.parts().any(is_held))
+        let is_held = |part: &Part| part.tenure.entry.key == key && part.is_held(Instant::now());
+        Self::is_any_around(|lease| {
+            Arc::ptr_eq(&lease.common, common) && lease.parts().any(is_held)
+        })
     }
 
     /// Runs this as part of the body.

@@ -2,27 +2,28 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tokio::time::Instant;
 
 use super::single::Hold;
 use crate::error::LockError;
-use crate::store::{Answer, Released, StoreError};
+use crate::store::{Answer, Released};
 
 /// The releases of all keys of a guard: asked for together, so that they leave together. Dropped before its
 /// end, they go on in the background.
 pub(crate) struct Releasing {
-    first: Option<Asked>,
-    others: Vec<Asked>,
+    first: Release,
+    others: Vec<Release>,
     /// The first that failed.
     failed: Option<Box<NotReleased>>,
 }
 
-/// A release that was asked for.
-struct Asked {
-    answer: Answer<Released>,
-    at: Instant,
+/// That of one key.
+struct Release {
+    /// None once it was answered, or where the lock was passed on.
+    answer: Option<Answer<Released>>,
+    asked: Instant,
     hold: Hold,
 }
 
@@ -37,49 +38,57 @@ impl Releasing {
     /// Passes on what others of this process wait for, and asks for the release of the rest.
     pub(super) fn new(first: Hold, others: Vec<Hold>) -> Self {
         let now = Instant::now();
+        let first = Release::new(first, now);
+        let others = if others.is_empty() {
+            Vec::new()
+        } else {
+            let others = others.into_iter();
+            others.map(|hold| Release::new(hold, now)).collect()
+        };
         Self {
-            first: Asked::new(first, now),
-            others: others
-                .into_iter()
-                .filter_map(|hold| Asked::new(hold, now))
-                .collect(),
+            first,
+            others,
             failed: None,
         }
     }
 
-    /// Those of a request that was given up before it had all keys.
+    /// Those of a request that was given up before it had all keys, if it has any.
     pub(crate) fn of(mut holds: Vec<Hold>) -> Option<Self> {
         let first = holds.pop()?;
         Some(Self::new(first, holds))
     }
 }
 
-impl Releasing {
-    fn hear(&mut self, asked: Asked, answer: Result<Released, StoreError>) {
-        let Asked { at, hold, .. } = asked;
-        let loss_is_known = hold.tenure().loss_is_told();
-        let Err(error) = hold.conclude(at, answer) else {
-            return;
-        };
-        let failed = NotReleased {
-            error,
-            loss_is_known,
-        };
-        if self.failed.is_some() {
-            failed.log();
-        } else {
-            self.failed = Some(Box::new(failed));
+impl Release {
+    fn new(hold: Hold, now: Instant) -> Self {
+        let answer = (!hold.pass_on()).then(|| hold.ask_release(now));
+        Self {
+            answer,
+            asked: now,
+            hold,
         }
     }
-}
 
-impl Asked {
-    fn new(hold: Hold, at: Instant) -> Option<Self> {
-        if hold.pass_on() {
-            return None;
+    /// Ready when it is over; the first that failed stays.
+    fn poll(&mut self, cx: &mut Context<'_>, failed: &mut Option<Box<NotReleased>>) -> Poll<()> {
+        let Some(answer) = &mut self.answer else {
+            return Poll::Ready(());
+        };
+        let answer = ready!(answer.as_mut().poll(cx));
+        self.answer = None;
+        let loss_is_known = self.hold.tenure().loss_is_told();
+        if let Err(error) = self.hold.conclude(self.asked, answer) {
+            let not_released = NotReleased {
+                error,
+                loss_is_known,
+            };
+            if failed.is_some() {
+                not_released.log();
+            } else {
+                *failed = Some(Box::new(not_released));
+            }
         }
-        let answer = hold.ask_release(at);
-        Some(Self { answer, at, hold })
+        Poll::Ready(())
     }
 }
 
@@ -88,22 +97,11 @@ impl Future for Releasing {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        if let Some(asked) = &mut this.first
-            && let Poll::Ready(answer) = asked.answer.as_mut().poll(cx)
-            && let Some(asked) = this.first.take()
-        {
-            this.hear(asked, answer);
+        let mut are_over = this.first.poll(cx, &mut this.failed).is_ready();
+        for other in &mut this.others {
+            are_over &= other.poll(cx, &mut this.failed).is_ready();
         }
-        let mut next = 0;
-        while let Some(asked) = this.others.get_mut(next) {
-            if let Poll::Ready(answer) = asked.answer.as_mut().poll(cx) {
-                let asked = this.others.swap_remove(next);
-                this.hear(asked, answer);
-            } else {
-                next += 1;
-            }
-        }
-        if this.first.is_some() || !this.others.is_empty() {
+        if !are_over {
             return Poll::Pending;
         }
         Poll::Ready(this.failed.take().map_or(Ok(()), Err))

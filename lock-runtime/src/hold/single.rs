@@ -168,11 +168,11 @@ impl Hold {
     }
 
     pub(super) fn conclude(
-        self,
+        &self,
         asked: Instant,
         answer: Result<Released, StoreError>,
     ) -> Result<(), LockError> {
-        let tenure = Arc::clone(self.tenure());
+        let tenure = self.tenure();
         match &answer {
             Ok(Released::Done) => {}
             Ok(Released::Gone | Released::TakenOver) => {
@@ -187,7 +187,7 @@ impl Hold {
         let taken_over = match answer {
             Ok(answer) => {
                 let end = tenure.tell(|tenure| tenure.released(asked));
-                vacate(&self.common().lines, &tenure);
+                vacate(&self.common().lines, tenure);
                 self.clean_up(end, None);
                 match answer {
                     Released::Done => return Ok(()),

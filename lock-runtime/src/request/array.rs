@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::attempts::{Got, Missed, Progress, attempts};
+use super::attempts::{Got, Missed, attempts};
 use super::check::{Patience, Request};
 use super::in_line::wait;
 use super::retries::Once;
@@ -91,11 +91,8 @@ impl Array {
                 Missed::GaveUp(_) if !is_last => {
                     sleep(pauses.next().unwrap_or_default()).await;
                 }
-                Missed::GaveUp(progress) => {
-                    let progress = Progress {
-                        attempts: round,
-                        ..progress
-                    };
+                Missed::GaveUp(mut progress) => {
+                    progress.attempts = round;
                     return Err(Missed::GaveUp(progress).into_error(request));
                 }
                 Missed::ForGood(error) => return Err(error),

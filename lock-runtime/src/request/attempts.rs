@@ -10,7 +10,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::check::Request;
 use crate::error::LockError;
-use crate::hold::{AttemptOutcome, Hold};
+use crate::hold::{AttemptOutcome, Hold, LockGuard};
 use crate::store::{Asking, Holder, Passed, StoreError};
 use crate::telemetry;
 use crate::tenure::SharedTenure;
@@ -77,11 +77,18 @@ pub(super) struct Got {
     pub(super) attempts: u32,
 }
 
+impl Got {
+    /// The lock of this key alone is had, which was asked for at this time.
+    pub(super) fn begin(self, name: &'static str, started: Instant) -> LockGuard {
+        LockGuard::new(self.hold, name, self.attempts, started)
+    }
+}
+
 /// Why a key is not had.
 pub(super) enum Missed {
     /// No further attempt is of use.
     ForGood(LockError),
-    GaveUp(Progress),
+    GaveUp(Box<Progress>),
 }
 
 impl Missed {
@@ -128,7 +135,7 @@ pub(super) async fn attempts(
             if let Some(error) = between.cut(request, progress.asked) {
                 progress.last = Last::Failed(error);
             }
-            return Err(Missed::GaveUp(progress));
+            return Err(Missed::GaveUp(Box::new(progress)));
         };
         progress.last = match granting {
             AttemptOutcome::Granted => {
@@ -171,7 +178,7 @@ pub(super) async fn attempts(
                     attempts: progress.attempts,
                 });
             }
-            NextStep::GiveUp => return Err(Missed::GaveUp(progress)),
+            NextStep::GiveUp => return Err(Missed::GaveUp(Box::new(progress))),
         }
     }
 }

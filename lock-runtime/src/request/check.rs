@@ -1,7 +1,6 @@
 //! Whether a request makes sense, before anything is sent.
 
 use std::error::Error;
-use std::iter;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -150,7 +149,9 @@ impl Asked {
             recorded: self.once_per.or(self.record).is_some(),
             ..self.terms
         };
-        self.keys.check()?;
+        if self.keys.is_array() {
+            self.keys.check()?;
+        }
         let patience = patience.map_err(|problem| LockError::invalid(key, problem))?;
         let kind = kind(key, self.permits, self.shared, &*common.store)?;
         check_ttl(key, terms.ttl)?;
@@ -174,9 +175,6 @@ impl Asked {
             return invalid(problem);
         }
         let whole = whole_key(&common, key)?;
-        let others = self.keys.others().iter();
-        let others = others.map(|key| whole_key(&common, key));
-        let others = others.collect::<Result<Vec<_>, _>>()?;
         let counter = if self.fenced {
             let counter = counter_at(&whole, &*common.store);
             Some(counter.map_err(|problem| LockError::invalid(key, problem))?)
@@ -193,12 +191,12 @@ impl Asked {
                  `shared`, which let in several",
             );
         }
-        for whole in iter::once(&whole).chain(&others) {
-            if Lease::would_deadlock(&common, whole) {
-                let key = without_prefix(&common, whole).to_owned();
-                return Err(LockError::WouldDeadlock { key });
-            }
-        }
+        would_deadlock(&common, &whole)?;
+        let others = if self.keys.is_array() {
+            others(&common, &self.keys)?
+        } else {
+            Vec::new()
+        };
         let Ok(runtime) = Handle::try_current() else {
             return invalid(
                 "no tokio runtime runs here, and locks need one; call this from a future that \
@@ -227,6 +225,26 @@ impl Asked {
         };
         Ok((wanted, patience))
     }
+}
+
+/// The keys with the prefix, but the first.
+fn others(common: &Arc<Common>, keys: &Keys) -> Result<Vec<String>, LockError> {
+    let others = keys.others().iter();
+    let others = others.map(|key| whole_key(common, key));
+    let others = others.collect::<Result<Vec<_>, _>>()?;
+    others
+        .iter()
+        .try_for_each(|key| would_deadlock(common, key))?;
+    Ok(others)
+}
+
+/// Refuses a key, with the prefix, that would wait for itself.
+fn would_deadlock(common: &Arc<Common>, key: &str) -> Result<(), LockError> {
+    if Lease::would_deadlock(common, key) {
+        let key = without_prefix(common, key).to_owned();
+        return Err(LockError::WouldDeadlock { key });
+    }
+    Ok(())
 }
 
 fn without_prefix<'a>(common: &Common, key: &'a str) -> &'a str {

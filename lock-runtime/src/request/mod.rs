@@ -27,7 +27,7 @@ use crate::key::Key;
 use crate::store::Outcome;
 use crate::telemetry::{Run, UNNAMED};
 use crate::tenure::Terms;
-use attempts::{Got, attempts};
+use attempts::attempts;
 pub(crate) use check::NoLocker;
 pub(crate) use check::whole_key;
 use check::{Asked, Patience, Wait, Wanted};
@@ -580,19 +580,19 @@ impl LockRequest<Recorded> {
 
 /// The path of one acquisition. To be called where it is awaited: it looks at the running task.
 fn start(asked: Asked) -> BoxFuture<'static, Result<LockGuard, LockError>> {
-    let (request, patience) = match asked.check() {
-        Err(error) => return Box::pin(ready(Err(error))),
-        Ok((Wanted::All(array), patience)) => return Box::pin(array.acquire(patience)),
-        Ok((Wanted::One(request), patience)) => (request, patience),
-    };
-    let (name, started) = (request.terms.name, request.started);
-    let begin = move |Got { hold, attempts }| LockGuard::new(hold, name, attempts, started);
-    match patience {
-        Patience::Retry { retries, backoff } => Box::pin(async move {
+    match asked.check() {
+        Err(error) => Box::pin(ready(Err(error))),
+        Ok((Wanted::One(request), Patience::Retry { retries, backoff })) => Box::pin(async move {
             let pauses = backoff.pauses();
-            let got = attempts(&request, &mut Retries { retries, pauses }).await;
-            got.map(begin).map_err(|missed| missed.into_error(&request))
+            match attempts(&request, &mut Retries { retries, pauses }).await {
+                Ok(got) => Ok(got.begin(request.terms.name, request.started)),
+                Err(missed) => Err(missed.into_error(&request)),
+            }
         }),
-        Patience::Wait { limit } => Box::pin(wait(request, limit).map_ok(begin)),
+        Ok((Wanted::One(request), Patience::Wait { limit })) => {
+            let (name, started) = (request.terms.name, request.started);
+            Box::pin(wait(request, limit).map_ok(move |got| got.begin(name, started)))
+        }
+        Ok((Wanted::All(array), patience)) => Box::pin(array.acquire(patience)),
     }
 }
