@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use common::{LIMIT, locker_at, redis};
 use redis_locked::{LockError, LockGuard, Locker, LostReason};
 use redis_locked_test_support::{Cluster, Server, until};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
 const TTL: Duration = Duration::from_secs(60);
@@ -114,10 +114,27 @@ async fn what_is_given_back_goes_to_who_waits_for_it() {
     let own = tokio::spawn(locker.lock("a").ttl(TTL).wait(LIMIT).acquire());
     let error = both.await.expect("no panic").expect_err("busy");
     assert_eq!(error.key(), Some("b"));
-    for waiter in [other, own] {
+    // In whatever order: they came at once.
+    let has_its_turn = async |waiter: JoinHandle<Result<LockGuard, LockError>>| {
         let guard = timeout(LIMIT, waiter).await.expect("its turn");
         let guard = guard.expect("no panic").expect("free");
         guard.release().await.expect("ours");
+    };
+    tokio::join!(has_its_turn(other), has_its_turn(own));
+}
+
+#[tokio::test]
+async fn who_is_told_of_a_busy_key_finds_nothing_of_the_others() {
+    let (server, _) = redis().await;
+    server.set_px("c", "theirs", 60_000).await;
+    let proxy = server.proxy().await;
+    let locker = locker_at(&proxy.url()).await;
+    proxy.delay_requests(Duration::from_millis(50));
+    let request = || locker.lock_all(["a", "b", "c"]).ttl(TTL);
+    for request in [request(), request().wait(PAUSE * 50)] {
+        let error = request.acquire().await.expect_err("busy");
+        assert_eq!(error.key(), Some("c"));
+        assert!(!server.exists("a").await && !server.exists("b").await);
     }
 }
 

@@ -105,6 +105,11 @@ pub fn current_lease() -> Lease {
     Lease::current().expect("the attribute calls this only inside a body")
 }
 
+/// The tokens of all keys of a lease, in the order of the keys.
+pub fn tokens(lease: &Lease) -> impl Iterator<Item = &str> {
+    lease.tokens()
+}
+
 /// What `locker = …` accepts.
 #[diagnostic::on_unimplemented(
     message = "`locker` takes a `Locker`, not `{Self}`",

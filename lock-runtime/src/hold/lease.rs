@@ -107,6 +107,10 @@ impl Lease {
         self.first.token()
     }
 
+    pub(crate) fn tokens(&self) -> impl Iterator<Item = &str> {
+        self.parts().map(Part::token)
+    }
+
     /// The fencing token, if the request was `fenced`.
     #[must_use]
     pub fn fencing_token(&self) -> Option<FencingToken> {

@@ -7,7 +7,6 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-use super::array::Array;
 use super::keys::Keys;
 use super::record::{recording, recording_at};
 use crate::backoff::Backoff;
@@ -86,10 +85,13 @@ pub(super) struct Request {
     waiting: Option<Waiting>,
 }
 
-/// What is to be had.
-pub(super) enum Wanted {
-    One(Request),
-    All(Array),
+/// What was asked for, and makes sense.
+pub(super) struct Checked {
+    /// For the only key, or the first.
+    pub(super) request: Request,
+    /// The other keys of an array, with the prefix.
+    pub(super) others: Option<Vec<String>>,
+    pub(super) patience: Patience,
 }
 
 impl Asked {
@@ -128,7 +130,7 @@ impl Asked {
     }
 
     /// Refuses what makes no sense.
-    pub(super) fn check(self) -> Result<(Wanted, Patience), LockError> {
+    pub(super) fn check(self) -> Result<Checked, LockError> {
         let patience = self.patience();
         let for_one_key = self.is_for_one_key();
         let common = match self.locker {
@@ -193,9 +195,9 @@ impl Asked {
         }
         would_deadlock(&common, &whole)?;
         let others = if self.keys.is_array() {
-            others(&common, &self.keys)?
+            Some(others(&common, &self.keys)?)
         } else {
-            Vec::new()
+            None
         };
         let Ok(runtime) = Handle::try_current() else {
             return invalid(
@@ -218,12 +220,11 @@ impl Asked {
             runtime,
             waiting: Some(Waiting::new(terms.name)),
         };
-        let wanted = if self.keys.is_array() {
-            Wanted::All(Array::new(request, others))
-        } else {
-            Wanted::One(request)
-        };
-        Ok((wanted, patience))
+        Ok(Checked {
+            request,
+            others,
+            patience,
+        })
     }
 }
 

@@ -27,10 +27,11 @@ use crate::key::Key;
 use crate::store::Outcome;
 use crate::telemetry::{Run, UNNAMED};
 use crate::tenure::Terms;
+use array::Array;
 use attempts::attempts;
 pub(crate) use check::NoLocker;
 pub(crate) use check::whole_key;
-use check::{Asked, Patience, Wait, Wanted};
+use check::{Asked, Checked, Patience, Wait};
 use in_line::wait;
 use keys::Keys;
 pub use kind::{Plain, Recorded};
@@ -580,19 +581,30 @@ impl LockRequest<Recorded> {
 
 /// The path of one acquisition. To be called where it is awaited: it looks at the running task.
 fn start(asked: Asked) -> BoxFuture<'static, Result<LockGuard, LockError>> {
-    match asked.check() {
-        Err(error) => Box::pin(ready(Err(error))),
-        Ok((Wanted::One(request), Patience::Retry { retries, backoff })) => Box::pin(async move {
+    let (request, patience) = match asked.check() {
+        Err(error) => return Box::pin(ready(Err(error))),
+        Ok(Checked {
+            request,
+            others: None,
+            patience,
+        }) => (request, patience),
+        Ok(Checked {
+            request,
+            others: Some(others),
+            patience,
+        }) => return Box::pin(Array::new(request, others).acquire(patience)),
+    };
+    match patience {
+        Patience::Retry { retries, backoff } => Box::pin(async move {
             let pauses = backoff.pauses();
             match attempts(&request, &mut Retries { retries, pauses }).await {
                 Ok(got) => Ok(got.begin(request.terms.name, request.started)),
                 Err(missed) => Err(missed.into_error(&request)),
             }
         }),
-        Ok((Wanted::One(request), Patience::Wait { limit })) => {
+        Patience::Wait { limit } => {
             let (name, started) = (request.terms.name, request.started);
             Box::pin(wait(request, limit).map_ok(move |got| got.begin(name, started)))
         }
-        Ok((Wanted::All(array), patience)) => Box::pin(array.acquire(patience)),
     }
 }
