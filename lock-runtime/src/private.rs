@@ -41,6 +41,22 @@ pub fn request_on(locker: &(impl AsLocker + ?Sized), key: Key) -> LockRequest {
     LockRequest::annotated(Ok(locker.as_locker().common()), key)
 }
 
+/// A request for several keys, of which this is what their templates are called together, to the locker that
+/// applies where none is named.
+pub fn request_all(keys: impl IntoIterator<Item = Key>, name: &'static str) -> LockRequest {
+    let locker = Locker::ambient().map(|locker| locker.common());
+    LockRequest::annotated_all(locker, keys, name)
+}
+
+/// The same to this locker.
+pub fn request_all_on(
+    locker: &(impl AsLocker + ?Sized),
+    keys: impl IntoIterator<Item = Key>,
+    name: &'static str,
+) -> LockRequest {
+    LockRequest::annotated_all(Ok(locker.as_locker().common()), keys, name)
+}
+
 /// Runs the body of a request whose run is recorded; this says of its result how it ended.
 pub fn run_judged<K, F: Future>(
     request: LockRequest<K>,
@@ -87,6 +103,11 @@ impl<T: ?Sized> ByDefault for &Judged<'_, T> {
 #[must_use]
 pub fn current_lease() -> Lease {
     Lease::current().expect("the attribute calls this only inside a body")
+}
+
+/// The tokens of all keys of a lease, in the order of the keys.
+pub fn tokens(lease: &Lease) -> impl Iterator<Item = &str> {
+    lease.tokens()
 }
 
 /// What `locker = …` accepts.

@@ -38,6 +38,10 @@ impl Key {
         }
     }
 
+    pub(crate) fn template(&self) -> &'static str {
+        self.template
+    }
+
     /// The text, the template, and the first field whose text is empty or blank.
     pub(crate) fn into_parts(self) -> (String, &'static str, Option<&'static str>) {
         (self.text, self.template, self.empty)
@@ -168,6 +172,7 @@ impl<T: Text + ?Sized> Display for Field<'_, T> {
     message = "`{Self}` has no text that could be in a key",
     label = "not `Display`",
     note = "name one of its fields or methods, as in `key = \"order:{{order.id}}\"`, or format it as `Debug`, `{{order:?}}`",
+    note = "of several keys, write the array here, as in `key = [\"account:{{from}}\", \"account:{{to}}\"]`, or use `Locker::lock_all`",
     note = "of an `Option`, say what stands for `None`: `key = format!(\"report:{{}}\", id.unwrap_or_default())`"
 )]
 pub trait Text {
