@@ -498,6 +498,84 @@ async fn a_place_whose_answer_was_lost_is_one_place() {
     drop(second);
 }
 
+/// Found by the simulation: the first of the line knew when the place that was given back would have
+/// ended, and looked again only after its five seconds.
+#[tokio::test]
+async fn who_waits_comes_in_when_the_places_that_are_left_have_ended() {
+    let (_server, on_redis) = redis().await;
+    for locker in [on_redis, Locker::in_memory()] {
+        for keeps in [false, true] {
+            for (count, wants) in [(1, None), (2, Some(2))] {
+                let released = has(permit(&locker, 4)).await;
+                for _ in 0..count {
+                    let dies = permit(&locker, 4).ttl(BRIEF * 4);
+                    let dies = if keeps {
+                        dies.ttl(TTL).min_hold(BRIEF * 4)
+                    } else {
+                        dies
+                    };
+                    let guard = has(dies).await;
+                    if keeps {
+                        guard.release().await.expect("ours");
+                    } else {
+                        std::mem::forget(guard);
+                    }
+                }
+                let waiter = match wants {
+                    None => whole(&locker),
+                    Some(number) => permit(&locker, number),
+                };
+                let began = Instant::now();
+                let waiter = tokio::spawn(waiter.wait(LIMIT).acquire());
+                tokio::time::sleep(BRIEF / 3).await;
+                released.release().await.expect("ours");
+                let guard = comes_in(waiter).await;
+                let took = began.elapsed();
+                assert!(
+                    took < Duration::from_secs(4),
+                    "{took:?}, {wants:?}, {keeps}"
+                );
+                guard.release().await.expect("ours");
+                let all = has(whole(&locker).wait(LIMIT)).await;
+                all.release().await.expect("ours");
+            }
+        }
+    }
+}
+
+/// Found by the simulation: where the last place had ended, and the key went to one who waited for all
+/// of it, the script of the one who came failed, and ended its wait.
+#[tokio::test]
+async fn who_passes_a_key_on_to_a_writer_waits_behind_it() {
+    let (server, locker) = redis().await;
+    for _ in 0..20 {
+        let ended = has(permit(&locker, 2).ttl(BRIEF / 3)).await;
+        let (writers, writer) = joins(&server, 0, whole).await;
+        let readers = locker_at(&server.url()).await;
+        let waiting = (0..40).map(|_| {
+            let readers = readers.clone();
+            tokio::spawn(async move {
+                loop {
+                    match reader(&readers).acquire().await {
+                        Ok(guard) => break drop(guard),
+                        Err(error) if error.is_busy() => tokio::task::yield_now().await,
+                        Err(error) => panic!("{error}"),
+                    }
+                }
+            })
+        });
+        let waiting: Vec<_> = waiting.collect();
+        std::mem::forget(ended);
+        comes_in(writer).await.release().await.expect("ours");
+        for waiting in waiting {
+            waiting.await.expect("no other error");
+        }
+        for locker in [writers, readers] {
+            locker.shutdown().await;
+        }
+    }
+}
+
 #[tokio::test]
 async fn many_readers_of_a_process_come_in_behind_a_writer() {
     const READERS: usize = 300;
