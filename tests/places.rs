@@ -549,8 +549,9 @@ async fn who_waits_comes_in_when_the_places_that_are_left_have_ended() {
 async fn who_passes_a_key_on_to_a_writer_waits_behind_it() {
     let (server, locker) = redis().await;
     for _ in 0..20 {
-        let ended = has(permit(&locker, 2).ttl(BRIEF / 3)).await;
+        let ended = has(permit(&locker, 2)).await;
         let (writers, writer) = joins(&server, 0, whole).await;
+        has_it_end_soon(&server).await;
         let readers = locker_at(&server.url()).await;
         let waiting = (0..40).map(|_| {
             let readers = readers.clone();
@@ -574,6 +575,21 @@ async fn who_passes_a_key_on_to_a_writer_waits_behind_it() {
             locker.shutdown().await;
         }
     }
+}
+
+/// As if its holder had asked for less. The writer would look only after five seconds.
+async fn has_it_end_soon(server: &Server) {
+    let script = redis::Script::new(
+        "local time, value = redis.call('TIME'), redis.call('ZRANGE', KEYS[1], 0, 0)[1]
+        local ends = string.format('%.0f', time[1] * 1000000 + time[2] + 100000)
+        redis.call('ZADD', KEYS[1], ends, value)
+        return redis.call('PEXPIRE', KEYS[1], 100)",
+    );
+    let ended: redis::RedisResult<()> = script
+        .key("k")
+        .invoke_async(&mut server.connection().await)
+        .await;
+    ended.expect("it has a place");
 }
 
 #[tokio::test]
