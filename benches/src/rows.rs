@@ -9,6 +9,7 @@ mod one_lock;
 mod own_locks;
 mod processes;
 mod traces;
+mod two_locks;
 mod uncontended;
 mod waiters;
 
@@ -33,6 +34,7 @@ pub async fn measure(plan: Plan) -> Vec<Line> {
             Box::pin(own_locks::on_a_cluster(&plan, &server)),
         ),
         ("one lock", Box::pin(one_lock::measure(&plan, &server))),
+        ("two locks", Box::pin(two_locks::measure(&plan, &server))),
         ("two processes", Box::pin(processes::two(&plan, &server))),
         ("hand-over", Box::pin(hand_over::measure(&plan, &server))),
         ("waiters", Box::pin(waiters::measure(&plan, &server))),
