@@ -1,7 +1,7 @@
 //! Makes mistakes in the sources, one at a time, and has the simulation find them.
 //!
 //! Seeds of busy worlds are left out: nothing goes wrong in them, and they take the longest. Of what
-//! needs a line, only seeds of worlds with lines are looked at.
+//! needs a line or places, only seeds of worlds with many of these are looked at.
 //!
 //! `scripts/breaks.sh` compiles, tests and runs it, in a copy of the tree. The list's form is told at its head.
 
@@ -45,6 +45,20 @@ enum Finder {
 enum Worlds {
     Calmer,
     Line,
+    Places,
+}
+
+impl Worlds {
+    const ALL: [Self; 3] = [Self::Calmer, Self::Line, Self::Places];
+
+    /// As the simulation calls them.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Calmer => "calmer",
+            Self::Line => "line",
+            Self::Places => "places",
+        }
+    }
 }
 
 /// What came of a run.
@@ -166,11 +180,9 @@ fn parse_one(text: &str) -> Result<Break, String> {
             Ok(test) => Finder::Test(test),
             Err(_) => {
                 let seeds = field("seeds")?.parse().map_err(|_| wrong("its seeds are no number"))?;
-                match field("worlds").as_deref() {
-                    Err(_) => Finder::Seeds(seeds, Worlds::Calmer),
-                    Ok("line") => Finder::Seeds(seeds, Worlds::Line),
-                    Ok(_) => return Err(wrong("there are no such worlds")),
-                }
+                let worlds = field("worlds").unwrap_or_else(|_| Worlds::Calmer.name().to_owned());
+                let worlds = Worlds::ALL.into_iter().find(|it| it.name() == worlds);
+                Finder::Seeds(seeds, worlds.ok_or_else(|| wrong("there are no such worlds"))?)
             }
         },
         effect: field("effect")?,
@@ -223,11 +235,7 @@ fn attempt(finder: &Finder) -> Result<Outcome, String> {
         Finder::Seeds(seeds, worlds) => {
             let target = env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| "target".to_owned());
             let mut simulation = Command::new(Path::new(&target).join("debug").join(PACKAGE));
-            let worlds = match worlds {
-                Worlds::Calmer => "calmer",
-                Worlds::Line => "line",
-            };
-            simulation.args(["--worlds", worlds, "--seeds", &format!("0..{seeds}")]);
+            simulation.args(["--worlds", worlds.name(), "--seeds", &format!("0..{seeds}")]);
             run(simulation, LIMIT.max(Duration::from_secs(2 * seeds)))?
         }
         Finder::Test(test) => run(cargo("test", &["--test", test]), LIMIT)?,

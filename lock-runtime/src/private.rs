@@ -11,7 +11,7 @@ use crate::body::outcome;
 pub use crate::body::{FromLockError, FromSkipped, OnLost, or_else};
 use crate::error::LockError;
 use crate::hold::Lease;
-pub use crate::key::{Fields, Key, counter_key, is_side_key, line_keys, record_key};
+pub use crate::key::{Fields, Key, SideKey, counter_key, is_side_key, line_keys, record_key};
 use crate::locker::Locker;
 use crate::request::LockRequest;
 use crate::store::Outcome;

@@ -7,7 +7,7 @@ use std::fmt::{self, Arguments, Display, Write};
 
 #[cfg(feature = "cluster")]
 pub(crate) use side::tag;
-pub use side::{counter_key, is_side_key, line_keys, record_key};
+pub use side::{SideKey, counter_key, is_side_key, line_keys, record_key};
 
 /// A finished key. The attribute makes it before the arguments move into the body.
 #[derive(Debug)]

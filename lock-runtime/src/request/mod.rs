@@ -404,8 +404,9 @@ impl<K> LockRequest<K> {
     /// It costs no command. It takes turns, though: a lock whose run is recorded is not passed on within
     /// the process, but by the server.
     ///
-    /// Where the record's key holds something else, that is left alone and logged at `warn`, and the
-    /// run is not recorded; with `once_per`, the request is `Backend`, and nothing runs. On a quorum it is
+    /// Where the record's key holds something else, that is left alone, and runs are not recorded. Each
+    /// locker logs it at `warn` once for such a key, and again only after a run was recorded there in
+    /// between. With `once_per`, the request is `Backend`, and nothing runs. On a quorum it is
     /// `InvalidRequest`.
     ///
     /// ```

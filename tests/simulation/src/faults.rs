@@ -2,8 +2,8 @@
 
 use super::chance::{between, one_in, one_of};
 use super::network::{Direction, LinkId};
+use super::read::name_of;
 use super::server::{Data, Mood};
-use super::site::name_of;
 use super::testimony::Event;
 use super::world::World;
 
@@ -216,12 +216,17 @@ fn meddle(world: &mut World) {
     let name = name_of(between(0..=world.plan.keys - 1));
     let time = between(1..=1_000_u64).to_string();
     let site = &mut world.sites[server];
-    match between(0..=5) {
+    match between(0..=6) {
         0 => site.meddle(&["DEL", &name], now),
         1 => site.meddle(&["SET", &name, "theirs", "PX", &time], now),
         2 => site.meddle(&["DEL", &format!("{{{name}}}:fence")], now),
-        3 => {
-            site.meddle(&["SET", &name, "theirs, without an end"], now);
+        which @ 3..=4 => {
+            if which == 3 {
+                site.meddle(&["SET", &name, "theirs, without an end"], now);
+            } else {
+                site.meddle(&["DEL", &name], now);
+                site.meddle(&["ZADD", &name, "1", "theirs, without an end"], now);
+            }
             let time = between(1..=500);
             world.later(time, move |world| {
                 let now = world.now;

@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use redis_locked_simulation::simulation::{is_busy, is_line, run, story};
+use redis_locked_simulation::simulation::{Sort, run, sort, story};
 
 const USAGE: &str = "\
 usage: redis-locked-simulation [--seeds FROM..TO] [--seconds N] [--threads N] [--broken N]
-                               [--worlds all|calmer|line]
+                               [--worlds all|calmer|line|places]
        redis-locked-simulation --story SEED
 
   --seeds    the seeds to run, TO not included; by default all from 0
@@ -18,7 +18,8 @@ usage: redis-locked-simulation [--seeds FROM..TO] [--seconds N] [--threads N] [-
   --threads  so many seeds run side by side; by default 2
   --broken   end after so many broken seeds, and tell the story of the first; by default 1
   --worlds   calmer: leave out the seeds of busy worlds, which take the longest; line: only
-             those in which many processes wait for few locks
+             those in which many processes wait for few locks; places: only those in which
+             several hold few keys
   --story    tell what happens with one seed";
 
 struct Options {
@@ -72,8 +73,9 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Option<Options> {
             "--worlds" => {
                 options.is_wanted = match value.as_str() {
                     "all" => |_| true,
-                    "calmer" => |seed| !is_busy(seed),
-                    "line" => is_line,
+                    "calmer" => |seed| sort(seed) != Sort::Busy,
+                    "line" => |seed| sort(seed) == Sort::Line,
+                    "places" => |seed| sort(seed) == Sort::Places,
                     _ => return None,
                 };
             }

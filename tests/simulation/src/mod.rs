@@ -16,6 +16,7 @@ mod log;
 mod network;
 mod plan;
 mod process;
+mod read;
 mod run;
 pub mod server;
 mod site;
@@ -24,4 +25,4 @@ mod words;
 mod workload;
 mod world;
 
-pub use run::{Line, Report, Violation, is_busy, is_line, run, story};
+pub use run::{Line, Report, Sort, Violation, run, sort, story};

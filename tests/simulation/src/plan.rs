@@ -9,7 +9,7 @@ use super::checker::{COALESCE, Limits};
 use super::clock::Clock;
 use super::faults::{FAULTS, Fault};
 use super::network::Weather;
-use super::workload::{KINDS, Kind};
+use super::workload::{Family, KINDS, Kind};
 
 /// Some day of 2026, in microseconds since 1970.
 const DAY: i64 = 1_790_000_000_000_000;
@@ -66,8 +66,8 @@ impl Clocks {
 }
 
 /// What kind of a world it is.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Sort {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sort {
     /// Nothing goes wrong, and many locks are taken and given back.
     Busy,
     /// Nothing goes wrong.
@@ -75,12 +75,15 @@ enum Sort {
     Troubled,
     /// Many processes wait for few locks, and something may go wrong.
     Line,
+    /// Few keys that several may hold, and something may go wrong.
+    Places,
 }
 
 impl Sort {
     fn draw() -> Self {
-        match between(0..=6) {
+        match between(0..=7) {
             6 => Self::Line,
+            7 => Self::Places,
             0 => Self::Busy,
             1 | 2 => Self::Calm,
             _ => Self::Troubled,
@@ -104,18 +107,14 @@ impl Plan {
         match Sort::draw() {
             Sort::Busy => Self::busy(),
             Sort::Line => Self::line(),
+            Sort::Places => Self::places(),
             sort => Self::any(sort),
         }
     }
 
-    /// Whether the next to be drawn is a busy one.
-    pub(super) fn is_busy() -> bool {
-        Sort::draw() == Sort::Busy
-    }
-
-    /// Whether the next to be drawn is one of lines.
-    pub(super) fn is_line() -> bool {
-        Sort::draw() == Sort::Line
+    /// Of what kind the next to be drawn is.
+    pub(super) fn next_sort() -> Sort {
+        Sort::draw()
     }
 
     fn busy() -> Self {
@@ -143,6 +142,7 @@ impl Plan {
         let waits = |kind: &Kind| u32::from(LINE_KINDS.contains(&kind.name));
         let kinds = KINDS
             .iter()
+            .filter(|kind| kind.family == Family::Whole)
             .map(|kind| (kind, between(0..=2) + 5 * waits(kind)));
         let plan = Self {
             servers: 1,
@@ -175,15 +175,46 @@ impl Plan {
                     .collect(),
                 ..plan
             },
-            // The order is promised all the same, and who is gone is skipped at once.
-            _ => {
-                let faults = FAULTS.iter().filter(|fault| QUIET.contains(&fault.name));
-                Self {
-                    faults: faults.map(|fault| (fault, 1)).collect(),
-                    calm: between(30..=600),
-                    ..plan
-                }
-            }
+            _ => plan.quiet(),
+        }
+    }
+
+    fn places() -> Self {
+        let sort = *one_of(&[Sort::Calm, Sort::Troubled, Sort::Troubled]);
+        let plan = Self::any(sort);
+        let weight = |kind: &Kind| match kind.family {
+            Family::Places => between(0..=3),
+            Family::Whole => u32::from(LINE_KINDS.contains(&kind.name)) * between(0..=2),
+        };
+        let mut kinds: Vec<_> = KINDS.iter().map(|kind| (kind, weight(kind))).collect();
+        let some = kinds
+            .iter_mut()
+            .filter(|(kind, _)| kind.family == Family::Places);
+        some.for_each(|(_, weight)| *weight += 1);
+        let plan = Self {
+            servers: 1,
+            places: between(1..=8),
+            callers: between(1..=6),
+            keys: *one_of(&[1, 1, 2, 4]),
+            kinds,
+            longest_body: *one_of(&[5, 20, 60, 400]),
+            longest_pause: *one_of(&[0, 3, 20, 200]),
+            ..plan
+        };
+        if sort == Sort::Calm && one_in(2) {
+            plan.quiet()
+        } else {
+            plan
+        }
+    }
+
+    /// The order is promised all the same, and who is gone is skipped at once.
+    fn quiet(self) -> Self {
+        let faults = FAULTS.iter().filter(|fault| QUIET.contains(&fault.name));
+        Self {
+            faults: faults.map(|fault| (fault, 1)).collect(),
+            calm: between(30..=600),
+            ..self
         }
     }
 
@@ -193,9 +224,11 @@ impl Plan {
         let is_crowded = one_in(2);
         let (connection, response) = *one_of(&[(2_000, 1_000), (500, 300), (100, 60)]);
         let usual = *one_of(&[1, 2, 3, 6]);
+        let with_places = one_in(3);
         let kinds = KINDS
             .iter()
-            .filter(|kind| servers == 1 || !kind.is_numbered);
+            .filter(|kind| servers == 1 || !kind.is_numbered)
+            .filter(|kind| with_places || kind.family != Family::Places);
         // All kinds beside each other, or a few.
         let weight = |of_all| if of_all { 2 } else { between(0..=9) };
         let of_all = one_in(2);

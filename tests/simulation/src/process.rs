@@ -12,7 +12,7 @@ use super::checker::Witness;
 use super::clock::Clock;
 use super::network::{Network, Server};
 use super::plan::Plan;
-use super::site::owner_of;
+use super::read::owner_of;
 use super::testimony::{Event, ProcessId, Watch};
 use super::workload::Caller;
 use crate::store::redis::Dial;

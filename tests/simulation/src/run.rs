@@ -6,6 +6,7 @@ use super::chance;
 pub use super::checker::{Line, Violation};
 use super::log::Log;
 use super::plan::Plan;
+pub use super::plan::Sort;
 use super::world::World;
 
 /// So many of a story's last lines are shown, of those about the key and of all.
@@ -40,18 +41,11 @@ pub fn story(seed: u64) -> Report {
     begin(seed, true)
 }
 
-/// Whether a seed's world is a busy one: nothing goes wrong in it, and it takes the longest.
+/// What kind of a world a seed has.
 #[must_use]
-pub fn is_busy(seed: u64) -> bool {
+pub fn sort(seed: u64) -> Sort {
     chance::begin(seed);
-    Plan::is_busy()
-}
-
-/// Whether many processes wait for few locks in a seed's world.
-#[must_use]
-pub fn is_line(seed: u64) -> bool {
-    chance::begin(seed);
-    Plan::is_line()
+    Plan::next_sort()
 }
 
 fn begin(seed: u64, with_story: bool) -> Report {

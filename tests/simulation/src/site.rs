@@ -6,8 +6,9 @@ use super::chance::between;
 use super::checker::Witness;
 use super::clock::Clock;
 use super::network::{Arrival, Direction, LinkId, Network, What};
-use super::server::{self, ClientId, Data, Mood, Options, Said};
-use super::testimony::{By, Content, Event, Kept, KeyId, ProcessId, ServerId, Token, Which};
+use super::read::{self, differences, key_of, name_beside, name_of};
+use super::server::{self, Change, ClientId, Data, Mood, Options, Said};
+use super::testimony::{By, Event, Kept, KeyId, ProcessId, ServerId, Which};
 
 pub(super) struct Site {
     id: ServerId,
@@ -24,52 +25,6 @@ pub(super) struct Site {
     pub(super) is_down: bool,
     witness: Witness,
     network: Network,
-}
-
-/// How a lock's key is written.
-pub(super) fn name_of(key: KeyId) -> String {
-    format!("lock-{key:04}")
-}
-
-fn key_of(name: &[u8]) -> Option<(KeyId, Which)> {
-    let name = str::from_utf8(name).ok()?;
-    let (name, which) = match name.strip_prefix('{') {
-        Some(counter) => (counter.strip_suffix("}:fence")?, Which::Counter),
-        None => (name, Which::Lock),
-    };
-    Some((name.strip_prefix("lock-")?.parse().ok()?, which))
-}
-
-/// How a process is named in the values that it writes.
-pub(super) fn owner_of(process: ProcessId) -> String {
-    format!("process-{process}")
-}
-
-fn content(value: &[u8], which: Which) -> Content {
-    let read = || {
-        let text = str::from_utf8(value).ok()?;
-        if which == Which::Counter {
-            return text.parse().ok().map(Content::Number);
-        }
-        let rest = text.strip_prefix('~').unwrap_or(text);
-        let (token, owner) = rest.split_once(";process-")?;
-        Some(Content::Lock {
-            token: Token::of(token.as_bytes())?,
-            owner: owner.parse().ok()?,
-            kept: rest.len() < text.len(),
-        })
-    };
-    read().unwrap_or(Content::Foreign)
-}
-
-fn kept(stored: &server::Stored, which: Which) -> Kept {
-    Kept {
-        content: match &stored.value {
-            server::Value::String(value) => content(value, which),
-            server::Value::Hash(_) | server::Value::Set(_) => Content::Foreign,
-        },
-        expires: stored.expires,
-    }
 }
 
 impl Site {
@@ -124,10 +79,42 @@ impl Site {
         }
     }
 
+    /// What was changed: of one key by one command, as one. What is between the steps of a script is seen
+    /// by nobody.
+    fn changes(&mut self) -> Vec<Change> {
+        let mut changes: Vec<Change> = Vec::new();
+        for change in self.server.journal() {
+            let same = |last: &Change| {
+                (last.command, last.client, &last.key)
+                    == (change.command, change.client, &change.key)
+            };
+            let before = match changes.iter().rposition(same) {
+                Some(last) => changes.remove(last).before,
+                None => change.before,
+            };
+            changes.push(Change { before, ..change });
+        }
+        changes
+    }
+
+    fn tell(&self, by: By, key: KeyId, which: Which, before: &[Kept], after: &[Kept]) {
+        for (before, after) in differences(before, after) {
+            self.witness.tell(&Event::Changed {
+                server: self.id,
+                by,
+                key,
+                which,
+                before,
+                after,
+            });
+        }
+    }
+
     /// Sends what the server has to say, and tells what it has changed.
     fn publish(&mut self, now: u64) {
-        for change in self.server.journal() {
+        for change in self.changes() {
             let Some((key, which)) = key_of(&change.key) else {
+                self.witness.log(|| read::beside(self.id, &change));
                 continue;
             };
             let by = match change.client {
@@ -135,14 +122,9 @@ impl Site {
                 Some(client) if client == self.foreigner => By::Foreigner,
                 Some(client) => By::Process(self.clients[&client].1),
             };
-            self.witness.tell(&Event::Changed {
-                server: self.id,
-                by,
-                key,
-                which,
-                before: change.before.as_ref().map(|stored| kept(stored, which)),
-                after: change.after.as_ref().map(|stored| kept(stored, which)),
-            });
+            let before = read::all(change.before.as_ref(), which);
+            let after = read::all(change.after.as_ref(), which);
+            self.tell(by, key, which, &before, &after);
         }
         for (client, said) in self.server.said() {
             let Some((link, _)) = self.clients.get(&client).copied() else {
@@ -197,34 +179,21 @@ impl Site {
         self.witness.tell(&Event::Restored { server: self.id });
         self.server.restore(data);
         self.publish(now);
-        for (before, (key, which, after)) in before.into_iter().zip(self.all(keys, now)) {
-            if before.2 != after {
-                self.witness.tell(&Event::Changed {
-                    server: self.id,
-                    by: By::Loss,
-                    key,
-                    which,
-                    before: before.2,
-                    after,
-                });
-            }
+        for ((key, which, before), (_, _, after)) in before.iter().zip(self.all(keys, now)) {
+            self.tell(By::Loss, *key, *which, before, &after);
         }
     }
 
-    fn all(&self, keys: KeyId, now: u64) -> Vec<(KeyId, Which, Option<Kept>)> {
+    fn all(&self, keys: KeyId, now: u64) -> Vec<(KeyId, Which, Vec<Kept>)> {
         let at = micros(&self.clock, now);
         let read = |name: String, which| {
-            let (value, left) = self.server.get(name.as_bytes(), at)?;
-            Some(Kept {
-                content: content(&value, which),
-                expires: left.map(|left| at / 1000 + left),
-            })
+            let stored = self.server.get(name.as_bytes(), at);
+            read::all(stored.as_ref(), which)
         };
         let mut all = Vec::new();
         for key in 0..keys {
-            let name = name_of(key);
-            let counter = format!("{{{name}}}:fence");
-            all.push((key, Which::Lock, read(name, Which::Lock)));
+            let counter = name_beside(key, "fence");
+            all.push((key, Which::Lock, read(name_of(key), Which::Lock)));
             all.push((key, Which::Counter, read(counter, Which::Counter)));
         }
         all

@@ -40,8 +40,27 @@ pub(super) struct Terms {
     pub(super) max_hold: Option<u64>,
     pub(super) min_hold: Option<u64>,
     pub(super) fenced: bool,
+    pub(super) room: Room,
+    /// For a permit: how many may have one.
+    pub(super) permits: usize,
     /// The body runs to its end when the lock is lost.
     pub(super) finish: bool,
+}
+
+/// How a key is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Room {
+    Alone,
+    /// One of some places.
+    Permit,
+    Shared,
+}
+
+impl Room {
+    /// Whether one may hold the key so while another holds it as is said.
+    pub(super) fn is_beside(self, other: Self) -> bool {
+        self == other && self != Self::Alone
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -81,7 +100,7 @@ pub(super) enum Outcome {
     Left,
 }
 
-/// What a key holds.
+/// What a key holds; where several have places of it, one of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Kept {
     pub(super) content: Content,
@@ -96,6 +115,7 @@ pub(super) enum Content {
         token: Token,
         owner: ProcessId,
         kept: bool,
+        room: Room,
     },
     /// A counter's.
     Number(u64),

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use super::site::name_of;
-use super::testimony::{By, Content, Event, Kept, Terms, Which};
+use super::read::name_of;
+use super::testimony::{By, Content, Event, Kept, Room, Terms, Which};
 
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -111,6 +111,11 @@ impl fmt::Display for Terms {
                 write!(f, ", {name} {time} ms")?;
             }
         }
+        match self.room {
+            Room::Alone => {}
+            Room::Permit => write!(f, ", one of {}", self.permits)?,
+            Room::Shared => f.write_str(", shared")?,
+        }
         if self.fenced {
             f.write_str(", fenced")?;
         }
@@ -130,9 +135,19 @@ impl fmt::Display for Holds {
             return f.write_str("nothing");
         };
         match kept.content {
-            Content::Lock { token, owner, kept } => {
+            Content::Lock {
+                token,
+                owner,
+                kept,
+                room,
+            } => {
                 let mark = if kept { "~" } else { "" };
                 write!(f, "{mark}{token:?} of process {owner}")?;
+                match room {
+                    Room::Alone => {}
+                    Room::Permit => f.write_str(" (permit)")?,
+                    Room::Shared => f.write_str(" (shared)")?,
+                }
             }
             Content::Number(number) => write!(f, "{number}")?,
             Content::Foreign => f.write_str("what is not ours")?,

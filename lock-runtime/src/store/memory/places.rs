@@ -58,19 +58,27 @@ impl Places {
         self.all.iter().all(|place| place.ends <= now)
     }
 
-    /// Who they are, to one who wants this; in line, those in front of it come first.
-    fn holder(&self, wants: Kind, in_front: bool, now: Instant) -> Holder {
+    /// When there is room for one who wants this, as all end now: for one of another kind, or behind
+    /// another, when all have ended.
+    fn room_from(&self, wants: Kind, in_front: bool) -> Instant {
         let count = self.all.len();
         let last = match wants {
             Kind::Permits(number) if self.kind.stands_beside(wants) && !in_front => {
                 count.saturating_sub(number as usize)
             }
-            // Of another kind, or behind another: when all have ended.
             _ => count - 1,
         };
+        self.all[last].ends
+    }
+
+    /// Who they are, to one who wants this; in line, those in front of it come first.
+    fn holder(&self, wants: Kind, in_front: bool, now: Instant) -> Holder {
+        let count = self.all.len();
         let some = self.all.iter().take(NAMED);
         let some = some.filter_map(|place| owner_of(&place.value));
-        let left = self.all[last].ends.saturating_duration_since(now);
+        let left = self
+            .room_from(wants, in_front)
+            .saturating_duration_since(now);
         let count = u32::try_from(count).unwrap_or(u32::MAX);
         Holder {
             rings: true,
@@ -241,12 +249,13 @@ impl Table {
         let mut told = Told::new();
         let kept = format!("{KEPT}{}", entry.value);
         let mut released = Released::Gone;
+        let mut ended = None;
         if let Some(places) = self.live_places(key) {
             if places.position(&kept).is_some() {
                 return (Released::Done, told);
             }
             if let Some(at) = places.position(&entry.value) {
-                places.all.remove(at);
+                ended = Some(places.all.remove(at).ends);
                 released = Released::Done;
                 if let Some(keep) = keep {
                     places.put(&kept, now + keep);
@@ -259,24 +268,32 @@ impl Table {
         if line.is_empty() {
             return (released, told);
         }
-        let mut was_first = false;
+        let mut tells = self.is_sooner(key, ended, line.first_there(now).as_ref());
         if released != Released::Done {
-            was_first = line.rank(&entry.value) == Some(0);
+            tells = line.rank(&entry.value) == Some(0);
             line.leave(&entry.value);
         }
-        self.go_on(key, &mut line, now, &mut told, was_first);
+        self.go_on(key, &mut line, now, &mut told, tells);
         self.put_line(key, line, now);
         (released, told)
     }
 
-    /// Somebody has left the key or its line: those for whom there is room now come in.
+    /// Whether a place that would have ended then, and is given back, would have kept the first of the
+    /// line out for longer than what is left.
+    fn is_sooner(&mut self, key: &str, ended: Option<Instant>, first: Option<&Waiting>) -> bool {
+        let places = self.live_places(key).zip(ended.zip(first));
+        places.is_some_and(|(places, (ended, first))| ended > places.room_from(first.kind, false))
+    }
+
+    /// Somebody has left the key or its line: those for whom there is room now come in. Where nobody
+    /// does, `tells` says whether the first is to look.
     pub(super) fn go_on(
         &mut self,
         key: &str,
         line: &mut Line,
         now: Instant,
         told: &mut Told,
-        was_first: bool,
+        tells: bool,
     ) {
         let is_free = self.is_free(key);
         let has_moved = if is_free {
@@ -285,7 +302,7 @@ impl Table {
         } else {
             self.let_in(key, line, now, told)
         };
-        if has_moved || was_first && !is_free {
+        if has_moved || tells && !is_free {
             tell_first(line, now, told);
         }
     }

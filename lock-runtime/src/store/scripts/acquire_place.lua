@@ -30,13 +30,9 @@ local function busy(seat, open, in_front)
   if held.value then
     left = redis.call('PTTL', KEYS[1])
   elseif held.count > 0 then
-    -- Of another kind than ours, or behind another: when all have ended.
-    local last = -1
-    if which == 'p' and held.letter == 'p' and not in_front then
-      last = math.max(held.count - limit, 0)
-    end
-    local ends = redis.call('ZRANGE', KEYS[1], last, last, 'WITHSCORES')[2]
-    left, shown = math.ceil((ends - micros) / 1000), shown_holders(KEYS[1])
+    -- Behind another: when all have ended.
+    local from = room_from(held, not in_front and which, limit)
+    left, shown = math.ceil((from - micros) / 1000), shown_holders(KEYS[1])
     if shown == '' then
       shown = {held.count} -- a right to say more is missing
     end

@@ -178,7 +178,7 @@ local function let_in(held)
     if which then
       held.letter, held.count = which, held.count + 1
     else
-      held.value = value
+      held.value, held.letter = value, nil
     end
   end
   return AT_ONCE

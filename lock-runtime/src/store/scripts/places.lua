@@ -33,6 +33,16 @@ local function has_room(held, which, limit)
   return held.count == 0 or which == held.letter and (which == 's' or held.count < limit)
 end
 
+-- When there is room for one of this letter, as those who have places now end: for one of another
+-- kind, when all have ended.
+local function room_from(held, which, limit)
+  local last = -1
+  if which == 'p' and held.letter == 'p' then
+    last = math.max(held.count - limit, 0)
+  end
+  return tonumber(redis.call('ZRANGE', KEYS[1], last, last, 'WITHSCORES')[2])
+end
+
 -- Makes the key live until the last place has ended.
 local function expire_at(micros)
   redis.call('PEXPIREAT', KEYS[1], whole(math.ceil(micros / 1000)))

@@ -17,7 +17,8 @@ if held.letter and redis.call('ZSCORE', KEYS[1], kept) then
 end
 
 local answer = held.value and -1 or 0
-if held.letter and redis.call('ZSCORE', KEYS[1], ARGV[1]) then
+local ended = held.letter and redis.call('ZSCORE', KEYS[1], ARGV[1])
+if ended then
   answer = 1
   redis.call('ZREM', KEYS[1], ARGV[1])
   held.count = held.count - 1
@@ -42,12 +43,18 @@ if may_write and (is_doubted or answer ~= 1) then
   end
 end
 
+-- Whether what is given back would have kept the first of the line out for longer than what is left.
+local function is_sooner()
+  local value, seat = first_there()
+  return ended and value and tonumber(ended) > room_from(held, letter(value), seat.limit)
+end
+
 local function serve()
   if held.count == 0 then
     if hand_over() then
       tell_first('f')
     end
-  elseif let_in(held) > 0 or was_first then
+  elseif let_in(held) > 0 or was_first or is_sooner() then
     tell_first('f')
   end
 end

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::super::clock::Clock;
 use super::super::testimony::{
-    By, Content, ErrandId, Event, How, Kept, KeyId, ProcessId, ServerId, Terms, Token, Watch, Which,
+    By, Content, ErrandId, Event, How, Kept, KeyId, ProcessId, Room, ServerId, Terms, Token, Watch,
+    Which,
 };
 
 /// Of each key, so many releases are remembered.
@@ -34,8 +35,10 @@ pub(in super::super) struct Facts {
     pub(super) processes: Vec<Process>,
     /// Those that are not done.
     pub(super) errands: BTreeMap<ErrandId, Errand>,
-    /// By server and key.
-    pub(super) locks: Vec<Vec<Option<Kept>>>,
+    /// By server and key: what is there, and of a key that several may hold each place.
+    pub(super) locks: Vec<Vec<Vec<Kept>>>,
+    /// When a place was granted, by its token.
+    pub(super) placed: BTreeMap<Token, u64>,
     /// The tokens that a server had, and lost by another than the one that wrote them.
     pub(super) taken: BTreeSet<(ServerId, Token)>,
     /// The tokens that came back with older data.
@@ -47,6 +50,8 @@ pub(in super::super) struct Facts {
     pub(super) troubled_until: u64,
     /// When a process died last.
     pub(super) died: Option<u64>,
+    /// When a process closed its connections last.
+    pub(super) closed: Option<u64>,
     /// How many bodies, and guards, there were.
     pub(super) entered: u64,
 }
@@ -84,17 +89,19 @@ impl Facts {
         Self {
             now: 0,
             limits,
-            locks: vec![vec![None; keys]; servers.len()],
+            locks: vec![vec![Vec::new(); keys]; servers.len()],
             released: vec![vec![VecDeque::new(); keys]; servers.len()],
             server_clocks: servers,
             watches: Vec::new(),
             processes: Vec::new(),
             errands: BTreeMap::new(),
+            placed: BTreeMap::new(),
             taken: BTreeSet::new(),
             revived: BTreeSet::new(),
             troubles: Vec::new(),
             troubled_until: 0,
             died: None,
+            closed: None,
             entered: 0,
         }
     }
@@ -192,9 +199,9 @@ impl Facts {
                 self.trouble(*until);
             }
             Event::Trouble { until, .. } => self.trouble(*until),
+            Event::Closed { .. } => self.closed = Some(self.now),
             Event::Changed { .. }
             | Event::Got { .. }
-            | Event::Closed { .. }
             | Event::Settled { .. }
             | Event::Restored { .. }
             | Event::Late { .. }
@@ -238,14 +245,30 @@ impl Facts {
         before: Option<Kept>,
         after: Option<Kept>,
     ) {
-        self.locks[server][key] = after;
+        let there = &mut self.locks[server][key];
+        there.retain(|kept| Some(*kept) != before);
+        there.extend(after);
         let token = |kept: Option<Kept>| match kept?.content {
-            Content::Lock { token, owner, kept } => Some((token, owner, kept)),
+            Content::Lock {
+                token, owner, kept, ..
+            } => Some((token, owner, kept)),
             _ => None,
         };
+        if let Some(Content::Lock {
+            token: is,
+            room: Room::Permit,
+            ..
+        }) = after.map(|kept| kept.content)
+            && token(before).is_none_or(|(was, _, _)| was != is)
+        {
+            self.placed.insert(is, self.now);
+        }
+        let has_ended = before.is_some_and(|kept| self.may_have_ended(server, &kept));
         match (by, token(before), token(after)) {
             (By::Process(process), Some((was, owner, false)), now)
-                if owner == process && now.is_none_or(|(now, _, kept)| now != was || kept) =>
+                if !has_ended
+                    && owner == process
+                    && now.is_none_or(|(now, _, kept)| now != was || kept) =>
             {
                 let released = &mut self.released[server][key];
                 released.push_back(was);
@@ -278,15 +301,27 @@ impl Facts {
         self.locks.len() / 2 + 1
     }
 
-    /// What a server holds at this moment.
-    pub(super) fn at(&self, server: ServerId, key: KeyId) -> Option<Kept> {
+    /// Whether the time of what a server has is not over.
+    pub(super) fn lasts(&self, server: ServerId, kept: &Kept) -> bool {
         let now = self.server_clocks[server].millis(self.now);
-        self.locks[server][key].filter(|kept| kept.expires.is_none_or(|expires| now <= expires))
+        kept.expires.is_none_or(|expires| now <= expires)
+    }
+
+    /// What has ended is taken away by whoever comes. A place ends within a millisecond.
+    pub(super) fn may_have_ended(&self, server: ServerId, kept: &Kept) -> bool {
+        let now = self.server_clocks[server].millis(self.now);
+        kept.expires.is_some_and(|expires| expires <= now)
+    }
+
+    /// What a server holds at this moment.
+    pub(super) fn at(&self, server: ServerId, key: KeyId) -> impl Iterator<Item = Kept> {
+        let there = self.locks[server][key].iter().copied();
+        there.filter(move |kept| self.lasts(server, kept))
     }
 
     pub(super) fn has(&self, server: ServerId, key: KeyId, wanted: Token) -> bool {
-        let content = self.at(server, key).map(|kept| kept.content);
-        matches!(content, Some(Content::Lock { token, kept: false, .. }) if token == wanted)
+        let is_it = |kept: Kept| matches!(kept.content, Content::Lock { token, kept: false, .. } if token == wanted);
+        self.at(server, key).any(is_it)
     }
 
     /// Whether a majority has the token, counting those that had it taken away from them.
@@ -329,6 +364,18 @@ impl Facts {
             let entered = errand.entered.as_ref()?;
             (entered.is_inside && entered.token == token).then_some(*id)
         })
+    }
+
+    /// Whether there is room for this one beside all that a server has.
+    pub(super) fn has_room(&self, server: ServerId, errand: &Errand) -> bool {
+        let rooms = self.at(server, errand.key).map(|kept| match kept.content {
+            Content::Lock { room, .. } => room,
+            Content::Number(_) | Content::Foreign => Room::Alone,
+        });
+        let rooms: Vec<_> = rooms.collect();
+        let terms = errand.terms;
+        rooms.iter().all(|room| room.is_beside(terms.room))
+            && (terms.room != Room::Permit || rooms.len() < terms.permits)
     }
 
     /// Whether the last trouble is so long over that nothing follows from it any more.

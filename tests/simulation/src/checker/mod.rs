@@ -118,6 +118,14 @@ impl Witness {
         self.checker().hear(event);
     }
 
+    /// Something that only a story tells.
+    pub(super) fn log(&self, what: impl FnOnce() -> String) {
+        let mut checker = self.checker();
+        if checker.story.is_some() {
+            checker.hear(&Event::Logged { what: what() });
+        }
+    }
+
     /// Time has come to this millisecond.
     pub(super) fn now(&self, now: u64) {
         let mut checker = self.checker();

@@ -1,17 +1,18 @@
-//! Fencing numbers grow from holder to holder.
+//! Fencing numbers grow from holder to holder; those who may hold a key together are in no order.
 //!
 //! The clock keeps them growing when the counter is lost, and the counter does when the clock is set
 //! back. When a server is struck by both, nothing does.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::testimony::{By, Event, KeyId, Token, Which};
+use super::super::testimony::{By, Event, KeyId, Room, Token, Which};
 use super::{Facts, Rule};
 use crate::private::TURNS;
 
 #[derive(Default)]
 pub(super) struct Numbers {
-    last: BTreeMap<KeyId, (u64, Token)>,
+    /// By the key, and how it was held.
+    last: BTreeMap<(KeyId, Room), (u64, Token)>,
     /// The keys whose counters were lost since the last number was heard.
     lost: BTreeSet<KeyId>,
 }
@@ -48,10 +49,19 @@ impl Rule for Numbers {
         if facts.was_taken_somewhere(*token) {
             return Ok(());
         }
-        let is_lost = self.lost.remove(&at.key);
-        match self.last.insert(at.key, (number, *token)) {
+        if self.lost.remove(&at.key) {
             // With the counter, only the clock keeps it growing, and that was set back.
-            Some((last, _)) if is_lost && is_ahead(facts, last) => Ok(()),
+            self.last
+                .retain(|(key, _), (last, _)| *key != at.key || !is_ahead(facts, *last));
+        }
+        let room = at.terms.room;
+        let before = self.last.iter().filter_map(|((key, other), last)| {
+            (*key == at.key && !other.is_beside(room)).then_some(*last)
+        });
+        let before = before.max();
+        let own = self.last.entry((at.key, room)).or_insert((number, *token));
+        *own = (number, *token).max(*own);
+        match before {
             Some((last, before)) if last >= number => Err(format!(
                 "errand {errand} has the number {number}, and {before:?} before it had {last}"
             )),

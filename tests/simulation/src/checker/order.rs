@@ -3,9 +3,11 @@
 //! Only of worlds without trouble. A process has one place in the line, whoever of its callers is the
 //! head of its own; it loses the place with its turn, or with its connections.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::testimony::{Content, ErrandId, Event, Kept, KeyId, Patience, ProcessId, Token};
+use super::super::testimony::{
+    Content, ErrandId, Event, Kept, KeyId, Patience, ProcessId, Room, Token,
+};
 use super::facts::Errand;
 use super::{Facts, Rule};
 
@@ -29,7 +31,8 @@ pub(super) struct Order {
     anew: BTreeMap<Place, u64>,
     /// When a process last closed its connections.
     closed: BTreeMap<ProcessId, u64>,
-    last: BTreeMap<KeyId, Token>,
+    /// Those with which somebody has entered: whoever enters with one again got it in its process.
+    had: BTreeSet<Token>,
 }
 
 impl Rule for Order {
@@ -51,6 +54,9 @@ impl Rule for Order {
                     // One that is not polled may have had no place to leave.
                     at.entered.is_none()
                         && next.terms.fenced == at.terms.fenced
+                        && next.terms.room == at.terms.room
+                        && at.terms.room != Room::Shared
+                        && next.terms.permits == at.terms.permits
                         && at.terms.kind != "drop"
                 });
                 if !is_left_to_next {
@@ -77,14 +83,20 @@ impl Rule for Order {
                 let (place, entering) = at(facts, *errand);
                 // Whoever waits behind it has its own place from now on.
                 self.anew.insert(place, facts.now);
-                let before = self.last.insert(entering.key, *token);
-                let is_passed_on_inside = before == Some(*token);
-                if !waits(entering) || is_passed_on_inside {
+                let is_passed_on_inside = !self.had.insert(*token);
+                if is_passed_on_inside && entering.terms.room == Room::Shared {
+                    return Err(format!(
+                        "{token:?} is passed on, past those in front of it who want to be alone"
+                    ));
+                }
+                // Who asks for a whole key at the right moment gets it. For a place, all line up.
+                let lines_up = waits(entering) || entering.terms.room != Room::Alone;
+                if !lines_up || is_passed_on_inside {
                     return Ok(());
                 }
                 let is_promised = facts.locks.len() == 1 && facts.troubles.is_empty();
                 let kept = if is_promised {
-                    self.check(facts, place)
+                    self.check(facts, place, entering)
                 } else {
                     Ok(())
                 };
@@ -98,10 +110,15 @@ impl Rule for Order {
 }
 
 impl Order {
-    fn check(&self, facts: &Facts, entering: Place) -> Result<(), String> {
+    fn check(&self, facts: &Facts, entering: Place, errand: &Errand) -> Result<(), String> {
         let grace = PASSING_ON + LATER + PARCELS * facts.limits.parcel;
         let time = |times: &BTreeMap<Place, u64>, place| times.get(&place).copied().unwrap_or(0);
-        let came = time(&self.waiting_since, entering).max(time(&self.served, entering));
+        // Those who share have places of their own, beside each other.
+        let came = if waits(errand) && errand.terms.room != Room::Shared {
+            time(&self.waiting_since, entering).max(time(&self.served, entering))
+        } else {
+            errand.asked
+        };
         for &place in self.waiting_since.keys() {
             let (process, key) = place;
             if key != entering.1 || place == entering {

@@ -3,7 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::testimony::{Content, ErrandId, Event, Kept, KeyId, ProcessId, ServerId, Token};
-use super::{Facts, Rule};
+use super::{Facts, Limits, Rule};
+
+/// What a round trip takes beside its parcels.
+const GRAIN: u64 = 5;
+/// So many round trips open a connection: it is accepted, and asked for what it needs.
+const OPENING: u64 = 3;
 
 #[derive(Default)]
 pub(super) struct Orphans {
@@ -121,21 +126,33 @@ impl Orphans {
 
 /// A server of a quorum that a release does not reach keeps the key until its ttl is over, which the
 /// docs of `connect_quorum` say. One on a new connection comes before what is late on the one that was
-/// given up.
+/// given up; and one that cannot be opened in time, or is closed by a shutdown, carries none.
 fn is_out_of_reach(facts: &Facts) -> bool {
-    let may_give_up = 2 * facts.limits.parcel >= facts.limits.answer;
-    facts.locks.len() > 1 && (may_give_up || !facts.is_calm())
+    let Limits {
+        parcel,
+        operation,
+        answer,
+    } = facts.limits;
+    let round_trip = 2 * parcel + GRAIN;
+    let may_give_up = round_trip >= answer || OPENING * round_trip >= operation - answer;
+    let is_closing = facts
+        .closed
+        .is_some_and(|closed| facts.now < closed + operation);
+    facts.locks.len() > 1 && (may_give_up || is_closing || !facts.is_calm())
 }
 
 /// What the servers have that is not given back: server, key, token and owner.
 fn locks(facts: &Facts) -> impl Iterator<Item = (ServerId, KeyId, Token, ProcessId)> {
-    let servers = 0..facts.locks.len();
-    servers.flat_map(move |server| {
-        (0..facts.locks[server].len()).filter_map(move |key| match facts.at(server, key)?.content {
+    let servers = facts.locks.iter().enumerate();
+    let keys = servers.flat_map(|(server, keys)| (0..keys.len()).map(move |key| (server, key)));
+    keys.flat_map(|(server, key)| {
+        let there = facts.at(server, key);
+        there.filter_map(move |kept| match kept.content {
             Content::Lock {
                 token,
                 owner,
                 kept: false,
+                ..
             } => Some((server, key, token, owner)),
             _ => None,
         })

@@ -36,6 +36,7 @@ impl Rule for PassingOn {
                 let (was, now) = (lock(*before), lock(*after));
                 if let Some((token, owner)) = was
                     && owner == *by
+                    && before.is_some_and(|kept| !facts.may_have_ended(*server, &kept))
                     && now.is_none_or(|(now, _)| now != token)
                 {
                     self.over.insert(token, (*server, *key));
@@ -79,6 +80,7 @@ fn lock(kept: Option<Kept>) -> Option<(Token, ProcessId)> {
             token,
             owner,
             kept: false,
+            ..
         } => Some((token, owner)),
         _ => None,
     }

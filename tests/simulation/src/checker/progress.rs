@@ -1,9 +1,10 @@
 //! Promise 13, and the waking of those who wait: a free key does not stay free while somebody waits
-//! for it, whoever died with it.
+//! for it, nor a place of it for which there is room, whoever died with it.
 
 use std::collections::BTreeMap;
 
 use super::super::testimony::{Event, KeyId, Patience};
+use super::facts::Errand;
 use super::{Facts, Rule};
 
 /// How long the first of a line trusts to be woken (`in_line.rs`).
@@ -13,7 +14,7 @@ const PAUSE: u64 = 1_000;
 
 #[derive(Default)]
 pub(super) struct Progress {
-    /// Since when it is free and wanted.
+    /// Since when it is wanted, and there is room for each who waits.
     since: BTreeMap<KeyId, u64>,
 }
 
@@ -23,15 +24,17 @@ impl Rule for Progress {
     }
 
     fn look(&mut self, facts: &Facts) -> Result<(), (KeyId, String)> {
+        let waiting: Vec<_> = facts
+            .errands
+            .values()
+            .filter(|errand| waits(errand))
+            .collect();
         let mut since = BTreeMap::new();
-        for errand in facts.errands.values() {
-            let waits = matches!(errand.terms.patience, Patience::Wait(_) | Patience::Forever);
+        for errand in &waiting {
             let key = errand.key;
-            if waits
-                && errand.entered.is_none()
-                && facts.runs(errand.process)
-                && is_free(facts, key)
-            {
+            let mut others = waiting.iter().filter(|other| other.key == key);
+            // Whichever of them is the first in line.
+            if facts.runs(errand.process) && others.all(|other| has_room(facts, other)) {
                 since.insert(key, self.since.get(&key).copied().unwrap_or(facts.now));
             }
         }
@@ -48,7 +51,7 @@ impl Rule for Progress {
             let limit = limit + quorum;
             if facts.now > from + limit {
                 let wrong = format!(
-                    "key {key} is free since {since}, and those who wait for it don't get it"
+                    "key {key} has room since {since}, and those who wait for it don't get it"
                 );
                 return Err((*key, wrong));
             }
@@ -57,9 +60,14 @@ impl Rule for Progress {
     }
 }
 
-/// Whether a majority could grant it, and nobody who waits for it has it.
-fn is_free(facts: &Facts, key: KeyId) -> bool {
+fn waits(errand: &Errand) -> bool {
+    let waits = matches!(errand.terms.patience, Patience::Wait(_) | Patience::Forever);
+    waits && errand.entered.is_none()
+}
+
+/// Whether a majority could grant it what it wants.
+fn has_room(facts: &Facts, errand: &Errand) -> bool {
     let servers = 0..facts.locks.len();
-    let free = servers.filter(|server| facts.at(*server, key).is_none());
+    let free = servers.filter(|server| facts.has_room(*server, errand));
     free.count() >= facts.majority()
 }

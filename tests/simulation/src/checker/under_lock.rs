@@ -20,8 +20,8 @@ impl Rule for UnderLock {
         if facts.is_locked(at.key, entered.token) {
             return Ok(());
         }
-        let held: Vec<_> = (0..facts.locks.len())
-            .map(|server| facts.at(server, at.key))
+        let held: Vec<Vec<_>> = (0..facts.locks.len())
+            .map(|server| facts.at(server, at.key).collect())
             .collect();
         Err(format!(
             "errand {errand} runs under {:?}, which the servers have not; they have {held:?}",

@@ -1,6 +1,6 @@
 //! Promises 2, 3, 5 and 8, as the servers see them: what a process may do to a key.
 
-use super::super::testimony::{By, Content, Event, Kept, ProcessId, Token, Which};
+use super::super::testimony::{By, Content, Event, Kept, KeyId, ProcessId, Token, Which};
 use super::{Facts, Rule};
 
 pub(super) struct Writes;
@@ -10,10 +10,10 @@ impl Rule for Writes {
         let Event::Changed {
             server,
             by: By::Process(process),
+            key,
             which,
             before,
             after,
-            ..
         } = event
         else {
             return Ok(());
@@ -23,7 +23,10 @@ impl Rule for Writes {
         }
         match which {
             Which::Counter => counter(*before, *after),
-            Which::Lock => lock(facts, *server, *process, *before, *after),
+            Which::Lock => {
+                beside(facts, *server, *key, *after)?;
+                lock(facts, *server, *process, *before, *after)
+            }
         }
     }
 }
@@ -45,6 +48,26 @@ fn counter(before: Option<Kept>, after: Option<Kept>) -> Result<(), String> {
     }
 }
 
+/// Whether all that have the key may have it at a time.
+fn beside(facts: &Facts, server: usize, key: KeyId, after: Option<Kept>) -> Result<(), String> {
+    let Some(Content::Lock { token, room, .. }) = after.map(|kept| kept.content) else {
+        return Ok(());
+    };
+    let mut others = facts.at(server, key).map(|kept| kept.content);
+    let other = others.find(|other| match other {
+        Content::Lock {
+            token: other,
+            room: its,
+            ..
+        } => *other != token && !its.is_beside(room),
+        Content::Number(_) | Content::Foreign => true,
+    });
+    match other {
+        Some(other) => Err(format!("{token:?} is put beside {other:?}")),
+        None => Ok(()),
+    }
+}
+
 fn lock(
     facts: &Facts,
     server: usize,
@@ -52,14 +75,22 @@ fn lock(
     before: Option<Kept>,
     after: Option<Kept>,
 ) -> Result<(), String> {
+    let may_be_gone = |kept: &Kept| facts.may_have_ended(server, kept);
+    let before = before.filter(|kept| !may_be_gone(kept) || is_same(*kept, after));
     let Some(before) = before else {
+        if after.is_none() {
+            return Ok(());
+        }
         // A process that finds a key free passes it on to the first in line, whosever that is.
         return match after.map(|kept| kept.content) {
             Some(Content::Lock { kept: false, .. }) => Ok(()),
             _ => Err("a free key gets a value that is no lock".to_owned()),
         };
     };
-    let Content::Lock { token, owner, kept } = before.content else {
+    let Content::Lock {
+        token, owner, kept, ..
+    } = before.content
+    else {
         return Err("what is not ours was changed".to_owned());
     };
     if owner != process {
@@ -96,6 +127,15 @@ fn lock(
             _ => Err("a lock was written over".to_owned()),
         },
     }
+}
+
+/// Whether a lock is there as before, or only stays.
+fn is_same(before: Kept, after: Option<Kept>) -> bool {
+    let token = |content| match content {
+        Content::Lock { token, .. } => Some(token),
+        Content::Number(_) | Content::Foreign => None,
+    };
+    after.is_some_and(|after| token(after.content) == token(before.content))
 }
 
 fn given_back(facts: &Facts, server: usize, token: Token) -> Result<(), String> {

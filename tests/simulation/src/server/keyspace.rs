@@ -50,6 +50,8 @@ pub struct Change {
     pub at: Micros,
     /// Who did it; nobody, when the key expired.
     pub client: Option<ClientId>,
+    /// The same for all that one command did, or one script.
+    pub command: u64,
     pub database: usize,
     pub key: Bytes,
     pub before: Option<Stored>,
@@ -66,6 +68,7 @@ pub struct Data {
 pub(super) struct Keyspace {
     data: Data,
     journal: Vec<Change>,
+    commands: u64,
     /// Before this millisecond, no key expires.
     first_expiry: u64,
 }
@@ -86,6 +89,11 @@ impl Keyspace {
     pub(super) fn restore(&mut self, data: Data) {
         self.data = data;
         self.first_expiry = 0;
+    }
+
+    /// What is changed from now on is done by another command.
+    pub(super) fn next_command(&mut self) {
+        self.commands += 1;
     }
 
     pub(super) fn journal(&mut self) -> Vec<Change> {
@@ -118,6 +126,7 @@ impl Keyspace {
         self.journal.push(Change {
             at: hand.at,
             client: hand.client,
+            command: self.commands,
             database: hand.database,
             key,
             before,

@@ -113,6 +113,7 @@ impl Server {
                 Ok(None) => return,
                 Ok(Some(arguments)) => {
                     core.current = Some(id);
+                    core.keyspace.next_command();
                     drop(core);
                     self.carry_out(id, &arguments);
                     self.core.borrow_mut().current = None;
@@ -215,6 +216,7 @@ impl Server {
     pub fn tick(&mut self, now: Micros) {
         let mut core = self.core.borrow_mut();
         core.now = now;
+        core.keyspace.next_command();
         for (database, key) in core.keyspace.expired(now) {
             core.expire(database, &key);
         }
@@ -254,21 +256,16 @@ impl Server {
         }
     }
 
-    /// What a string key holds, and how many milliseconds it still lives, if it expires.
+    /// What a key holds.
     #[must_use]
-    pub fn get(&self, key: &[u8], now: Micros) -> Option<(Vec<u8>, Option<u64>)> {
+    pub fn get(&self, key: &[u8], now: Micros) -> Option<Stored> {
         let core = self.core.borrow();
         let hand = keyspace::Hand {
             at: now,
             client: None,
             database: 0,
         };
-        let stored = core.keyspace.get(hand, key)?;
-        let Value::String(value) = &stored.value else {
-            return None;
-        };
-        let left = |expires: u64| expires.saturating_sub(now / 1000);
-        Some((value.to_vec(), stored.expires.map(left)))
+        core.keyspace.get(hand, key).cloned()
     }
 
     /// All changes of keys since the last time.

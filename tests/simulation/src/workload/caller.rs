@@ -9,9 +9,9 @@ use tokio::time::{Instant, sleep};
 use super::super::chance::{between, weighed};
 use super::super::checker::{COALESCE, Witness};
 use super::super::plan::Plan;
-use super::super::site::name_of;
+use super::super::read::name_of;
 use super::super::testimony::{
-    ErrandId, Event, KeyId, Outcome, Patience, ProcessId, Terms, Token, millis_since,
+    ErrandId, Event, KeyId, Outcome, Patience, ProcessId, Room, Terms, Token, millis_since,
 };
 use crate::{Backoff, Lease, LockError, LockRequest, Locker, LostReason, OnLost};
 
@@ -39,6 +39,8 @@ impl Caller {
                 max_hold: None,
                 min_hold: None,
                 fenced: false,
+                room: Room::Alone,
+                permits: 0,
                 finish: false,
             };
             let terms = (kind.ask)(&self.plan, terms);
@@ -62,6 +64,11 @@ impl Caller {
                 .backoff(Backoff::exponential(millis(2), millis(50))),
             Patience::Wait(limit) => request.wait(millis(limit)),
             Patience::Forever => request.wait_forever(),
+        };
+        request = match terms.room {
+            Room::Alone => request,
+            Room::Permit => request.permits(u32::try_from(terms.permits).expect("they are few")),
+            Room::Shared => request.shared(),
         };
         if terms.kind == COALESCE {
             request = request.coalesce();

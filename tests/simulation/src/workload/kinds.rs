@@ -2,10 +2,10 @@
 
 use futures_util::future::BoxFuture;
 
-use super::super::chance::{between, one_in};
+use super::super::chance::{between, one_in, one_of};
 use super::super::checker::COALESCE;
 use super::super::plan::Plan;
-use super::super::testimony::{Patience, Terms};
+use super::super::testimony::{Patience, Room, Terms};
 use super::caller::Caller;
 use super::deeds;
 
@@ -17,6 +17,14 @@ pub(in super::super) struct Kind {
     pub(super) deed: fn(Caller, usize, Terms) -> BoxFuture<'static, ()>,
     /// Not on a quorum.
     pub(in super::super) is_numbered: bool,
+    pub(in super::super) family: Family,
+}
+
+/// What a kind is about: not all are in each world.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(in super::super) enum Family {
+    Whole,
+    Places,
 }
 
 const fn kind(
@@ -29,6 +37,19 @@ const fn kind(
         ask,
         deed,
         is_numbered: false,
+        family: Family::Whole,
+    }
+}
+
+const fn of_places(
+    name: &'static str,
+    ask: fn(&Plan, Terms) -> Terms,
+    deed: fn(Caller, usize, Terms) -> BoxFuture<'static, ()>,
+) -> Kind {
+    Kind {
+        is_numbered: true,
+        family: Family::Places,
+        ..kind(name, ask, deed)
     }
 }
 
@@ -94,7 +115,58 @@ pub(in super::super) static KINDS: &[Kind] = &[
             Box::pin(deeds::run(caller, key, terms))
         })
     },
+    of_places("permits", permits, |caller, key, terms| {
+        Box::pin(deeds::run(caller, key, terms))
+    }),
+    of_places("permits by hand", permits, |caller, key, terms| {
+        Box::pin(deeds::by_hand(caller, key, terms))
+    }),
+    of_places("permits, dropped", permits, |caller, key, terms| {
+        Box::pin(deeds::drop_after_polls(caller, key, terms))
+    }),
+    of_places("permits, extended", permits, |caller, key, terms| {
+        Box::pin(deeds::extend(caller, key, terms))
+    }),
+    of_places("shared", shared, |caller, key, terms| {
+        Box::pin(deeds::run(caller, key, terms))
+    }),
+    of_places("shared by hand", shared, |caller, key, terms| {
+        Box::pin(deeds::by_hand(caller, key, terms))
+    }),
+    of_places("shared, left", shared, |caller, key, terms| {
+        Box::pin(deeds::leave_in_time(caller, key, terms))
+    }),
+    of_places("shared, extended", shared, |caller, key, terms| {
+        Box::pin(deeds::extend(caller, key, terms))
+    }),
 ];
+
+/// In any way, and mostly with nothing else.
+fn sometimes_more(plan: &Plan, terms: Terms) -> Terms {
+    match between(0..=9) {
+        0 => min_hold(plan, terms),
+        1 => renew(plan, terms),
+        2 => max_hold(plan, terms),
+        3 => fenced(plan, terms),
+        4 => finish(plan, terms),
+        _ => any(plan, terms),
+    }
+}
+
+fn permits(plan: &Plan, terms: Terms) -> Terms {
+    Terms {
+        room: Room::Permit,
+        permits: *one_of(&[2, 2, 2, 3, 5]),
+        ..sometimes_more(plan, terms)
+    }
+}
+
+fn shared(plan: &Plan, terms: Terms) -> Terms {
+    Terms {
+        room: Room::Shared,
+        ..sometimes_more(plan, terms)
+    }
+}
 
 fn retries(_: &Plan, terms: Terms) -> Terms {
     let patience = Patience::Retries(between(1..=5));

@@ -1,6 +1,6 @@
 //! What callers do: the kinds of requests, each a row.
 //!
-//! The next kind (`coalesce`, `permits`, `shared`, keys in arrays, `once_per`) is one more row of
+//! The next kind (keys in arrays, `once_per`) is one more row of
 //! [`KINDS`], and what is promised of it one more rule in the checker.
 
 mod body;
@@ -9,4 +9,4 @@ mod deeds;
 mod kinds;
 
 pub(super) use caller::Caller;
-pub(super) use kinds::{KINDS, Kind};
+pub(super) use kinds::{Family, KINDS, Kind};
