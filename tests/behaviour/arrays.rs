@@ -378,6 +378,11 @@ macro_rules! locked {
 
 locked!(by_macro, id, ["a:{id}", "b"], "c:{id}");
 
+#[redis_locked(key = ["a:{name}", "b"], locker = locker)]
+async fn named(locker: &Locker, name: &str) -> Result<(), LockError> {
+    Ok(())
+}
+
 pub(crate) async fn the_attribute_takes_an_array(locker: Locker) {
     let (one, other) = (Account { id: 2 }, Account { id: 1 });
     let paid = locker.scope(one.pay(other)).await.expect("free");
@@ -393,10 +398,6 @@ pub(crate) async fn the_attribute_takes_an_array(locker: Locker) {
     assert_eq!(locker.scope(by_macro(8)).await, Some(8));
     held.release().await.expect("ours");
 
-    #[redis_locked(key = ["a:{name}", "b"], locker = locker)]
-    async fn named(locker: &Locker, name: &str) -> Result<(), LockError> {
-        Ok(())
-    }
     let error = named(&locker, " ").await.expect_err("empty");
     assert!(error.to_string().contains("`name`"), "{error}");
     assert_eq!(error.key(), Some("a: "));
