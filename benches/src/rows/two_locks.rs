@@ -64,7 +64,7 @@ pub(super) async fn measure(plan: &Plan, _server: &Server) -> Vec<Line> {
         alone.theirs(),
         alone.ratio(),
     );
-    let mut lines = vec![line.target(Target::RatioAtMost(0.9))];
+    let mut lines = vec![line.target(Target::RatioAtMost(1.0))];
 
     let mut pairs = Pairs::default();
     for _ in 0..rounds {
