@@ -94,11 +94,11 @@ impl Line {
         let mut ring = redis::cmd("PUBLISH");
         ring.arg(&self.channel).arg("");
         let subscribed = connection.subscribe(&self.channel).await;
-        let rung = match subscribed {
+        let answer = match subscribed {
             Ok(()) => ring.exec_async(connection).await,
             refused => refused,
         };
-        match rung {
+        match answer {
             Ok(()) => self.heard_on.store(number, Ordering::Release),
             Err(error) if error.is_io_error() => return Err(error),
             Err(error) => tracing::debug!(%error, "no bell"),
