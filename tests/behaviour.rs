@@ -101,6 +101,7 @@ cases! {
         a_lock_inside_itself
         opposite_orders_do_not_wait_for_each_other
         each_key_has_places_of_its_own
+        the_attribute_takes_an_array
         requests_that_cannot_be_meant;
     refusals:
         requests_that_cannot_be_meant

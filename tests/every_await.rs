@@ -38,6 +38,20 @@ async fn waiting(locker: &Locker, key: &str) -> Result<usize, LockError> {
     Ok(key.len())
 }
 
+/// The first of the keys is the one that is looked at; in the end, none is there.
+async fn several(locker: &Locker, key: &str) -> Result<usize, LockError> {
+    let keys = [
+        format!("{key}:third"),
+        key.to_owned(),
+        format!("{key}:second"),
+    ];
+    let request = locker.lock_all(keys).ttl(TTL).retries(2);
+    let guard = request.backoff(DELAY / 10).acquire().await?;
+    yield_now().await;
+    guard.release().await?;
+    Ok(key.len())
+}
+
 async fn by_hand(locker: &Locker, key: &str) -> Result<usize, LockError> {
     let guard = request(locker, key).acquire().await?;
     yield_now().await;
@@ -211,6 +225,13 @@ async fn all_shapes(answers: Answers) {
         let locker = &bench.locker;
         let polls = bench
             .drop_everywhere(landed, |key| async move { by_hand(locker, &key).await })
+            .await;
+        benches.push((bench, polls));
+
+        let bench = Bench::new(answers).await;
+        let locker = &bench.locker;
+        let polls = bench
+            .drop_everywhere(landed, |key| async move { several(locker, &key).await })
             .await;
         benches.push((bench, polls));
     }

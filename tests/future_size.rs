@@ -29,6 +29,11 @@ async fn locked_with_all(id: u64) -> Result<(), ()> {
     Ok(())
 }
 
+#[redis_locked(key = ["a:{id}", "b:{id}", "c"], wait)]
+async fn locked_by_three(id: u64) -> Result<(), LockError> {
+    Ok(())
+}
+
 /// Two functions, the second of them locked.
 macro_rules! twins {
     ($plain:ident, $locked:ident, ($($parameter:tt)*), $body:block) => {
@@ -84,6 +89,7 @@ fn assert_close<P, L>(shape: &str, plain: &P, locked: &L) {
 #[test]
 fn an_empty_body() {
     assert_close("empty body", &plain_empty(), &locked_empty());
+    assert_close("three keys", &plain_empty(), &locked_by_three(1));
     assert_close("all arguments", &plain_empty(), &locked_with_all(1));
 }
 
@@ -136,4 +142,5 @@ async fn the_large_ones_run() {
     assert_eq!(output, plain_output().await.unwrap());
     plain_empty().await.unwrap();
     locker.scope(locked_empty()).await.unwrap();
+    locker.scope(locked_by_three(1)).await.unwrap();
 }

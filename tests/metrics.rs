@@ -124,6 +124,40 @@ async fn an_annotated_function_with_a_name_counts_by_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn several_keys_wait_once_and_are_held_each() {
+    let (metrics, _guard) = Metrics::record();
+    let locker = Locker::in_memory();
+    let request = |name| locker.lock_all(["a", "b", "c"]).ttl(TTL).name(name);
+    let held = request("held").acquire().await.expect("free");
+    assert_eq!(
+        metrics.counts("held"),
+        "acquired_total 3, held 3, waited_seconds_count 1"
+    );
+    let busy = request("busy").retries(2).backoff(TTL / 10).acquire().await;
+    busy.expect_err("held");
+    assert_eq!(
+        metrics.counts("busy"),
+        "busy_total 1, waited_seconds_count 1"
+    );
+    let waiter = request("waiting").wait(TTL).acquire();
+    let mut waiter = Box::pin(waiter);
+    timeout(TTL / 10, &mut waiter).await.expect_err("held");
+    assert_eq!(metrics.counts("waiting"), "waiting 1");
+    sleep(TTL / 10).await;
+    held.release().await.expect("ours");
+    assert_eq!(
+        metrics.counts("held"),
+        "acquired_total 3, held_seconds_count 3, waited_seconds_count 1"
+    );
+    assert_eq!(metrics.time("held", "held"), TTL / 10 * 4 * 3);
+    waiter.await.expect("free").release().await.expect("ours");
+    assert_eq!(
+        metrics.counts("waiting"),
+        "acquired_total 3, held_seconds_count 3, waited_seconds_count 1"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_request_without_a_name() {
     let (metrics, _guard) = Metrics::record();
     let held = Locker::in_memory().lock("report:7").acquire().await;

@@ -38,6 +38,12 @@ async fn waiting(tenant: u32, takes: Duration) -> Result<(), LockError> {
     Ok(())
 }
 
+#[redis_locked(key = ["account:{from}", "account:{to}", from.max(to)], ttl = TTL)]
+async fn transfer(from: u32, to: u32) -> Result<(), LockError> {
+    work(Duration::from_secs(2)).await;
+    Ok(())
+}
+
 #[redis_locked(key = "report:{tenant}", ttl = TTL, name = "reports")]
 async fn named(tenant: u32) -> Result<(), LockError> {
     Ok(())
@@ -66,6 +72,34 @@ fn course(run: &Span) -> [Option<&str>; 5] {
 
 fn levels(logs: &Logs) -> Vec<Level> {
     logs.events().iter().map(|event| event.level).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_ran_under_several_keys() {
+    let locker = Locker::in_memory();
+    let name = "account:{from},account:{to},from.max(to)";
+    {
+        let (logs, _guard) = Logs::of_this_thread();
+        locker.scope(transfer(7, 12)).await.expect("free");
+        let run = run(&logs);
+        assert_eq!(field(&run, "key"), Some("12,account:12,account:7"));
+        assert_eq!(field(&run, "name"), Some(name));
+        let expected = [Some("1"), Some("0ns"), Some("2s"), Some("ran"), None];
+        assert_eq!(course(&run), expected);
+    }
+    let (logs, _guard) = Logs::of_this_thread();
+    let _held = locker.lock("account:12").acquire().await.expect("free");
+    let refused = locker.scope(transfer(12, 7)).await;
+    assert_eq!(refused.expect_err("held").key(), Some("account:12"));
+    let run = run(&logs);
+    assert_eq!(field(&run, "key"), Some("12,account:12,account:7"));
+    assert_eq!(field(&run, "outcome"), Some("busy"));
+    assert!(field(&run, "holder").is_some());
+    // The event tells which it was.
+    let events = logs.events();
+    assert_eq!(events.len(), 1, "{events:?}");
+    let key = events[0].fields.get("lock.key");
+    assert_eq!(key.map(|key| key.trim_matches('"')), Some("account:12"));
 }
 
 #[tokio::test(start_paused = true)]

@@ -10,6 +10,7 @@ mod own_locks;
 mod places;
 mod processes;
 mod traces;
+mod two_locks;
 mod uncontended;
 mod waiters;
 
@@ -35,6 +36,7 @@ pub async fn measure(plan: Plan) -> Vec<Line> {
         ),
         ("places", Box::pin(places::measure(&plan, &server))),
         ("one lock", Box::pin(one_lock::measure(&plan, &server))),
+        ("two locks", Box::pin(two_locks::measure(&plan, &server))),
         ("two processes", Box::pin(processes::two(&plan, &server))),
         ("hand-over", Box::pin(hand_over::measure(&plan, &server))),
         ("waiters", Box::pin(waiters::measure(&plan, &server))),

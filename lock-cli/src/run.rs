@@ -61,7 +61,10 @@ async fn acquire(
     patience: Patience,
     locker: &Locker,
 ) -> Result<LockGuard, LockError> {
-    let request = locker.lock(options.key.as_str());
+    let request = match options.keys()[..] {
+        [key] => locker.lock(key),
+        ref keys => locker.lock_all(keys.iter().copied()),
+    };
     let request = match (options.once_per, options.record) {
         (None, None) => return ask(complete(request, options, patience), patience).await,
         (Some(period), None) => request.once_per(period),
@@ -102,21 +105,22 @@ async fn held(
             release(options, guard, matches!(code, Ok(0))).await;
             code
         }
-        Err(LockError::AlreadyDone { owner, ago, .. }) if options.skip => {
+        Err(LockError::AlreadyDone {
+            key, owner, ago, ..
+        }) if options.skip => {
             let ago = text::left(Some(ago));
-            skipped(
-                options,
-                format_args!("{owner} has done {:?} {ago} ago", options.key),
-            );
+            skipped(options, format_args!("{owner} has done {key:?} {ago} ago"));
             Ok(0)
         }
-        Err(LockError::Busy { owner, holders, .. }) if options.skip => {
+        Err(LockError::Busy {
+            key,
+            owner,
+            holders,
+            ..
+        }) if options.skip => {
             let holder = owner.as_deref().unwrap_or("another holder");
             let have = if holders > 1 { "have" } else { "has" };
-            skipped(
-                options,
-                format_args!("{holder} {have} lock {:?}", options.key),
-            );
+            skipped(options, format_args!("{holder} {have} lock {key:?}"));
             Ok(0)
         }
         // What the library says of these cannot be said shorter.
@@ -130,6 +134,7 @@ async fn held(
             Err(Failure::new(options.busy_exit, message))
         }
         Err(LockError::Busy {
+            key,
             owner,
             holders,
             retry_after,
@@ -138,7 +143,7 @@ async fn held(
             ..
         }) => {
             let holder = (owner.as_deref(), holders);
-            let mut message = busy(options, holder, retry_after, attempts);
+            let mut message = busy(&key, holder, retry_after, attempts);
             message.push_str(&others(waiting));
             Err(Failure::new(options.busy_exit, message))
         }
@@ -202,7 +207,7 @@ fn complete<K>(request: LockRequest<K>, options: &Run, patience: Patience) -> Lo
 }
 
 fn busy(
-    options: &Run,
+    key: &str,
     (owner, holders): (Option<&str>, u32),
     left: Option<Duration>,
     attempts: u32,
@@ -223,9 +228,8 @@ fn busy(
         _ => format!("{attempts} times"),
     };
     format!(
-        "lock {:?} is busy: {holder} {has} (tried {tried}); nothing was run. Try later, or \
-         wait for it with --wait or --retries",
-        options.key
+        "lock {key:?} is busy: {holder} {has} (tried {tried}); nothing was run. Try later, or \
+         wait for it with --wait or --retries"
     )
 }
 
@@ -255,7 +259,7 @@ async fn release(options: &Run, guard: LockGuard, succeeded: bool) {
         Ok(Err(error)) => say(Failure::from(error)),
         Err(_) => say(format_args!(
             "lock {:?} could not be released in time; its key stays until its ttl is over",
-            options.key
+            options.name()
         )),
     }
 }

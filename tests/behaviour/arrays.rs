@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use redis_locked::{Lease, LockError, LockRequest, Locker, LostReason};
+use redis_locked::{Lease, LockError, LockRequest, Locker, LostReason, redis_locked};
 use redis_locked_test_support::until_some;
 use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
@@ -20,14 +20,18 @@ fn all<const N: usize>(locker: &Locker, keys: [&str; N]) -> LockRequest {
     locker.lock_all(keys).ttl(TTL)
 }
 
-fn one(locker: &Locker, key: &str) -> LockRequest {
+fn one_key(locker: &Locker, key: &str) -> LockRequest {
     locker.lock(key).ttl(TTL)
 }
 
 /// Each of these keys is had by nobody.
 async fn are_free<const N: usize>(locker: &Locker, keys: [&str; N]) {
     for key in keys {
-        has(one(locker, key)).await.release().await.expect("ours");
+        has(one_key(locker, key))
+            .await
+            .release()
+            .await
+            .expect("ours");
     }
 }
 
@@ -35,7 +39,7 @@ async fn are_free<const N: usize>(locker: &Locker, keys: [&str; N]) {
 async fn become_free<const N: usize>(locker: &Locker, keys: [&str; N]) {
     for key in keys {
         let free = until_some(LIMIT, format_args!("{key} is free"), async || {
-            one(locker, key).acquire().await.ok()
+            one_key(locker, key).acquire().await.ok()
         })
         .await;
         free.release().await.expect("ours");
@@ -58,7 +62,7 @@ pub(crate) async fn all_are_had_and_released_together(locker: Locker) {
     assert_eq!(held.token().len(), 22);
     assert!(held.is_held());
     for key in ["a", "b", "c"] {
-        assert_eq!(busy_at(one(&locker, key)).await, key);
+        assert_eq!(busy_at(one_key(&locker, key)).await, key);
     }
     let lease = held.lease();
     held.release().await.expect("ours");
@@ -67,7 +71,7 @@ pub(crate) async fn all_are_had_and_released_together(locker: Locker) {
 }
 
 pub(crate) async fn none_is_kept_where_one_is_busy(locker: Locker) {
-    let held = has(one(&locker, "c")).await;
+    let held = has(one_key(&locker, "c")).await;
     // min_hold is of a lock that was had.
     let request = || all(&locker, ["d", "c", "b", "a"]).min_hold(TTL / 2);
     let error = busy(request()).await;
@@ -90,7 +94,10 @@ pub(crate) async fn none_is_kept_where_one_is_busy(locker: Locker) {
 }
 
 pub(crate) async fn one_limit_is_for_all(locker: Locker) {
-    let (first, second) = (has(one(&locker, "a")).await, has(one(&locker, "b")).await);
+    let (first, second) = (
+        has(one_key(&locker, "a")).await,
+        has(one_key(&locker, "b")).await,
+    );
     let began = Instant::now();
     let waiter = tokio::spawn(all(&locker, ["a", "b"]).wait(BRIEF).acquire());
     sleep(BRIEF / 2).await;
@@ -104,7 +111,7 @@ pub(crate) async fn one_limit_is_for_all(locker: Locker) {
 }
 
 pub(crate) async fn retries_get_all_that_is_released(locker: Locker) {
-    let held = has(one(&locker, "b")).await;
+    let held = has(one_key(&locker, "b")).await;
     let request = all(&locker, ["a", "b"]).retries(1_000_000).backoff(PAUSE);
     let retrying = tokio::spawn(request.acquire());
     sleep(PAUSE * 5).await;
@@ -118,13 +125,13 @@ pub(crate) async fn retries_get_all_that_is_released(locker: Locker) {
 }
 
 pub(crate) async fn waiting_keeps_what_is_there_and_comes_in_order(locker: Locker) {
-    let held = has(one(&locker, "b")).await;
+    let held = has(one_key(&locker, "b")).await;
     let waiter = tokio::spawn(all(&locker, ["b", "a"]).wait(LIMIT).acquire());
     let error = until_some(LIMIT, "a is had", async || {
-        one(&locker, "a").acquire().await.err()
+        one_key(&locker, "a").acquire().await.err()
     });
     assert!(error.await.is_busy());
-    let behind = tokio::spawn(one(&locker, "b").wait(LIMIT).acquire());
+    let behind = tokio::spawn(one_key(&locker, "b").wait(LIMIT).acquire());
     sleep(PAUSE * 10).await;
     held.release().await.expect("ours");
     let both = timeout(LIMIT, waiter).await.expect("its turn");
@@ -140,15 +147,18 @@ pub(crate) async fn waiting_keeps_what_is_there_and_comes_in_order(locker: Locke
 }
 
 pub(crate) async fn what_is_held_meanwhile_is_extended_and_all_begin_together(locker: Locker) {
-    let (second, third) = (has(one(&locker, "b")).await, has(one(&locker, "c")).await);
+    let (second, third) = (
+        has(one_key(&locker, "b")).await,
+        has(one_key(&locker, "c")).await,
+    );
     let request = locker.lock_all(["a", "b", "c"]).ttl(BRIEF).wait(LIMIT);
     let waiter = tokio::spawn(request.acquire());
     sleep(BRIEF * 3 / 2).await;
-    assert_eq!(busy_at(one(&locker, "a")).await, "a");
+    assert_eq!(busy_at(one_key(&locker, "a")).await, "a");
     second.release().await.expect("ours");
     sleep(BRIEF * 3 / 2).await;
     for key in ["a", "b"] {
-        assert_eq!(busy_at(one(&locker, key)).await, key);
+        assert_eq!(busy_at(one_key(&locker, key)).await, key);
     }
     third.release().await.expect("ours");
     let all = timeout(LIMIT, waiter).await.expect("its turn");
@@ -172,7 +182,7 @@ pub(crate) async fn renew_keeps_all(locker: Locker) {
     sleep(BRIEF * 2).await;
     assert!(held.is_held());
     for key in ["a", "b"] {
-        assert_eq!(busy_at(one(&locker, key)).await, key);
+        assert_eq!(busy_at(one_key(&locker, key)).await, key);
     }
     held.release().await.expect("ours");
     are_free(&locker, ["a", "b"]).await;
@@ -185,7 +195,7 @@ pub(crate) async fn an_extension_lengthens_all(locker: Locker) {
     sleep(BRIEF * 2).await;
     assert!(held.is_held());
     for key in ["a", "b"] {
-        let left = busy(one(&locker, key)).await.retry_after();
+        let left = busy(one_key(&locker, key)).await.retry_after();
         assert!(left.expect("it expires") > TTL / 2);
     }
     held.release().await.expect("ours");
@@ -214,7 +224,7 @@ pub(crate) async fn a_body_is_cut_off_at_the_earliest_deadline(locker: Locker) {
 }
 
 pub(crate) async fn max_hold_and_min_hold_count_from_the_last(locker: Locker) {
-    let held = has(one(&locker, "b")).await;
+    let held = has(one_key(&locker, "b")).await;
     let request = all(&locker, ["a", "b"]).renew().max_hold(BRIEF).wait(LIMIT);
     let waiter = tokio::spawn(request.acquire());
     sleep(BRIEF * 3 / 2).await;
@@ -231,7 +241,7 @@ pub(crate) async fn max_hold_and_min_hold_count_from_the_last(locker: Locker) {
     let kept = has(all(&locker, ["a", "b"]).min_hold(TTL / 2)).await;
     kept.release().await.expect("ours");
     for key in ["a", "b"] {
-        let left = busy(one(&locker, key)).await.retry_after();
+        let left = busy(one_key(&locker, key)).await.retry_after();
         let left = left.expect("it expires");
         assert!(left > TTL / 3 && left <= TTL / 2, "{left:?}");
     }
@@ -241,10 +251,10 @@ pub(crate) async fn who_leaves_gives_back_all(locker: Locker) {
     drop(has(all(&locker, ["a", "b"])).await);
     become_free(&locker, ["a", "b"]).await;
 
-    let held = has(one(&locker, "b")).await;
+    let held = has(one_key(&locker, "b")).await;
     let waiter = tokio::spawn(all(&locker, ["a", "b"]).wait(LIMIT).acquire());
     let error = until_some(LIMIT, "a is had", async || {
-        one(&locker, "a").acquire().await.err()
+        one_key(&locker, "a").acquire().await.err()
     });
     assert!(error.await.is_busy());
     waiter.abort();
@@ -264,7 +274,7 @@ pub(crate) async fn a_lock_inside_itself(locker: Locker) {
         let lease = Lease::current().expect("in a body");
         assert_eq!(keys(&lease), ["a", "b"]);
         for (request, key) in [
-            (one(&locker, "b").wait(LIMIT), "b"),
+            (one_key(&locker, "b").wait(LIMIT), "b"),
             (all(&locker, ["c", "b"]).wait(LIMIT), "b"),
             (all(&locker, ["a", "0"]).wait(LIMIT), "a"),
         ] {
@@ -329,10 +339,69 @@ pub(crate) async fn each_key_has_places_of_its_own(locker: Locker) {
     }
     let readers = || all(&locker, ["a", "b"]).shared();
     let (first, second) = (has(readers()).await, has(readers()).await);
-    assert_eq!(busy_at(one(&locker, "b")).await, "b");
+    assert_eq!(busy_at(one_key(&locker, "b")).await, "b");
     first.release().await.expect("ours");
     second.release().await.expect("ours");
     are_free(&locker, ["a", "b", "c", "d"]).await;
+}
+
+const COMMON: &str = "common";
+
+struct Account {
+    id: u32,
+}
+
+impl Account {
+    fn key(&self) -> String {
+        format!("account:{}", self.id)
+    }
+
+    #[redis_locked(key = ["account:{self.id}", other.key(), "{COMMON}"], ttl = TTL, bind = lease)]
+    async fn pay(&self, other: Self) -> Result<Vec<String>, LockError> {
+        Lease::assert_held(&other.key());
+        Ok(lease.keys().map(str::to_owned).collect())
+    }
+}
+
+macro_rules! locked {
+    ($name:ident, $id:ident, $keys:expr, $key:expr) => {
+        #[redis_locked(key = $keys, ttl = TTL, skip)]
+        async fn $name($id: u32) -> Option<u32> {
+            #[redis_locked(key = [$key, "inner"], ttl = TTL, skip)]
+            async fn inside($id: u32) -> Option<u32> {
+                Some($id)
+            }
+            inside($id).await
+        }
+    };
+}
+
+locked!(by_macro, id, ["a:{id}", "b"], "c:{id}");
+
+#[redis_locked(key = ["a:{name}", "b"], locker = locker)]
+async fn named(locker: &Locker, name: &str) -> Result<(), LockError> {
+    Ok(())
+}
+
+pub(crate) async fn the_attribute_takes_an_array(locker: Locker) {
+    let (one, other) = (Account { id: 2 }, Account { id: 1 });
+    let paid = locker.scope(one.pay(other)).await.expect("free");
+    assert_eq!(paid, ["account:1", "account:2", "common"]);
+    let held = has(all(&locker, ["account:1", "account:3"])).await;
+    let error = locker.scope(one.pay(Account { id: 1 })).await;
+    assert_eq!(error.expect_err("held").key(), Some("account:1"));
+    held.release().await.expect("ours");
+
+    assert_eq!(locker.scope(by_macro(7)).await, Some(7));
+    let held = has(one_key(&locker, "a:7")).await;
+    assert_eq!(locker.scope(by_macro(7)).await, None);
+    assert_eq!(locker.scope(by_macro(8)).await, Some(8));
+    held.release().await.expect("ours");
+
+    let error = named(&locker, " ").await.expect_err("empty");
+    assert!(error.to_string().contains("`name`"), "{error}");
+    assert_eq!(error.key(), Some("a: "));
+    named(&locker, "ann").await.expect("free");
 }
 
 pub(crate) async fn requests_that_cannot_be_meant(locker: Locker) {

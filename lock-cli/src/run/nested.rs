@@ -3,30 +3,35 @@
 use std::env;
 
 use redis_locked_runtime::Lease;
+use redis_locked_runtime::private::tokens;
 
 use super::options::Run;
 use crate::exit::Failure;
 use crate::lock::Tokens;
+use crate::servers::Nodes;
 
 /// The tokens of all locks that are held around a command, the innermost last, with blanks between.
 const AROUND: &str = "REDIS_LOCKED_TOKENS";
 
 /// The variables of a command that runs under this lock.
 pub(super) fn variables(options: &Run, lease: &Lease) -> [(&'static str, String); 4] {
-    let token = lease.token();
-    let around = match env::var(AROUND) {
-        Ok(around) if !around.is_empty() => format!("{around} {token}"),
-        _ => token.to_owned(),
-    };
+    let lines = |words: Vec<&str>| words.join("\n");
+    let mut around = env::var(AROUND).unwrap_or_default();
+    for token in tokens(lease) {
+        if !around.is_empty() {
+            around.push(' ');
+        }
+        around.push_str(token);
+    }
     [
-        ("REDIS_LOCKED_KEY", options.key.clone()),
+        ("REDIS_LOCKED_KEY", lines(lease.keys().collect())),
         ("REDIS_LOCKED_PREFIX", options.connection.prefix.clone()),
-        ("REDIS_LOCKED_TOKEN", token.to_owned()),
+        ("REDIS_LOCKED_TOKEN", lines(tokens(lease).collect())),
         (AROUND, around),
     ]
 }
 
-/// Refuses a run whose lock is held around it, which would wait for itself. The key is looked at, since a
+/// Refuses a run of which a key is held around it, which would wait for itself. The keys are looked at, since a
 /// command may outlive the lock that it was started under.
 pub(super) async fn refuse(options: &Run) -> Result<(), Failure> {
     let around = env::var(AROUND).unwrap_or_default();
@@ -38,9 +43,21 @@ pub(super) async fn refuse(options: &Run) -> Result<(), Failure> {
     let Ok(nodes) = servers.connect().await else {
         return Ok(());
     };
-    let full = format!("{}{}", options.connection.prefix, options.key);
+    for key in options.keys() {
+        if is_held_around(options, &nodes, key, &Tokens(&around)).await {
+            return Err(Failure::usage(format_args!(
+                "lock {key:?} is held by the `redis-locked run` around this one, which would wait for \
+                 itself; nothing was run. Use another key, or run the command without its lock"
+            )));
+        }
+    }
+    Ok(())
+}
+
+async fn is_held_around(options: &Run, nodes: &Nodes, key: &str, around: &Tokens<'_>) -> bool {
+    let full = format!("{}{key}", options.connection.prefix);
     let Ok(mut holding) = nodes.of_key(&full).await else {
-        return Ok(());
+        return false;
     };
     for node in &mut holding {
         let value: Result<Option<Vec<u8>>, _> = node.ask(redis::cmd("GET").arg(&full)).await;
@@ -54,14 +71,9 @@ pub(super) async fn refuse(options: &Run) -> Result<(), Failure> {
                 node.ask(&places).await.unwrap_or_else(|_| Vec::new())
             }
         };
-        let is_around = |holder: &Vec<u8>| Tokens(&around).include_that_of(holder);
-        if holders.iter().any(is_around) {
-            return Err(Failure::usage(format_args!(
-                "lock {:?} is held by the `redis-locked run` around this one, which would wait for \
-                 itself; nothing was run. Use another key, or run the command without its lock",
-                options.key
-            )));
+        if holders.iter().any(|holder| around.include_that_of(holder)) {
+            return true;
         }
     }
-    Ok(())
+    false
 }

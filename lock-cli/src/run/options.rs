@@ -22,9 +22,10 @@ const SHORTEST_TTL: Duration = Duration::from_secs(1);
 )]
 #[expect(clippy::struct_excessive_bools, reason = "flags of the command line")]
 pub(crate) struct Run {
-    /// The lock's key, without the prefix
-    #[arg(long, short)]
-    pub(crate) key: String,
+    /// The lock's key, without the prefix. Given again, the command runs under all of these keys or none, in
+    /// whatever order they are named: up to 64, and without a fencing number
+    #[arg(long = "key", short, value_name = "KEY", required = true)]
+    keys: Vec<String>,
     /// How long Redis keeps the lock if this machine dies. Without --renew, it is also the longest that
     /// the command may run. At least 1s
     #[arg(long, value_name = "DURATION", value_parser = ttl)]
@@ -135,8 +136,8 @@ that group. The lock is held until the whole group has ended; with --command-onl
 has ended. If the lock is lost, the group gets SIGTERM, then SIGKILL before the key can expire.
 
 The variable REDIS_LOCKED_FENCE of the command is a number that is greater than the numbers of all
-earlier holders of the lock, so that a resource can refuse late writes. It is not set with --no-fence
-or --quorum, nor for a key such as `a}b`, whose braces allow no counter.
+earlier holders of the lock, so that a resource can refuse late writes. It is not set with --no-fence,
+--quorum or several keys, nor for a key such as `a}b`, whose braces allow no counter.
 
 Exit codes:
    0..255  that of the command; 128 + N when signal N ended it
@@ -150,8 +151,9 @@ Exit codes:
       127  there is no such command
   128 + N  signal N came before the lock; nothing was run
 
-REDIS_LOCKED_KEY, REDIS_LOCKED_PREFIX and REDIS_LOCKED_TOKEN say which lock the command runs under. A run
-inside of a run that asks for the lock around it is refused with 64: it would wait for itself.
+REDIS_LOCKED_KEY, REDIS_LOCKED_PREFIX and REDIS_LOCKED_TOKEN say which lock the command runs under; of
+several keys, each key and its token has a line. A run inside of a run that asks for a key of the lock
+around it is refused with 64: it would wait for itself.
 
 Example: these lines are in the crontab of every machine, and one machine runs the script.
   PATH=/usr/local/bin:/usr/bin:/bin
@@ -165,6 +167,19 @@ pub(crate) enum Wait {
 }
 
 impl Run {
+    /// The keys that are locked, each once.
+    pub(crate) fn keys(&self) -> Vec<&str> {
+        let mut keys: Vec<_> = self.keys.iter().map(String::as_str).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        keys
+    }
+
+    /// What messages call the lock: its key, or all of them with commas between.
+    pub(crate) fn name(&self) -> String {
+        self.keys().join(",")
+    }
+
     /// What to run, with its arguments.
     pub(crate) fn command(&self) -> Vec<&OsStr> {
         match &self.line {
@@ -173,13 +188,15 @@ impl Run {
         }
     }
 
-    /// The key of the counter that the command's number is drawn from. A quorum has none, and some
-    /// keys have none.
+    /// The key of the counter that the command's number is drawn from. A quorum has none, some
+    /// keys have none, and several keys have none.
     pub(crate) fn counter(&self) -> Option<String> {
-        if self.no_fence || self.connection.is_quorum() {
-            return None;
+        match self.keys()[..] {
+            [key] if !self.no_fence && !self.connection.is_quorum() => {
+                counter_key(&format!("{}{key}", self.connection.prefix))
+            }
+            _ => None,
         }
-        counter_key(&format!("{}{}", self.connection.prefix, self.key))
     }
 
     /// How long the lock lasts unless it is extended.

@@ -59,7 +59,7 @@ pub(crate) async fn supervise(
         let message = format!(
             "lock {:?} was granted so late that the command would have to end at once; it was not \
              begun. Raise --ttl, or find out why Redis takes so long",
-            options.key
+            options.name()
         );
         return Err(Failure::new(LOST, message));
     }
@@ -92,7 +92,7 @@ pub(crate) async fn supervise(
             _ = children.recv() => {}
             () = sleep(LOOK), if watch.group.is_leaderless() => {}
             reason = lease.lost(), if !told => {
-                watch.end(&format!("lock {:?} was lost: {reason}", options.key));
+                watch.end(&format!("lock {:?} was lost: {reason}", options.name()));
             }
             () = sleep_until(wake), if told => {
                 watch.group.send(Signal::SIGKILL);
@@ -193,7 +193,7 @@ impl Watch<'_> {
         if now >= self.plan.term_at(self.deadline) {
             self.end(&self.why());
         } else if self.idle_at().is_some_and(|idle_at| now >= idle_at) {
-            let key = &self.options.key;
+            let key = self.options.name();
             self.end(&format!(
                 "lock {key:?} is given up: the command was stopped for as long as its ttl"
             ));
@@ -209,7 +209,7 @@ impl Watch<'_> {
             }
             self.group.send(Signal::SIGCONT);
         } else if self.kill_at.is_none() {
-            let key = &self.options.key;
+            let key = self.options.name();
             let why =
                 format!("lock {key:?} was lost: this job was stopped for longer than its ttl");
             self.end(&why);
@@ -236,8 +236,8 @@ impl Watch<'_> {
 
     /// Why a lock that is held still is about to be over.
     fn why(&self) -> String {
-        let Run { key, ttl, .. } = self.options;
-        let ttl = humantime::format_duration(*ttl);
+        let key = self.options.name();
+        let ttl = humantime::format_duration(self.options.ttl);
         if !self.options.renew {
             return format!(
                 "lock {key:?} is nearly over, after its ttl of {ttl}; give --renew or a longer --ttl"
