@@ -31,6 +31,8 @@ pub(super) struct Plan {
     pub(super) long_body_one_in: u32,
     pub(super) longest_pause: u64,
     pub(super) longest_wait: u64,
+    /// That of `once_per`.
+    pub(super) period: u64,
     pub(super) clocks: Clocks,
     pub(super) weather: Weather,
     pub(super) connection_timeout: Duration,
@@ -77,13 +79,16 @@ pub enum Sort {
     Line,
     /// Few keys that several may hold, and something may go wrong.
     Places,
+    /// Runs are recorded, and something may go wrong.
+    Records,
 }
 
 impl Sort {
     fn draw() -> Self {
-        match between(0..=7) {
+        match between(0..=8) {
             6 => Self::Line,
             7 => Self::Places,
+            8 => Self::Records,
             0 => Self::Busy,
             1 | 2 => Self::Calm,
             _ => Self::Troubled,
@@ -108,6 +113,7 @@ impl Plan {
             Sort::Busy => Self::busy(),
             Sort::Line => Self::line(),
             Sort::Places => Self::places(),
+            Sort::Records => Self::records(),
             sort => Self::any(sort),
         }
     }
@@ -182,21 +188,12 @@ impl Plan {
     fn places() -> Self {
         let sort = *one_of(&[Sort::Calm, Sort::Troubled, Sort::Troubled]);
         let plan = Self::any(sort);
-        let weight = |kind: &Kind| match kind.family {
-            Family::Places => between(0..=3),
-            Family::Whole => u32::from(LINE_KINDS.contains(&kind.name)) * between(0..=2),
-        };
-        let mut kinds: Vec<_> = KINDS.iter().map(|kind| (kind, weight(kind))).collect();
-        let some = kinds
-            .iter_mut()
-            .filter(|(kind, _)| kind.family == Family::Places);
-        some.for_each(|(_, weight)| *weight += 1);
         let plan = Self {
+            kinds: Self::mostly(Family::Places),
             servers: 1,
             places: between(1..=8),
             callers: between(1..=6),
             keys: *one_of(&[1, 1, 2, 4]),
-            kinds,
             longest_body: *one_of(&[5, 20, 60, 400]),
             longest_pause: *one_of(&[0, 3, 20, 200]),
             ..plan
@@ -205,6 +202,31 @@ impl Plan {
             plan.quiet()
         } else {
             plan
+        }
+    }
+
+    /// All kinds of this family, and some that make a line beside them.
+    fn mostly(family: Family) -> Vec<(&'static Kind, u32)> {
+        let weight = |kind: &Kind| {
+            if kind.family == family {
+                between(1..=4)
+            } else {
+                u32::from(LINE_KINDS.contains(&kind.name)) * between(0..=2)
+            }
+        };
+        KINDS.iter().map(|kind| (kind, weight(kind))).collect()
+    }
+
+    fn records() -> Self {
+        let sort = *one_of(&[Sort::Calm, Sort::Troubled, Sort::Troubled]);
+        Self {
+            kinds: Self::mostly(Family::Records),
+            servers: 1,
+            places: between(1..=6),
+            callers: between(1..=5),
+            keys: between(1..=4),
+            longest_pause: *one_of(&[3, 20, 200]),
+            ..Self::any(sort)
         }
     }
 
@@ -224,11 +246,15 @@ impl Plan {
         let is_crowded = one_in(2);
         let (connection, response) = *one_of(&[(2_000, 1_000), (500, 300), (100, 60)]);
         let usual = *one_of(&[1, 2, 3, 6]);
-        let with_places = one_in(3);
+        let (with_places, with_records) = (one_in(3), one_in(4));
         let kinds = KINDS
             .iter()
             .filter(|kind| servers == 1 || !kind.is_numbered)
-            .filter(|kind| with_places || kind.family != Family::Places);
+            .filter(|kind| match kind.family {
+                Family::Whole => true,
+                Family::Places => with_places,
+                Family::Records => with_records,
+            });
         // All kinds beside each other, or a few.
         let weight = |of_all| if of_all { 2 } else { between(0..=9) };
         let of_all = one_in(2);
@@ -260,6 +286,7 @@ impl Plan {
             },
             longest_pause: *one_of(&[0, 3, 20, 200]),
             longest_wait: *one_of(&[20, 500, 5_000]),
+            period: *one_of(&[1_000, 1_000, 1_500, 3_000]),
             clocks: Clocks { drift: one_in(2) },
             weather: Weather {
                 usual,

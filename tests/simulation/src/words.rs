@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::read::name_of;
-use super::testimony::{By, Content, Event, Kept, Room, Terms, Which};
+use super::testimony::{By, Content, Event, Kept, Noted, Room, Terms, Which};
 
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -46,21 +46,32 @@ impl fmt::Display for Event {
                 before,
                 after,
             } => {
-                let who = match by {
-                    By::Process(process) => format!("process {process}"),
-                    By::Foreigner => "a stranger".to_owned(),
-                    By::Time => "time".to_owned(),
-                    By::Loss => "what it has lost".to_owned(),
-                };
+                let who = who(*by);
                 let name = match which {
                     Which::Lock => name_of(*key),
                     Which::Counter => format!("the counter of {}", name_of(*key)),
+                    Which::Record => format!("the record of {}", name_of(*key)),
                 };
                 let (before, after) = (Holds(*before), Holds(*after));
                 write!(
                     f,
                     "server {server}: {who} changes {name} from {before} to {after}"
                 )
+            }
+            Self::Recorded {
+                server,
+                by,
+                key,
+                after,
+                ..
+            } => {
+                let (who, name) = (who(*by), name_of(*key));
+                write!(f, "server {server}: {who} makes the record of {name} ")?;
+                match after {
+                    None => f.write_str("nothing"),
+                    Some(Noted::Foreign) => f.write_str("what is not ours"),
+                    Some(Noted::Ours(record)) => write!(f, "{record:?}"),
+                }
             }
             Self::Started { process, place } => {
                 write!(f, "process {process} starts in place {place}")
@@ -100,13 +111,26 @@ impl fmt::Display for Event {
     }
 }
 
+fn who(by: By) -> String {
+    match by {
+        By::Process(process) => format!("process {process}"),
+        By::Foreigner => "a stranger".to_owned(),
+        By::Time => "time".to_owned(),
+        By::Loss => "what it has lost".to_owned(),
+    }
+}
+
 impl fmt::Display for Terms {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} (ttl {} ms, {:?}", self.kind, self.ttl, self.patience)?;
         if self.renew {
             f.write_str(", renew")?;
         }
-        for (name, time) in [("max_hold", self.max_hold), ("min_hold", self.min_hold)] {
+        for (name, time) in [
+            ("max_hold", self.max_hold),
+            ("min_hold", self.min_hold),
+            ("once_per", self.once_per),
+        ] {
             if let Some(time) = time {
                 write!(f, ", {name} {time} ms")?;
             }
@@ -115,6 +139,9 @@ impl fmt::Display for Terms {
             Room::Alone => {}
             Room::Permit => write!(f, ", one of {}", self.permits)?,
             Room::Shared => f.write_str(", shared")?,
+        }
+        if self.record {
+            f.write_str(", record")?;
         }
         if self.fenced {
             f.write_str(", fenced")?;

@@ -23,6 +23,7 @@ impl Rule for Writes {
         }
         match which {
             Which::Counter => counter(*before, *after),
+            Which::Record => Ok(()),
             Which::Lock => {
                 beside(facts, *server, *key, *after)?;
                 lock(facts, *server, *process, *before, *after)
