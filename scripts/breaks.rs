@@ -1,7 +1,7 @@
 //! Makes mistakes in the sources, one at a time, and has the simulation find them.
 //!
 //! Seeds of busy worlds are left out: nothing goes wrong in them, and they take the longest. Of what
-//! needs a line, places or records, only seeds of worlds with many of these are looked at.
+//! needs a line, places, records and the like, only seeds of worlds with many of these are looked at.
 //!
 //! `scripts/breaks.sh` compiles, tests and runs it, in a copy of the tree. The list's form is told at its head.
 
@@ -49,10 +49,21 @@ enum Worlds {
     Line,
     Places,
     Records,
+    Doubt,
+    Quorum,
+    Renewed,
 }
 
 impl Worlds {
-    const ALL: [Self; 4] = [Self::Calmer, Self::Line, Self::Places, Self::Records];
+    const ALL: [Self; 7] = [
+        Self::Calmer,
+        Self::Line,
+        Self::Places,
+        Self::Records,
+        Self::Doubt,
+        Self::Quorum,
+        Self::Renewed,
+    ];
 
     /// As the simulation calls them.
     fn name(self) -> &'static str {
@@ -61,6 +72,9 @@ impl Worlds {
             Self::Line => "line",
             Self::Places => "places",
             Self::Records => "records",
+            Self::Doubt => "doubt",
+            Self::Quorum => "quorum",
+            Self::Renewed => "renewed",
         }
     }
 }

@@ -33,6 +33,7 @@ pub(super) static FAULTS: &[Fault] = &[
     fault("stop", stop),
     fault("foreign hand", meddle),
     fault("clock back", set_back),
+    fault("scripts forgotten", forget_scripts),
 ];
 
 fn some_link(world: &World) -> Option<LinkId> {
@@ -257,4 +258,10 @@ fn set_back(world: &mut World) {
         between(5..=500)
     };
     world.sites[server].set_back(millis);
+}
+
+/// What was one command takes two after that.
+fn forget_scripts(world: &mut World) {
+    let (server, now) = (world.some_server(), world.now);
+    world.sites[server].meddle(&["SCRIPT", "FLUSH"], now);
 }

@@ -12,7 +12,7 @@ use redis_locked_simulation::simulation::{Sort, run, sort, story};
 
 const USAGE: &str = "\
 usage: redis-locked-simulation [--instead FILE,FILE] [--seeds FROM..TO] [--seconds N] [--threads N]
-                               [--broken N] [--worlds all|calmer|line|places|records]
+                               [--broken N] [--worlds all|calmer|line|places|records|doubt|quorum|renewed]
        redis-locked-simulation [--instead FILE,FILE] --story SEED
 
   --instead  the servers run the second file in the place of the first, a part of our scripts
@@ -22,7 +22,9 @@ usage: redis-locked-simulation [--instead FILE,FILE] [--seeds FROM..TO] [--secon
   --broken   end after so many broken seeds, and tell the story of the first; by default 1
   --worlds   calmer: leave out the seeds of busy worlds, which take the longest; line: only
              those in which many processes wait for few locks; places: only those in which
-             several hold few keys; records: only those with many runs that are recorded
+             several hold few keys; records: only those with many runs that are recorded;
+             doubt: only those in which commands come late; quorum: only those of several servers
+             in which nothing goes wrong; renewed: only those in which bodies outlast their ttl
   --story    tell what happens with one seed";
 
 struct Options {
@@ -78,8 +80,11 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Option<Options> {
                     "all" => |_| true,
                     "calmer" => |seed| sort(seed) != Sort::Busy,
                     "line" => |seed| sort(seed) == Sort::Line,
-                    "records" => |seed| sort(seed) == Sort::Records,
                     "places" => |seed| sort(seed) == Sort::Places,
+                    "records" => |seed| sort(seed) == Sort::Records,
+                    "doubt" => |seed| sort(seed) == Sort::Doubt,
+                    "quorum" => |seed| sort(seed) == Sort::Quorum,
+                    "renewed" => |seed| sort(seed) == Sort::Renewed,
                     _ => return None,
                 };
             }

@@ -31,6 +31,8 @@ pub(super) struct Plan {
     pub(super) long_body_one_in: u32,
     pub(super) longest_pause: u64,
     pub(super) longest_wait: u64,
+    /// Whether some wait without a limit.
+    pub(super) is_patient: bool,
     /// That of `once_per`.
     pub(super) period: u64,
     pub(super) clocks: Clocks,
@@ -81,14 +83,23 @@ pub enum Sort {
     Places,
     /// Runs are recorded, and something may go wrong.
     Records,
+    /// Commands come late, or twice, and what they leave behind is there at the end.
+    Doubt,
+    /// Several servers, nothing goes wrong, and callers leave.
+    Quorum,
+    /// Bodies run for longer than their ttl, and something short goes wrong.
+    Renewed,
 }
 
 impl Sort {
     fn draw() -> Self {
-        match between(0..=8) {
+        match between(0..=11) {
             6 => Self::Line,
             7 => Self::Places,
             8 => Self::Records,
+            9 => Self::Doubt,
+            10 => Self::Quorum,
+            11 => Self::Renewed,
             0 => Self::Busy,
             1 | 2 => Self::Calm,
             _ => Self::Troubled,
@@ -104,6 +115,9 @@ const BUSY_KINDS: &[&str] = &[
 /// These make a line.
 const LINE_KINDS: &[&str] = &["wait", "forever", "renew", "leave", "coalesce", "fenced"];
 
+/// With these, callers leave at any time, and some stay.
+const LEAVING_KINDS: &[&str] = &["plain", "retries", "wait", "drop", "leave", "hand", "skip"];
+
 /// After these, a key of a line is free, or one who waits is gone, and all else is as usual.
 const QUIET: &[&str] = &["kill", "foreign hand"];
 
@@ -114,6 +128,9 @@ impl Plan {
             Sort::Line => Self::line(),
             Sort::Places => Self::places(),
             Sort::Records => Self::records(),
+            Sort::Doubt => Self::doubt(),
+            Sort::Quorum => Self::quorum(),
+            Sort::Renewed => Self::renewed(),
             sort => Self::any(sort),
         }
     }
@@ -230,6 +247,116 @@ impl Plan {
         }
     }
 
+    /// The kinds with these names, each as likely.
+    fn only(names: &[&str]) -> Vec<(&'static Kind, u32)> {
+        let kinds = KINDS.iter().filter(|kind| names.contains(&kind.name));
+        kinds.map(|kind| (kind, 1)).collect()
+    }
+
+    fn faults_of(names: &[&str]) -> Vec<(&'static Fault, u32)> {
+        let faults = FAULTS.iter().filter(|fault| names.contains(&fault.name));
+        faults.map(|fault| (fault, between(1..=3))).collect()
+    }
+
+    /// What is left behind keeps nobody for long, so that it is still there when all is shut down.
+    fn doubt() -> Self {
+        let plan = Self::any(Sort::Troubled);
+        let (connection, response) = *one_of(&[(500, 300), (100, 60)]);
+        Self {
+            servers: 1,
+            places: between(1..=3),
+            callers: between(2..=8),
+            keys: between(20..=60),
+            kinds: Self::only(LEAVING_KINDS),
+            ttls: OUTLASTS..=5 * OUTLASTS,
+            longest_body: *one_of(&[2, 5, 20]),
+            long_body_one_in: u32::MAX,
+            longest_pause: *one_of(&[3, 20]),
+            longest_wait: *one_of(&[20, 500]),
+            is_patient: false,
+            weather: Weather {
+                user_timeout: connection + response,
+                ..plan.weather
+            },
+            connection_timeout: Duration::from_millis(connection),
+            response_timeout: Duration::from_millis(response),
+            faults: Self::faults_of(&[
+                "cut in the middle",
+                "cut in the middle",
+                "connection stands still",
+                "cut",
+                "server refuses",
+                "scripts forgotten",
+            ]),
+            calm: between(20..=200),
+            length: between(2_000..=4_000),
+            ..plan
+        }
+    }
+
+    fn quorum() -> Self {
+        let plan = Self::any(Sort::Calm);
+        let (connection, response) = (2_000, 1_000);
+        Self {
+            servers: *one_of(&[3, 5]),
+            places: between(1..=3),
+            callers: between(2..=8),
+            keys: between(3..=30),
+            kinds: Self::only(LEAVING_KINDS),
+            ttls: OUTLASTS..=5 * OUTLASTS,
+            longest_body: *one_of(&[2, 5, 20]),
+            long_body_one_in: u32::MAX,
+            longest_pause: *one_of(&[3, 20]),
+            longest_wait: *one_of(&[20, 500]),
+            is_patient: false,
+            weather: Weather {
+                late_one_in: Some(between(5..=100)),
+                user_timeout: connection + response,
+                ..plan.weather
+            },
+            connection_timeout: Duration::from_millis(connection),
+            response_timeout: Duration::from_millis(response),
+            faults: Self::faults_of(&["scripts forgotten"]),
+            calm: between(5..=100),
+            length: between(500..=2_000),
+            ..plan
+        }
+    }
+
+    fn renewed() -> Self {
+        let plan = Self::any(Sort::Troubled);
+        let (connection, response) = (100, 60);
+        Self {
+            servers: *one_of(&[1, 1, 3]),
+            places: between(1..=2),
+            callers: between(1..=4),
+            keys: between(2..=6),
+            kinds: Self::only(&["renew"]),
+            ttls: 1_000..=3_000,
+            long_body_one_in: 1,
+            longest_pause: 20,
+            longest_wait: *one_of(&[20, 500]),
+            is_patient: false,
+            weather: Weather {
+                late_one_in: None,
+                user_timeout: connection + response,
+                ..plan.weather
+            },
+            connection_timeout: Duration::from_millis(connection),
+            response_timeout: Duration::from_millis(response),
+            faults: Self::faults_of(&[
+                "server refuses",
+                "cut",
+                "cut in the middle",
+                "connection stands still",
+                "server stands still",
+            ]),
+            calm: between(800..=3_000),
+            length: between(5_000..=9_000),
+            ..plan
+        }
+    }
+
     /// The order is promised all the same, and who is gone is skipped at once.
     fn quiet(self) -> Self {
         let faults = FAULTS.iter().filter(|fault| QUIET.contains(&fault.name));
@@ -286,6 +413,7 @@ impl Plan {
             },
             longest_pause: *one_of(&[0, 3, 20, 200]),
             longest_wait: *one_of(&[20, 500, 5_000]),
+            is_patient: true,
             period: *one_of(&[1_000, 1_000, 1_500, 3_000]),
             clocks: Clocks { drift: one_in(2) },
             weather: Weather {

@@ -226,7 +226,10 @@ fn wait(plan: &Plan, terms: Terms) -> Terms {
     Terms { patience, ..terms }
 }
 
-fn forever(_: &Plan, terms: Terms) -> Terms {
+fn forever(plan: &Plan, terms: Terms) -> Terms {
+    if !plan.is_patient {
+        return wait(plan, terms);
+    }
     let patience = Patience::Forever;
     Terms { patience, ..terms }
 }
