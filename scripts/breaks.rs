@@ -52,10 +52,11 @@ enum Worlds {
     Doubt,
     Quorum,
     Renewed,
+    Taken,
 }
 
 impl Worlds {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Calmer,
         Self::Line,
         Self::Places,
@@ -63,6 +64,7 @@ impl Worlds {
         Self::Doubt,
         Self::Quorum,
         Self::Renewed,
+        Self::Taken,
     ];
 
     /// As the simulation calls them.
@@ -75,6 +77,7 @@ impl Worlds {
             Self::Doubt => "doubt",
             Self::Quorum => "quorum",
             Self::Renewed => "renewed",
+            Self::Taken => "taken",
         }
     }
 }

@@ -12,7 +12,7 @@ use redis_locked_simulation::simulation::{Sort, run, sort, story};
 
 const USAGE: &str = "\
 usage: redis-locked-simulation [--instead FILE,FILE] [--seeds FROM..TO] [--seconds N] [--threads N]
-                               [--broken N] [--worlds all|calmer|line|places|records|doubt|quorum|renewed]
+                               [--broken N] [--worlds all|calmer|line|places|records|doubt|quorum|renewed|taken]
        redis-locked-simulation [--instead FILE,FILE] --story SEED
 
   --instead  the servers run the second file in the place of the first, a part of our scripts
@@ -24,7 +24,8 @@ usage: redis-locked-simulation [--instead FILE,FILE] [--seeds FROM..TO] [--secon
              those in which many processes wait for few locks; places: only those in which
              several hold few keys; records: only those with many runs that are recorded;
              doubt: only those in which commands come late; quorum: only those of several servers
-             in which nothing goes wrong; renewed: only those in which bodies outlast their ttl
+             in which nothing goes wrong; renewed: only those in which bodies outlast their ttl;
+             taken: only those in which others take locks away
   --story    tell what happens with one seed";
 
 struct Options {
@@ -84,6 +85,7 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Option<Options> {
                     "records" => |seed| sort(seed) == Sort::Records,
                     "doubt" => |seed| sort(seed) == Sort::Doubt,
                     "quorum" => |seed| sort(seed) == Sort::Quorum,
+                    "taken" => |seed| sort(seed) == Sort::Taken,
                     "renewed" => |seed| sort(seed) == Sort::Renewed,
                     _ => return None,
                 };

@@ -89,17 +89,20 @@ pub enum Sort {
     Quorum,
     /// Bodies run for longer than their ttl, and something short goes wrong.
     Renewed,
+    /// Others take locks away, and whoever holds them looks.
+    Taken,
 }
 
 impl Sort {
     fn draw() -> Self {
-        match between(0..=11) {
+        match between(0..=12) {
             6 => Self::Line,
             7 => Self::Places,
             8 => Self::Records,
             9 => Self::Doubt,
             10 => Self::Quorum,
             11 => Self::Renewed,
+            12 => Self::Taken,
             0 => Self::Busy,
             1 | 2 => Self::Calm,
             _ => Self::Troubled,
@@ -131,6 +134,7 @@ impl Plan {
             Sort::Doubt => Self::doubt(),
             Sort::Quorum => Self::quorum(),
             Sort::Renewed => Self::renewed(),
+            Sort::Taken => Self::taken(),
             sort => Self::any(sort),
         }
     }
@@ -354,6 +358,24 @@ impl Plan {
             calm: between(800..=3_000),
             length: between(5_000..=9_000),
             ..plan
+        }
+    }
+
+    fn taken() -> Self {
+        Self {
+            servers: 1,
+            places: between(1..=2),
+            callers: between(4..=12),
+            keys: between(1..=3),
+            kinds: Self::only(&["extend", "renew", "hand", "wait", "forever"]),
+            ttls: 50..=400,
+            longest_body: *one_of(&[20, 60]),
+            longest_pause: 3,
+            longest_wait: 500,
+            faults: Self::faults_of(&["foreign hand"]),
+            calm: between(5..=40),
+            length: between(2_000..=5_000),
+            ..Self::any(Sort::Calm)
         }
     }
 

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::testimony::{
-    By, Content, Event, How, Kept, KeyId, ProcessId, ServerId, Token, Which,
+    By, Content, ErrandId, Event, How, Kept, KeyId, Outcome, ProcessId, ServerId, Token, Which,
 };
 use super::{Facts, Rule};
 
@@ -16,6 +16,8 @@ pub(super) struct PassingOn {
     over: BTreeMap<Token, (ServerId, KeyId)>,
     /// Those that their holders know to be lost.
     lost: BTreeSet<Token>,
+    /// Who entered last with each.
+    had: BTreeMap<Token, ErrandId>,
 }
 
 impl Rule for PassingOn {
@@ -34,10 +36,27 @@ impl Rule for PassingOn {
                 let entered = facts.errands[errand].entered.as_ref();
                 self.lost.extend(entered.map(|entered| entered.token));
             }
-            Event::Entered { errand, token, .. } if self.lost.contains(token) => {
-                return Err(format!(
-                    "errand {errand} is passed {token:?}, which is known to be lost"
-                ));
+            Event::Entered { errand, token, .. } => {
+                if self.lost.contains(token) {
+                    return Err(format!(
+                        "errand {errand} is passed {token:?}, which is known to be lost"
+                    ));
+                }
+                self.had.insert(*token, *errand);
+            }
+            Event::Got {
+                errand,
+                outcome: Outcome::LostByOthers | Outcome::LostByTime | Outcome::LostByLimit,
+                ..
+            } => {
+                let token = facts.errands[errand].entered.as_ref().map(|it| it.token);
+                if let Some(next) = token.and_then(|token| self.had.get(&token))
+                    && next != errand
+                {
+                    return Err(format!(
+                        "errand {errand} is told that its lock is lost, and {next} was passed it"
+                    ));
+                }
             }
             // It remembers nothing of them, or not all.
             Event::Restored { server } => self.over.retain(|_, (at, _)| at != server),
