@@ -69,6 +69,11 @@ pub mod waiting {}
 #[doc = include_str!("guide/several.md")]
 pub mod several {}
 
+/// How do I lock several keys at once?
+///
+#[doc = include_str!("guide/keys.md")]
+pub mod keys {}
+
 /// What about many machines, and deploys?
 ///
 #[doc = include_str!("guide/deploy.md")]

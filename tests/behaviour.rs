@@ -1,5 +1,7 @@
 //! One list of cases, run against the memory store and against Redis: both behave the same.
 
+#[path = "behaviour/arrays.rs"]
+mod arrays;
 mod common;
 #[path = "behaviour/ends.rs"]
 mod ends;
@@ -84,6 +86,22 @@ cases! {
         a_permit_goes_round_in_a_process
         requests_that_cannot_be_meant
         the_attribute_has_both;
+    arrays:
+        all_are_had_and_released_together
+        none_is_kept_where_one_is_busy
+        one_limit_is_for_all
+        retries_get_all_that_is_released
+        waiting_keeps_what_is_there_and_comes_in_order
+        what_is_held_meanwhile_is_extended_and_all_begin_together
+        renew_keeps_all
+        an_extension_lengthens_all
+        a_body_is_cut_off_at_the_earliest_deadline
+        max_hold_and_min_hold_count_from_the_last
+        who_leaves_gives_back_all
+        a_lock_inside_itself
+        opposite_orders_do_not_wait_for_each_other
+        each_key_has_places_of_its_own
+        requests_that_cannot_be_meant;
     refusals:
         requests_that_cannot_be_meant
         a_lock_inside_itself

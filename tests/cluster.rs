@@ -1,9 +1,13 @@
 //! Locks on a Redis Cluster: three masters with a replica each, started by each test.
 
+#[path = "common/failover.rs"]
+mod failover;
 #[path = "cluster/line.rs"]
 mod line;
 #[path = "cluster/places.rs"]
 mod places;
+#[path = "cluster/record.rs"]
+mod record;
 #[path = "cluster/waiting.rs"]
 mod waiting;
 

@@ -47,7 +47,7 @@ async fn warm() -> (Server, Locker) {
 
 /// What the calls cost, with what the release's script calls on the server itself.
 fn calls(count: u64) -> BTreeMap<String, u64> {
-    ["set", "evalsha", "get", "type", "del"]
+    ["set", "evalsha", "get", "zcard", "del"]
         .map(|name| (name.to_owned(), count))
         .into()
 }
@@ -73,6 +73,36 @@ async fn one_command_to_acquire_and_one_to_release() {
     }
     assert_eq!(server.command_calls().await, calls(100));
     assert_eq!(sent(&monitor).await, ["set", "evalsha"].repeat(100));
+}
+
+#[tokio::test]
+async fn several_keys_cost_a_command_each_to_acquire_and_one_to_release() {
+    const KEYS: [&str; 3] = ["c", "a", "b"];
+    let (server, locker) = warm().await;
+    // The gatherer's task is there before.
+    let metrics = Handle::current().metrics();
+    let before = metrics.num_alive_tasks();
+    for _ in 0..50 {
+        let all = locker
+            .lock_all(KEYS)
+            .ttl(TTL)
+            .acquire()
+            .await
+            .expect("free");
+        assert_eq!((all.attempts(), metrics.num_alive_tasks()), (1, before));
+        all.release().await.expect("ours");
+        assert_eq!(metrics.num_alive_tasks(), before);
+    }
+    assert_eq!(server.command_calls().await, calls(150));
+
+    let wait = async || locker.lock_all(KEYS).ttl(TTL).wait(TTL).acquire().await;
+    // The server learns the script by it.
+    wait().await.expect("free").release().await.expect("ours");
+    let monitor = server.monitor();
+    for _ in 0..50 {
+        wait().await.expect("free").release().await.expect("ours");
+    }
+    assert_eq!(sent(&monitor).await, ["evalsha"].repeat(300));
 }
 
 #[tokio::test]

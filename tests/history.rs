@@ -1,7 +1,15 @@
 //! Processes that are killed, stopped and cut off exclude one another all the same, and no more of them
-//! have a key than there are permits.
+//! have a key than there are permits; also where masters fail over.
+//!
+//! The suite watches some hundred sections of each kind. `SECTIONS=10000 cargo nextest run --all-features --test
+//! history --no-capture` watches as many as it says.
+
+#[cfg(feature = "cluster")]
+#[path = "history/failover.rs"]
+mod failover;
 
 use std::env;
+use std::fs;
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,13 +17,12 @@ use std::time::{Duration, Instant};
 
 use redis_locked::{Lease, LockRequest, Locker};
 use redis_locked_test_support::history::{Kind, Summary, check};
-use redis_locked_test_support::{Journal, Process, Proxy, Server};
+use redis_locked_test_support::{Directory, Journal, Process, Proxy, Server};
 use tokio::time::sleep;
 
 const PROCESSES: usize = 4;
 const TASKS: usize = 8;
 const KEYS: [&str; 3] = ["a", "b", "c"];
-const PERIOD: Duration = Duration::from_secs(20);
 const TTL: Duration = Duration::from_millis(700);
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -29,15 +36,12 @@ fn millis(below: u64) -> Duration {
 
 /// One of the processes: its tasks lock and hold until it is killed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "started as a child by the test below"]
+#[ignore = "started as a child by the other tests"]
 async fn child() {
-    let (Ok(url), Some(path)) = (env::var("SERVER"), env::var_os("HISTORY")) else {
+    let (Ok(servers), Some(path)) = (env::var("SERVERS"), env::var_os("HISTORY")) else {
         return;
     };
-    let locker = Locker::builder()
-        .response_timeout(TTL / 2)
-        .connection_timeout(TTL)
-        .from_client(redis::Client::open(url).expect("a url"));
+    let locker = connect(&servers).await;
     let journal = Arc::new(Journal::open(Path::new(&path)));
     for task in 0..TASKS {
         let (locker, journal) = (locker.clone(), journal.clone());
@@ -100,6 +104,83 @@ async fn section(journal: &Journal, kind: Kind, key: &str, holder: &str) {
     }
 }
 
+/// To one server, or to the nodes of a cluster.
+async fn connect(servers: &str) -> Locker {
+    let builder = Locker::builder()
+        .response_timeout(TTL / 2)
+        .connection_timeout(TTL);
+    #[cfg(feature = "cluster")]
+    if servers.contains(' ') {
+        return failover::connect(builder, servers).await;
+    }
+    builder.from_client(redis::Client::open(servers).expect("a url"))
+}
+
+async fn launch(servers: &str, history: &Path) -> Process {
+    let process = Process::test("child")
+        .env("SERVERS", servers)
+        .env("HISTORY", history)
+        .start();
+    process.wait_for_line("ready", LIMIT).await;
+    process
+}
+
+/// What the processes write, and how much of it there is to be.
+struct History {
+    directory: Directory,
+    sections: usize,
+}
+
+impl History {
+    fn new() -> Self {
+        let sections = env::var("SECTIONS").map_or(200, |count| count.parse().expect("a number"));
+        Self {
+            directory: Directory::new(),
+            sections,
+        }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.directory.path().join("history")
+    }
+
+    fn text(&self) -> String {
+        fs::read_to_string(self.path()).expect("a history")
+    }
+
+    /// Whether there are so many sections of each kind.
+    fn is_long_enough(&self) -> bool {
+        let begins = |kind: fn(&str) -> bool| {
+            let history = self.text();
+            let lines = history.lines().filter(|line| line.starts_with("begin "));
+            let kinds = lines.map(|line| line.split(' ').nth(6).unwrap_or_default());
+            kinds.filter(|word| kind(word)).count()
+        };
+        let kinds: [fn(&str) -> bool; 3] = [
+            str::is_empty,
+            |word| word.starts_with('p'),
+            |word| word == "s",
+        ];
+        kinds.into_iter().all(|kind| begins(kind) >= self.sections)
+    }
+
+    /// Judges it, when all processes have ended.
+    fn check(&self) -> Summary {
+        let history = self.text();
+        match check(&history) {
+            Ok(summary) => {
+                assert!(summary.fewest_of_a_kind() >= self.sections, "{summary:?}");
+                summary
+            }
+            Err(violations) => {
+                let kept = env::temp_dir().join(format!("history-{}", std::process::id()));
+                fs::write(&kept, history).expect("keep it");
+                panic!("{violations:#?}, kept in {}", kept.display())
+            }
+        }
+    }
+}
+
 struct Member {
     proxy: Proxy,
     process: Process,
@@ -108,23 +189,14 @@ struct Member {
 impl Member {
     async fn start(server: &Server, history: &Path) -> Self {
         let proxy = server.proxy().await;
-        let process = launch(&proxy, history).await;
+        let process = launch(&proxy.url(), history).await;
         Self { proxy, process }
     }
 
     async fn restart(&mut self, history: &Path) {
         self.process.kill();
-        self.process = launch(&self.proxy, history).await;
+        self.process = launch(&self.proxy.url(), history).await;
     }
-}
-
-async fn launch(proxy: &Proxy, history: &Path) -> Process {
-    let process = Process::test("child")
-        .env("SERVER", proxy.url())
-        .env("HISTORY", history)
-        .start();
-    process.wait_for_line("ready", LIMIT).await;
-    process
 }
 
 #[derive(Debug, Default)]
@@ -135,17 +207,29 @@ struct Faults {
     stalls: usize,
 }
 
+impl Faults {
+    fn has_all(&self) -> bool {
+        let Self {
+            kills,
+            stops,
+            cuts,
+            stalls,
+        } = *self;
+        [kills, stops, cuts, stalls].iter().all(|&count| count > 0)
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_two_hold_a_key_at_once_and_no_more_than_may() {
     let server = Server::start().await;
-    let path: PathBuf = env::temp_dir().join(format!("history-{}", std::process::id()));
+    let history = History::new();
+    let path = history.path();
     let mut members = Vec::new();
     for _ in 0..PROCESSES {
         members.push(Member::start(&server, &path).await);
     }
     let mut faults = Faults::default();
-    let end = Instant::now() + PERIOD;
-    while Instant::now() < end {
+    while !faults.has_all() || !history.is_long_enough() {
         sleep(millis(250)).await;
         let chosen = usize::try_from(random(4)).unwrap_or(0);
         let member = &mut members[chosen];
@@ -173,29 +257,8 @@ async fn no_two_hold_a_key_at_once_and_no_more_than_may() {
         }
     }
     drop(members);
-    let history = std::fs::read_to_string(&path).expect("a history");
-    let summary = match check(&history) {
-        Ok(summary) => summary,
-        Err(violations) => panic!("{violations:#?}, kept in {}", path.display()),
-    };
+    let summary = history.check();
     println!("{summary:?}, {faults:?}");
-    assert_worth_it(&summary, &faults);
-    std::fs::remove_file(&path).expect("a history");
-}
-
-/// Sections enough, and of each fault some.
-fn assert_worth_it(summary: &Summary, faults: &Faults) {
-    let Faults {
-        kills,
-        stops,
-        cuts,
-        stalls,
-    } = *faults;
-    assert!(
-        [kills, stops, cuts, stalls].iter().all(|&count| count > 0),
-        "{faults:?}"
-    );
-    assert!(summary.sections > 20, "{summary:?}");
     assert!(summary.beside_others > 20, "{summary:?}");
     assert!(
         summary.unfinished > 0,

@@ -1,5 +1,10 @@
 //! Locks on a master with two replicas that three sentinels watch, started by each test.
 
+#[path = "common/failover.rs"]
+mod failover;
+#[path = "sentinel/record.rs"]
+mod record;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};

@@ -7,6 +7,7 @@ pub mod contend;
 pub mod hand;
 pub mod ours;
 pub mod peers;
+pub mod rates;
 pub mod raw;
 pub mod rows;
 pub mod sample;

@@ -4,6 +4,9 @@ use std::time::Instant;
 
 use redis_locked::{LockError, Locker, redis_locked};
 
+/// How many have [`permit`] at a time.
+pub const PERMITS: u32 = 8;
+
 /// Installs a locker on this server.
 ///
 /// # Panics
@@ -32,4 +35,24 @@ pub async fn call(id: usize) -> Result<(), LockError> {
 #[redis_locked(key = "ours:{name}", ttl = "10s", wait)]
 pub async fn queue(name: &str) -> Result<Instant, LockError> {
     Ok(Instant::now())
+}
+
+/// One of so many places that all want.
+///
+/// # Errors
+///
+/// When it could not lock.
+#[redis_locked(key = "ours:permits", permits = PERMITS, ttl = "10s", wait)]
+pub async fn permit() -> Result<(), LockError> {
+    Ok(())
+}
+
+/// The lock that all have together.
+///
+/// # Errors
+///
+/// When it could not lock.
+#[redis_locked(key = "ours:shared", shared, ttl = "10s", wait)]
+pub async fn share() -> Result<(), LockError> {
+    Ok(())
 }

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use distributed_lock_core::traits::{DistributedLock as _, LockHandle as _, LockProvider as _};
+use distributed_lock_core::traits::{
+    DistributedLock as _, DistributedReaderWriterLock as _, DistributedSemaphore as _,
+    LockHandle as _, LockProvider as _, ReaderWriterLockProvider as _, SemaphoreProvider as _,
+};
 use distributed_lock_redis::RedisLockProvider;
 use redis_027::aio::MultiplexedConnection as OldConnection;
 use redis_lock::LockAcrossOptions;
@@ -195,6 +198,40 @@ impl Contender {
                 entered.expect("locks")
             }
             Self::Raw(_) | Self::Distributed(_) => panic!("{} can't wait", self.name()),
+        }
+    }
+
+    /// One call with one of [`PERMITS`](ours::PERMITS) places that all want, in its own way of waiting.
+    ///
+    /// # Panics
+    ///
+    /// When it has no such places or could not lock.
+    pub async fn permit(&mut self) {
+        match self {
+            Self::Ours => ours::permit().await.expect("locks"),
+            Self::Distributed(provider) => {
+                let semaphore = provider.create_semaphore("permits", ours::PERMITS);
+                let handle = semaphore.acquire(None).await.expect("locks");
+                handle.release().await.expect("releases");
+            }
+            _ => panic!("{} has no permits", self.name()),
+        }
+    }
+
+    /// One call under a lock that all share.
+    ///
+    /// # Panics
+    ///
+    /// When it has no such lock or could not lock.
+    pub async fn share(&mut self) {
+        match self {
+            Self::Ours => ours::share().await.expect("locks"),
+            Self::Distributed(provider) => {
+                let lock = provider.create_reader_writer_lock("shared");
+                let handle = lock.acquire_read(None).await.expect("locks");
+                handle.release().await.expect("releases");
+            }
+            _ => panic!("{} has no shared locks", self.name()),
         }
     }
 }

@@ -7,6 +7,7 @@ mod hand_over;
 mod line;
 mod one_lock;
 mod own_locks;
+mod places;
 mod processes;
 mod traces;
 mod uncontended;
@@ -32,6 +33,7 @@ pub async fn measure(plan: Plan) -> Vec<Line> {
             "cluster, own locks",
             Box::pin(own_locks::on_a_cluster(&plan, &server)),
         ),
+        ("places", Box::pin(places::measure(&plan, &server))),
         ("one lock", Box::pin(one_lock::measure(&plan, &server))),
         ("two processes", Box::pin(processes::two(&plan, &server))),
         ("hand-over", Box::pin(hand_over::measure(&plan, &server))),

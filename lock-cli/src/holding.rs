@@ -1,21 +1,25 @@
-//! `hold` and `unhold`: an operator keeps a job from running, without a deploy.
+//! `hold` and `unhold`: an operator keeps a job from running, without a deploy, or a script has a lock for a
+//! part of it.
+
+mod input;
 
 use std::io::Write as _;
 use std::time::{Duration, SystemTime};
 
-use redis_locked_runtime::LockError;
+use redis_locked_runtime::{LockGuard, Locker};
 use tokio::time::timeout;
 use tracing::instrument::WithSubscriber as _;
 
 use crate::breaking::{Meant, free_one};
-use crate::exit::{Failure, NO, USAGE, say};
+use crate::exit::{Failure, LOST, NO, USAGE, say};
 use crate::lock::Lock;
 use crate::options::{Hold, Unhold};
-use crate::records::time;
+use crate::records::time as in_utc;
 use crate::run::signals::Signals;
 use crate::run::warnings::Warnings;
 use crate::run::{SHUTDOWN, group::code_of};
 use crate::{scan, text};
+use input::Input;
 
 /// What an owner begins with that is an operator's hold.
 const HELD: &str = "held: ";
@@ -24,50 +28,125 @@ const HELD: &str = "held: ";
 const TTL: Duration = Duration::from_secs(30);
 
 pub(crate) async fn hold(options: &Hold) -> Result<u8, Failure> {
-    let key = options.key.as_str();
-    if options.why.trim().is_empty() {
+    if options
+        .why
+        .as_deref()
+        .is_some_and(|why| why.trim().is_empty())
+    {
         return Err(Failure::usage(
             "--why is empty; say why nobody may run this, for those who find it busy",
         ));
     }
-    let owner = format!("{HELD}{} (by {})", text::plain(&options.why), operator());
     let mut signals = Signals::listen()?;
+    let mut input = options.until_eof.then(Input::watch).transpose()?;
     if let Some(failure) = look_first(options).await? {
         return Err(failure);
     }
-    let locker = options.connection.locker(|builder| builder.owner(owner));
+    let owner = options.why.as_deref().map(owner);
+    let locker = options.connection.locker(|builder| match owner {
+        Some(owner) => builder.owner(owner),
+        None => builder,
+    });
     let locker = locker.await?;
-    // The release leaves the key there for the rest of this time, under the owner's name.
-    let request = locker
-        .lock(key)
-        .ttl(TTL)
-        .renew()
-        .min_hold(options.time)
-        .wait_forever();
-    let answer = tokio::select! {
-        biased;
-        signal = signals.next_ending() => Err(signal),
-        answer = request.acquire().with_subscriber(Warnings) => Ok(answer),
-    };
-    let code = match answer {
-        Ok(Ok(guard)) => {
-            let held: Result<(), LockError> = guard.release().await;
-            held.map_err(Failure::from)?;
-            let end = time(SystemTime::now() + options.time);
-            writeln!(
-                std::io::stdout().lock(),
-                "lock {key:?} is held until {end}, for: {}. `redis-locked unhold` ends that before",
-                text::plain(&options.why)
-            )?;
-            0
-        }
-        Ok(Err(error)) => return Err(error.into()),
-        // The acquisition under way frees its key in the background.
-        Err(signal) => code_of(signal),
-    };
+    let code = wait_and_hold(options, &locker, &mut signals, input.as_mut()).await;
     // What is still pending after that goes when its ttl is over.
     let _ = timeout(SHUTDOWN, locker.shutdown()).await;
-    Ok(code)
+    code
+}
+
+async fn wait_and_hold(
+    options: &Hold,
+    locker: &Locker,
+    signals: &mut Signals,
+    mut input: Option<&mut Input>,
+) -> Result<u8, Failure> {
+    let mut request = locker
+        .lock(options.key.as_str())
+        .ttl(TTL)
+        .renew()
+        .wait_forever();
+    if let Some(time) = options.time {
+        // The release leaves the key there for the rest of this time, under the owner's name.
+        request = request.min_hold(time);
+    }
+    // Where it is left, the acquisition under way frees its key in the background.
+    let guard = tokio::select! {
+        biased;
+        signal = signals.next_ending() => return Ok(code_of(signal)),
+        ended = end_of(input.as_deref_mut()) => {
+            ended?;
+            let message = format_args!(
+                "standard input ended before it was lock {:?}'s turn; nothing was held",
+                options.key
+            );
+            return Err(Failure::new(NO, message));
+        }
+        guard = request.acquire().with_subscriber(Warnings) => guard?,
+    };
+    match (options.time, input) {
+        (Some(time), _) => leave(options, time, guard).await,
+        (None, Some(input)) => keep(options, guard, signals, input).await,
+        (None, None) => Err(Failure::usage("give --for or --until-eof")),
+    }
+}
+
+/// Of no input, there is no end.
+async fn end_of(input: Option<&mut Input>) -> Result<(), Failure> {
+    match input {
+        Some(input) => input.end().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The key stays, though nobody is here.
+async fn leave(options: &Hold, time: Duration, guard: LockGuard) -> Result<u8, Failure> {
+    guard.release().await?;
+    let end = in_utc(SystemTime::now() + time);
+    let why = options.why.as_deref().unwrap_or_default();
+    writeln!(
+        std::io::stdout().lock(),
+        "lock {:?} is held until {end}, for: {}. `redis-locked unhold` ends that before",
+        options.key,
+        text::plain(why)
+    )?;
+    Ok(0)
+}
+
+/// Until standard input ends, the lock is lost, or a signal comes.
+async fn keep(
+    options: &Hold,
+    guard: LockGuard,
+    signals: &mut Signals,
+    input: &mut Input,
+) -> Result<u8, Failure> {
+    let key = &options.key;
+    writeln!(
+        std::io::stdout().lock(),
+        "lock {key:?} is held until standard input ends"
+    )?;
+    let ended = tokio::select! {
+        biased;
+        reason = guard.lost() => {
+            let message = format_args!(
+                "lock {key:?} was lost: {reason}. What the script does from now on, others may do as well"
+            );
+            return Err(Failure::new(LOST, message));
+        }
+        signal = signals.next_ending() => Ok(code_of(signal)),
+        ended = input.end() => ended.map(|()| 0),
+    };
+    match timeout(SHUTDOWN, guard.release()).await {
+        Ok(released) => released?,
+        Err(_) => say(format_args!(
+            "lock {key:?} could not be released in time; its key stays until its ttl is over"
+        )),
+    }
+    ended
+}
+
+/// Whom others are told of who find the lock busy.
+fn owner(why: &str) -> String {
+    format!("{HELD}{} (by {})", text::plain(why), operator())
 }
 
 /// Says who has the lock, or breaks it with `--now`. Answers why it can't be held, if so.

@@ -40,7 +40,8 @@ pub(crate) enum Command {
     Watch(Watch),
     /// Free a lock, but only if it is still the one that you mean
     Break(Break),
-    /// Keep a job from running, for so long: hold its lock, with a reason that everyone is told
+    /// Keep a job from running, for so long: hold its lock, with a reason that everyone is told. Or hold a
+    /// lock for a part of a script
     Hold(Hold),
     /// End what `hold` has begun
     Unhold(Unhold),
@@ -148,11 +149,21 @@ pub(crate) struct Hold {
     /// The lock's key, without the prefix
     pub(crate) key: String,
     /// For how long. `unhold` ends it before
-    #[arg(long = "for", value_name = "DURATION", value_parser = positive)]
-    pub(crate) time: Duration,
-    /// The reason, which everyone is told who finds the lock busy
-    #[arg(long, value_name = "TEXT")]
-    pub(crate) why: String,
+    #[arg(
+        long = "for",
+        value_name = "DURATION",
+        value_parser = positive,
+        required_unless_present = "until_eof"
+    )]
+    pub(crate) time: Option<Duration>,
+    /// Until standard input ends, for a part of a script: `hold` writes a line when it has the lock, and
+    /// runs until then
+    #[arg(long, conflicts_with = "time")]
+    pub(crate) until_eof: bool,
+    /// The reason, which everyone is told who finds the lock busy. With --until-eof, the owner may be told
+    /// without one
+    #[arg(long, value_name = "TEXT", required_unless_present = "until_eof")]
+    pub(crate) why: Option<String>,
     /// Break the lock first if somebody has it. By default, `hold` waits for its turn
     #[arg(long)]
     pub(crate) now: bool,

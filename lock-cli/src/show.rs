@@ -18,6 +18,9 @@ pub(crate) async fn show(options: &Show) -> Result<u8, Failure> {
         None => records::one(&nodes, prefix, &options.key).await?,
         Some(_) => None,
     };
+    // Redis does not know when a key was taken; the record of its run does.
+    let since = last.as_ref().filter(|run| run.last.running);
+    let since = since.map(|run| time(run.last.started));
     let mut out = std::io::stdout().lock();
     if options.json {
         let mut told = match found.as_slice() {
@@ -25,6 +28,9 @@ pub(crate) async fn show(options: &Show) -> Result<u8, Failure> {
             [lock, ..] => json!(lock),
             [] => json!({ "key": options.key, "owner": null }),
         };
+        if let Some(since) = &since {
+            told["since"] = json!(since);
+        }
         if let Some(last) = &last {
             told["last_run"] = json!(last.told());
         }
@@ -32,7 +38,7 @@ pub(crate) async fn show(options: &Show) -> Result<u8, Failure> {
     } else {
         match found.as_slice() {
             [] => writeln!(out, "lock {:?} is free", options.key)?,
-            _ => write!(out, "{}", in_lines(&found))?,
+            _ => write!(out, "{}", in_lines(&found, since))?,
         }
         if let Some(last) = &last {
             write!(out, "{}", in_words(last))?;
@@ -72,7 +78,7 @@ fn in_words(run: &Run) -> String {
     }
 }
 
-fn in_lines(found: &[Lock]) -> String {
+fn in_lines(found: &[Lock], since: Option<String>) -> String {
     let lock = &found[0];
     let mut lines = vec![("key", text::plain(&lock.key))];
     if let Some(place) = lock.place {
@@ -87,6 +93,7 @@ fn in_lines(found: &[Lock]) -> String {
         let token = if lock.is_foreign() { "value" } else { "token" };
         lines.push((token, text::plain(&lock.token)));
         lines.push(("left", text::left(lock.left)));
+        lines.extend(since.map(|since| ("since", since)));
     }
     lines.push(("fence", text::fence(lock.fence)));
     if let Some(share) = lock.servers {

@@ -2,11 +2,15 @@
 
 mod common;
 
+use std::process::Stdio;
 use std::time::Duration;
 
-use common::{LIMIT, hold, signal, start, tool};
+use common::{LIMIT, PROGRAM, hold, signal, signal_to, start, tool};
 use redis_locked_runtime::{LockError, Locker};
 use redis_locked_test_support::{Process, Server, until};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::time::timeout;
 
 const TTL: Duration = Duration::from_secs(60);
 
@@ -170,4 +174,166 @@ async fn where_several_may_hold_it_waits_for_all_of_them_or_breaks_each() {
     for place in broken {
         assert!(place.release().await.expect_err("broken").is_not_held());
     }
+}
+
+/// The tool with a standard input of its own, which ends when that is dropped.
+struct Script {
+    process: Child,
+    input: Option<ChildStdin>,
+    output: Lines<BufReader<ChildStdout>>,
+}
+
+impl Script {
+    fn start(server: &Server, more: &[&str]) -> Self {
+        let mut command = Command::new(PROGRAM);
+        command.args(["hold", "k", "--until-eof"]).args(more);
+        command.env("REDIS_URL", server.url()).kill_on_drop(true);
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut process = command.spawn().expect("started");
+        let output = process.stdout.take().expect("a pipe");
+        Self {
+            input: process.stdin.take(),
+            output: BufReader::new(output).lines(),
+            process,
+        }
+    }
+
+    async fn holds(&mut self) {
+        let line = timeout(LIMIT, self.output.next_line()).await;
+        let line = line.expect("in time").expect("read").expect("it says so");
+        assert_eq!(line, "lock \"k\" is held until standard input ends");
+    }
+
+    /// Its exit code, and what it said of trouble.
+    async fn end(self) -> (Option<i32>, String) {
+        let ended = timeout(LIMIT, self.process.wait_with_output()).await;
+        let ended = ended.expect("it ends").expect("waited for");
+        let errors = String::from_utf8(ended.stderr).expect("text");
+        (ended.status.code(), errors)
+    }
+}
+
+#[tokio::test]
+async fn a_lock_is_held_for_a_part_of_a_script_until_its_input_ends() {
+    let server = Server::start().await;
+    let locker = locker(&server).await;
+    let mut script = Script::start(&server, &[]);
+    script.holds().await;
+    let error = locker.lock("k").acquire().await.expect_err("held");
+    let pid = script.process.id().expect("it runs").to_string();
+    assert!(error.to_string().contains(&pid), "{error}");
+    // What is written there means nothing, and an operator's hold it is not.
+    let input = script.input.as_mut().expect("open");
+    input
+        .write_all(b"some lines\nof text\n")
+        .await
+        .expect("written");
+    assert_eq!(tool(&server.url(), &["unhold", "k"]).await.code, 1);
+    assert!(server.pttl("k").await > 20_000);
+    let waits = tokio::spawn(locker.lock("k").wait(TTL).acquire());
+    until(LIMIT, "it waits", async || {
+        server.zcard("{k}:line").await == 1
+    })
+    .await;
+    assert!(!waits.is_finished());
+    script.input = None;
+    assert_eq!(script.end().await, (Some(0), String::new()));
+    let guard = waits.await.expect("no panic").expect("its turn");
+    guard.release().await.expect("ours");
+}
+
+#[tokio::test]
+async fn a_script_that_dies_or_a_signal_frees_it_at_once() {
+    let server = Server::start().await;
+    let locker = locker(&server).await;
+    // bash closes it for what it starts; and the kernel, when it is killed.
+    let lines = format!(
+        "coproc LOCK {{ {PROGRAM} hold k --until-eof; }}; read -r line <&${{LOCK[0]}} || exit 1; \
+         echo \"has: $line\"; read -r"
+    );
+    let mut bash = Command::new("bash");
+    bash.arg("-c").arg(lines).env("REDIS_URL", server.url());
+    bash.stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true);
+    let mut bash = bash.spawn().expect("bash");
+    let mut lines = BufReader::new(bash.stdout.take().expect("a pipe")).lines();
+    let line = timeout(LIMIT, lines.next_line()).await.expect("in time");
+    assert_eq!(
+        line.expect("read").as_deref(),
+        Some("has: lock \"k\" is held until standard input ends")
+    );
+    assert!(
+        locker
+            .lock("k")
+            .acquire()
+            .await
+            .expect_err("held")
+            .is_busy()
+    );
+    bash.kill().await.expect("killed");
+    until(LIMIT, "it is free", async || !server.exists("k").await).await;
+
+    let mut script = Script::start(&server, &["--why", "ledger"]);
+    script.holds().await;
+    assert!(owner(&server).await.starts_with("held: ledger (by "));
+    signal_to(script.process.id().expect("it runs"), "TERM");
+    let open = script.input.take();
+    assert_eq!(script.end().await, (Some(128 + 15), String::new()));
+    assert!(!server.exists("k").await);
+    drop(open);
+}
+
+#[tokio::test]
+async fn a_script_is_told_that_its_lock_is_lost() {
+    let server = Server::start().await;
+    let mut script = Script::start(&server, &[]);
+    script.holds().await;
+    server.set_px("k", "somebody else's", 60_000).await;
+    // It is told at its next extension, or, once it has extended, at once.
+    let (code, said) = script.end().await;
+    assert_eq!(code, Some(76), "{said}");
+    assert!(
+        said.contains("lock \"k\" was lost: someone else has its key now"),
+        "{said}"
+    );
+    assert_eq!(server.get("k").await.as_deref(), Some("somebody else's"));
+}
+
+#[tokio::test]
+async fn a_script_that_ends_while_it_waits_holds_nothing() {
+    let server = Server::start().await;
+    hold(&server, "k", "web-1:5").await;
+    let mut script = Script::start(&server, &[]);
+    until(LIMIT, "in the line", async || {
+        server.zcard("{k}:line").await == 1
+    })
+    .await;
+    script.input = None;
+    let (code, said) = script.end().await;
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("standard input ended before"), "{said}");
+    assert_eq!(owner(&server).await, "web-1:5");
+    assert_eq!(server.zcard("{k}:line").await, 0);
+}
+
+#[tokio::test]
+async fn either_a_time_or_the_end_of_the_input() {
+    let server = Server::start().await;
+    for (args, mend) in [
+        (&["hold", "k", "--why", "x"][..], "--for"),
+        (&["hold", "k", "--for", "1m"], "--why"),
+        (
+            &["hold", "k", "--for", "1m", "--until-eof"],
+            "exclude each other",
+        ),
+    ] {
+        let refused = tool(&server.url(), args).await;
+        assert_eq!(refused.code, 64, "{}", refused.err);
+        assert!(refused.err.contains(mend), "{}", refused.err);
+    }
+    assert!(!server.exists("k").await);
 }

@@ -5,7 +5,7 @@ mod common;
 use std::time::Duration;
 
 use common::{TOKEN, grant, start, tool};
-use redis_locked_runtime::Locker;
+use redis_locked_runtime::{LockRequest, Locker, Recorded};
 use redis_locked_test_support::{Server, until};
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -26,6 +26,11 @@ async fn locker(server: &Server, owner: &str) -> Locker {
     builder.connect(&server.url()).await.expect("connected")
 }
 
+async fn fails(request: LockRequest<Recorded>) {
+    let guard = request.acquire().await.expect("free");
+    guard.fail().await.expect("ours");
+}
+
 fn words(line: &str) -> Vec<&str> {
     line.split_whitespace().collect()
 }
@@ -42,13 +47,7 @@ async fn the_last_runs_are_told() {
     let locker = locker(&server, "web-1:5").await;
     let record = |key: &str| locker.lock(key).ttl(DAY).record(DAY);
     record("a").run(async {}).await.expect("free");
-    record("b")
-        .acquire()
-        .await
-        .expect("free")
-        .fail()
-        .await
-        .expect("ours");
+    fails(record("b")).await;
     let running = record("{c}d").acquire().await.expect("free");
     let dies = record("e").acquire().await.expect("free");
     assert!(server.del("e").await);
@@ -103,13 +102,7 @@ async fn a_job_without_a_success_in_time_is_1() {
     );
     let locker = locker(&server, "web-1:5").await;
     let record = || locker.lock("nightly").record(DAY);
-    record()
-        .acquire()
-        .await
-        .expect("free")
-        .fail()
-        .await
-        .expect("ours");
+    fails(record()).await;
     let failed = late("nightly", "26h").await;
     assert_eq!(
         (failed.code, failed.out.lines().count()),
@@ -123,13 +116,7 @@ async fn a_job_without_a_success_in_time_is_1() {
         (0, "", "")
     );
     // A later failure takes nothing away.
-    record()
-        .acquire()
-        .await
-        .expect("free")
-        .fail()
-        .await
-        .expect("ours");
+    fails(record()).await;
     assert_eq!(late("nightly", "26h").await.code, 0);
     until(LIMIT, "it is older", async || {
         late("nightly", "100ms").await.code == 1
@@ -146,13 +133,7 @@ async fn show_has_the_last_run() {
     let locker = locker(&server, "web-1:5").await;
     let record = || locker.lock("k").ttl(DAY).record(DAY);
     record().run(async {}).await.expect("free");
-    record()
-        .acquire()
-        .await
-        .expect("free")
-        .fail()
-        .await
-        .expect("ours");
+    fails(record()).await;
     let free = tool(&url, &["show", "k"]).await;
     assert_eq!(free.code, 1);
     let lines: Vec<_> = free.out.lines().collect();
@@ -169,7 +150,21 @@ async fn show_has_the_last_run() {
     let json: serde_json::Value = serde_json::from_str(&held.out).expect("json");
     assert_eq!(json["owner"], "web-1:5");
     assert_eq!(json["last_run"]["outcome"], "running");
+    assert_eq!(json["since"], json["last_run"]["started"]);
+    let since = json["since"].as_str().expect("a time");
+    let held = tool(&url, &["show", "k"]).await;
+    let line = format!("since   {since}");
+    assert!(held.out.lines().any(|told| told == line), "{}", held.out);
     running.release().await.expect("ours");
+    // Of a lock without a record, nobody knows, though its key has had one.
+    let plain = locker.lock("k").ttl(DAY).acquire().await.expect("free");
+    let held = tool(&url, &["show", "k", "--json"]).await;
+    let json: serde_json::Value = serde_json::from_str(&held.out).expect("json");
+    assert_eq!(
+        (&json["owner"], json.get("since")),
+        (&"web-1:5".into(), None)
+    );
+    plain.release().await.expect("ours");
 }
 
 #[tokio::test]

@@ -9,16 +9,30 @@ use redis_locked_test_support::trouble::{Scene, Trouble};
 use redis_locked_test_support::{Directory, until};
 use tokio::time::sleep;
 
-const TROUBLE: Duration = Duration::from_millis(1500);
+/// Longer than a quarter of the ttl, after which the lock is extended.
+const TROUBLE: Duration = Duration::from_millis(2500);
+const UNTIL_TOLD: &str = "until [ -e $0 ]; do sleep 0.02; done";
 
-/// The lock is extended meanwhile, or would be: after a quarter of its ttl.
+/// The lock is extended meanwhile, or would be. The command is told to end two seconds before the deadline, so the
+/// trouble may take as long again to begin and to end.
 async fn a_command_runs_to_its_end(trouble: Trouble) {
     let scene = Scene::start().await;
-    let command = ["--key", "k", "--ttl", "3s", "--renew", "--", "sleep", "4"];
-    let run = start(&scene.url(), &[&["run"], &command[..]].concat());
+    let directory = Directory::new();
+    let end = directory.path().join("end");
+    let end = end.to_str().expect("text");
+    let run = ["run", "--key", "k", "--ttl", "8s", "--renew", "--"];
+    let run = start(
+        &scene.url(),
+        &[&run[..], &["sh", "-c", UNTIL_TOLD, end]].concat(),
+    );
     held(&scene.server, "k").await;
     scene.lasts(trouble, TROUBLE).await;
     assert!(scene.answered(trouble).await, "it met nobody");
+    until(LIMIT, "it is extended after it", async || {
+        scene.server.pttl("k").await > 6_700
+    })
+    .await;
+    std::fs::write(end, "").expect("written");
     let status = run.wait(LIMIT).await;
     assert_eq!(status.code(), Some(0), "{:?}", run.lines());
     assert!(!scene.server.exists("k").await, "not released");
@@ -52,7 +66,7 @@ async fn a_lock_is_given_back_after_it() {
         let directory = Directory::new();
         let end = directory.path().join("end");
         let end = end.to_str().expect("text");
-        let command = ["sh", "-c", "until [ -e $0 ]; do sleep 0.02; done", end];
+        let command = ["sh", "-c", UNTIL_TOLD, end];
         let run = ["run", "--key", "k", "--ttl", "60s", "--"];
         let run = start(&scene.url(), &[&run[..], &command].concat());
         held(&scene.server, "k").await;

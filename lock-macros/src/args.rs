@@ -10,6 +10,7 @@ use syn::ext::IdentExt;
 use syn::parse::{ParseStream, Parser};
 use syn::{Error, Expr, Ident, Lit, Result, Token};
 
+use crate::key::Key;
 use crate::value::{Time, Written, skip_value};
 use table::{ARGUMENTS, Argument, Rule};
 pub(crate) use takes::Value;
@@ -154,7 +155,8 @@ impl Args {
                         None => continue,
                     },
                     Rule::Needs(other, message) if lacks(other) => (given.name.span(), message),
-                    Rule::Needs(..) => continue,
+                    Rule::OneKey(message) if self.has_array() => (given.name.span(), message),
+                    Rule::Needs(..) | Rule::OneKey(_) => continue,
                 };
                 refuse(span, message);
                 break;
@@ -168,6 +170,10 @@ impl Args {
             let message = "`min_hold` is longer than `ttl`, so the key would expire before: make `ttl` at least as long, or add `renew`";
             refuse(span, message);
         }
+    }
+
+    fn has_array(&self) -> bool {
+        matches!(self.get("key"), Some(Value::Key(Key::Array(_))))
     }
 
     fn literal(&self, name: &str) -> Option<(Duration, Span)> {

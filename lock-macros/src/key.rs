@@ -6,14 +6,20 @@ use std::collections::HashSet;
 
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote_spanned};
-use syn::{Error, Expr, Ident, LitStr, Result};
+use syn::{Error, Expr, ExprArray, Ident, LitStr, Result};
 
 use crate::scope::{Root, Scope};
+use crate::value::string;
 use scan::{Access, Field, Piece, Problem, scan};
+
+/// So many can be locked at once, as the request says, too.
+const MOST_KEYS: usize = 64;
 
 pub(crate) enum Key {
     Template(Template),
     Expr(Expr),
+    /// Several, of which none is an array.
+    Array(Vec<Key>),
 }
 
 pub(crate) struct Template {
@@ -45,14 +51,85 @@ impl Template {
 }
 
 impl Key {
+    pub(crate) fn of(expr: Expr) -> Result<Self> {
+        match expr {
+            Expr::Array(array) => Self::of_array(array),
+            Expr::Repeat(repeat) => {
+                let message = "this is the same key again and again: write each key, as in `key = [\"account:{from}\", \"account:{to}\"]`";
+                Err(Error::new_spanned(repeat, message))
+            }
+            // What comes through `macro_rules!` wears an invisible group.
+            Expr::Group(group) => Self::of(*group.expr),
+            expr => match string(&expr) {
+                Some(literal) => Template::parse(literal).map(Self::Template),
+                None => Ok(Self::Expr(expr)),
+            },
+        }
+    }
+
+    fn of_array(array: ExprArray) -> Result<Self> {
+        let count = array.elems.len();
+        if count == 0 {
+            let message = "the array is empty: name what the lock protects, as in `key = [\"account:{from}\", \"account:{to}\"]`";
+            return Err(Error::new_spanned(array, message));
+        }
+        if count > MOST_KEYS {
+            let message = format!(
+                "these are {count} keys, and {MOST_KEYS} can be locked at once: lock fewer, or one key that stands for all"
+            );
+            return Err(Error::new_spanned(array, message));
+        }
+        let mut keys = Vec::with_capacity(count);
+        let mut errors: Option<Error> = None;
+        for element in array.elems {
+            let key = Self::of(element.clone()).and_then(|key| match key {
+                Self::Array(_) => {
+                    let message =
+                        "an array of keys has no array in it: write its keys into the outer one";
+                    Err(Error::new_spanned(element, message))
+                }
+                key => Ok(key),
+            });
+            match (key, &mut errors) {
+                (Ok(key), _) => keys.push(key),
+                (Err(error), Some(errors)) => errors.combine(error),
+                (Err(error), None) => errors = Some(error),
+            }
+        }
+        errors.map_or(Ok(Self::Array(keys)), Err)
+    }
+
+    /// What spans and metrics call the lock: the template, or what stands in for it; of several, with commas
+    /// between.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Self::Template(template) => template.literal.value(),
+            Self::Expr(expr) => expr.to_token_stream().to_string(),
+            Self::Array(keys) => keys.iter().map(Self::name).collect::<Vec<_>>().join(","),
+        }
+    }
+
+    /// What it may name variables in.
+    pub(crate) fn source(&self) -> TokenStream {
+        match self {
+            Self::Template(template) => template.literal.to_token_stream(),
+            Self::Expr(expr) => expr.to_token_stream(),
+            Self::Array(keys) => keys.iter().map(Self::source).collect(),
+        }
+    }
+
     pub(crate) fn expand(&self, root: &Root, scope: &Scope) -> TokenStream {
         match self {
             Self::Template(template) => template.expand(root, scope),
             Self::Expr(expr) => {
                 let root = root.at(Span::mixed_site());
-                let source = expr.to_token_stream().to_string();
+                let source = self.name();
                 let value = scope.borrow(expr);
                 quote_spanned!(Span::mixed_site()=> #root::Key::display(#value, #source))
+            }
+            Self::Array(keys) => {
+                let keys = keys.iter().map(|key| key.expand(root, scope));
+                quote_spanned!(Span::mixed_site()=> [#(#keys),*])
             }
         }
     }

@@ -72,7 +72,7 @@ use proc_macro::TokenStream;
 ///
 /// | argument | value | default | meaning |
 /// | --- | --- | --- | --- |
-/// | `key` | template, or expression | required | names what the lock protects; see [Keys](#keys) |
+/// | `key` | template, expression, or array of these | required | names what the lock protects; see [Keys](#keys). An array holds all of its keys or none |
 /// | `permits` | `u32` | 1 | how many may hold the key at a time, over all machines: from 1, which is a plain lock, to 1,000 |
 /// | `shared` | | off | holds the key together with all that are `shared`; keeps out and is kept out by those that are not |
 /// | `fenced` | | off | draws a fencing token with the lock |
@@ -115,17 +115,27 @@ use proc_macro::TokenStream;
 /// `b:c`. These calls then exclude each other. If a text can contain the separator, quote it:
 /// `"{owner:?}:{name:?}"` is `"a:b":"c"` and `"a":"b:c"`.
 ///
-/// Anything else that is `Display` is taken as an expression:
+/// Anything else that is `Display` is taken as an expression, such as `key = self.key_of(order)`.
+///
+/// An array of templates and expressions, from 1 to 64, holds all of these keys or none. It is sorted, so that two
+/// calls that have keys in common never wait for each other, in whatever order their keys are written:
 ///
 /// ```
 /// # use redis_locked::{LockError, Locker, redis_locked};
-/// #[redis_locked(key = format!("transfer:{}:{}", from.min(to), from.max(to)), locker = locker)]
+/// #[redis_locked(key = ["account:{from}", "account:{to}"], wait = "10s", locker = locker)]
 /// async fn transfer(locker: &Locker, from: u32, to: u32) -> Result<(), LockError> {
 ///     Ok(())
 /// }
 /// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() { transfer(&Locker::in_memory(), 1, 2).await.unwrap(); }
+/// # async fn main() {
+/// let locker = Locker::in_memory();
+/// let (one, other) = tokio::join!(transfer(&locker, 1, 2), transfer(&locker, 2, 1));
+/// # one.unwrap(); other.unwrap();
+/// # }
 /// ```
+///
+/// `Locker::lock_all` tells how they are had. `fenced`, `coalesce`, `once_per` and `record` are of one key, and
+/// refused with an array.
 ///
 /// # When the lock can't be had
 ///

@@ -159,10 +159,10 @@ pub enum LockError {
     },
 
     /// The request makes no sense. Nothing was sent.
-    #[error("{}: {problem}", Refused(.key.as_deref()))]
+    #[error("{}{problem}", Refused(.key.as_deref()))]
     #[non_exhaustive]
     InvalidRequest {
-        /// The key, without the prefix; `None` where the mistake is not in a request.
+        /// The key, without the prefix; `None` where the mistake is not in a request, and for one that names no key.
         key: Option<String>,
         /// What is wrong with it, and what to write instead.
         problem: String,
@@ -173,6 +173,19 @@ impl LockError {
     pub(crate) fn invalid(key: &str, problem: impl Into<String>) -> Self {
         Self::InvalidRequest {
             key: Some(key.to_owned()),
+            problem: problem.into(),
+        }
+    }
+
+    /// The mistake is not in a request.
+    pub(crate) fn not_set_up(problem: impl fmt::Display) -> Self {
+        Self::nameless(format!("the locker was not set up: {problem}"))
+    }
+
+    /// The mistake is about no key.
+    pub(crate) fn nameless(problem: impl Into<String>) -> Self {
+        Self::InvalidRequest {
+            key: None,
             problem: problem.into(),
         }
     }
@@ -428,8 +441,8 @@ struct Refused<'a>(Option<&'a str>);
 impl fmt::Display for Refused<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Some(key) => write!(f, "lock {key:?} was not asked for"),
-            None => f.write_str("the locker was not set up"),
+            Some(key) => write!(f, "lock {key:?} was not asked for: "),
+            None => Ok(()),
         }
     }
 }

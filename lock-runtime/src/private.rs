@@ -11,7 +11,7 @@ use crate::body::outcome;
 pub use crate::body::{FromLockError, FromSkipped, OnLost, or_else};
 use crate::error::LockError;
 use crate::hold::Lease;
-pub use crate::key::{Fields, Key, counter_key, is_side_key, line_keys, record_key};
+pub use crate::key::{Fields, Key, SideKey, counter_key, is_side_key, line_keys, record_key};
 use crate::locker::Locker;
 use crate::request::LockRequest;
 use crate::store::Outcome;
@@ -39,6 +39,22 @@ pub fn request(key: Key) -> LockRequest {
 /// A request to this locker.
 pub fn request_on(locker: &(impl AsLocker + ?Sized), key: Key) -> LockRequest {
     LockRequest::annotated(Ok(locker.as_locker().common()), key)
+}
+
+/// A request for several keys, of which this is what their templates are called together, to the locker that
+/// applies where none is named.
+pub fn request_all(keys: impl IntoIterator<Item = Key>, name: &'static str) -> LockRequest {
+    let locker = Locker::ambient().map(|locker| locker.common());
+    LockRequest::annotated_all(locker, keys, name)
+}
+
+/// The same to this locker.
+pub fn request_all_on(
+    locker: &(impl AsLocker + ?Sized),
+    keys: impl IntoIterator<Item = Key>,
+    name: &'static str,
+) -> LockRequest {
+    LockRequest::annotated_all(Ok(locker.as_locker().common()), keys, name)
 }
 
 /// Runs the body of a request whose run is recorded; this says of its result how it ended.
@@ -87,6 +103,11 @@ impl<T: ?Sized> ByDefault for &Judged<'_, T> {
 #[must_use]
 pub fn current_lease() -> Lease {
     Lease::current().expect("the attribute calls this only inside a body")
+}
+
+/// The tokens of all keys of a lease, in the order of the keys.
+pub fn tokens(lease: &Lease) -> impl Iterator<Item = &str> {
+    lease.tokens()
 }
 
 /// What `locker = …` accepts.

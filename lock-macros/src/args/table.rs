@@ -18,6 +18,8 @@ pub(crate) struct Argument {
 pub(super) enum Rule {
     Excludes(&'static str, &'static str),
     Needs(&'static str, &'static str),
+    /// It is of one key.
+    OneKey(&'static str),
 }
 
 pub(super) const ARGUMENTS: &[Argument] = &[
@@ -36,7 +38,11 @@ pub(super) const ARGUMENTS: &[Argument] = &[
         "`permits` and `shared` exclude each other: keep `permits` to let in so many at a time, or `shared` to let in all that are `shared`",
     )]),
     row("shared", Takes::Nothing, "shared").elsewhere("read read_lock reader readers rwlock"),
-    row("fenced", Takes::Nothing, "fenced").elsewhere("fence fencing fencing_token"),
+    row("fenced", Takes::Nothing, "fenced")
+        .elsewhere("fence fencing fencing_token")
+        .rules(&[Rule::OneKey(
+            "a fencing token is of one key: remove `fenced`, or lock one key",
+        )]),
     row("ttl", Takes::Time, "ttl = \"5s\"").elsewhere("expire expires expiry expiration lease lease_time lock_at_most_for lock_timeout timeout"),
     row("renew", Takes::Nothing, "renew").elsewhere("auto_extend auto_renew auto_renewal extend keep_alive watchdog"),
     row("max_hold", Takes::Time, "max_hold = \"10m\"").rules(&[Rule::Needs(
@@ -87,7 +93,7 @@ pub(super) const ARGUMENTS: &[Argument] = &[
         .rules(&[Rule::Needs(
             "wait",
             "`coalesce` leaves the work to one who waits already: add `wait`, or remove it",
-        )]),
+        ), Rule::OneKey("`coalesce` asks who waits for one key: remove it, or lock one key")]),
     row("skip", Takes::Nothing, "skip").apart(),
     row("or_else", Takes::Closure, "or_else = |error| …")
         .elsewhere("fallback on_busy on_error")
@@ -112,6 +118,9 @@ pub(super) const ARGUMENTS: &[Argument] = &[
 
 /// The rules of what is recorded.
 const ALONE: &[Rule] = &[
+    Rule::OneKey(
+        "a record tells of one key's run: remove `once_per` and `record`, or lock one key",
+    ),
     Rule::Excludes("permits", RECORDED_ALONE),
     Rule::Excludes("shared", RECORDED_ALONE),
 ];

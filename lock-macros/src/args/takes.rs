@@ -6,8 +6,8 @@ use proc_macro2::{Ident, TokenStream};
 use quote::ToTokens;
 use syn::{Error, Expr, LitStr, Path, Result};
 
-use crate::key::{Key, Template};
-use crate::value::{Pause, Time, Written, string};
+use crate::key::Key;
+use crate::value::{Pause, Time, Written};
 
 /// What follows the name of an argument.
 pub(super) enum Takes {
@@ -48,9 +48,8 @@ impl Value {
     /// What it may name variables in.
     pub(crate) fn source(&self) -> TokenStream {
         match self {
-            Self::Key(Key::Template(template)) => template.literal.to_token_stream(),
-            Self::Key(Key::Expr(expr))
-            | Self::Time(Time::Expr(expr))
+            Self::Key(key) => key.source(),
+            Self::Time(Time::Expr(expr))
             | Self::Pause(Pause::Fixed(Time::Expr(expr)))
             | Self::Expr(expr) => expr.to_token_stream(),
             _ => TokenStream::new(),
@@ -72,14 +71,7 @@ impl Takes {
             Self::TimeOr(method) if !written.has_value() => Ok(Value::Alone(method)),
             Self::Time => written.time().map(Value::Time),
             Self::TimeOr(_) => written.time_or_nothing().map(Value::Time),
-            Self::Key => {
-                let expr = written.expr()?;
-                let key = match string(&expr) {
-                    Some(literal) => Key::Template(Template::parse(literal)?),
-                    None => Key::Expr(expr),
-                };
-                Ok(Value::Key(key))
-            }
+            Self::Key => written.expr().and_then(Key::of).map(Value::Key),
             Self::Number(what, range) => written.number(what, range).map(Value::Expr),
             Self::Pause => written.pause().map(Value::Pause),
             Self::Closure => written.closure().map(Value::Expr),

@@ -325,7 +325,7 @@ fn what_was_meant_is_said() {
 fn documented(takes: &Takes) -> &'static str {
     match takes {
         Takes::Nothing => "",
-        Takes::Key => "template, or expression",
+        Takes::Key => "template, expression, or array of these",
         Takes::Time => "duration",
         Takes::TimeOr(_) => "duration, or nothing",
         Takes::Number(..) => "`u32`",
@@ -366,7 +366,10 @@ fn the_table_is_sound() {
         assert!(!names[..at].contains(&row.name), "{} twice", row.name);
         assert!(row.example.starts_with(row.name), "{}", row.example);
         for rule in row.rules {
-            let (Rule::Excludes(other, message) | Rule::Needs(other, message)) = rule;
+            let (other, message) = match rule {
+                Rule::Excludes(other, message) | Rule::Needs(other, message) => (other, message),
+                Rule::OneKey(message) => (&row.name, message),
+            };
             assert!(names.contains(other), "{other} is no argument");
             assert!(message.contains(&format!("`{other}")), "{message}");
         }
@@ -389,5 +392,42 @@ fn the_table_is_sound() {
             }
         }
         good(examples.join(", ").parse().unwrap());
+    }
+}
+
+#[test]
+fn an_array_is_of_keys() {
+    let args = good(quote!(key = ["a:{b}", c.d, "e"], wait));
+    let Some(Value::Key(Key::Array(keys))) = args.get("key") else {
+        panic!("no array");
+    };
+    assert_eq!(keys.len(), 3);
+    let Some(Value::Key(key)) = args.get("key") else {
+        panic!("no key");
+    };
+    assert_eq!(key.name(), "a:{b},c . d,e");
+    good(quote!(key = ["a"], permits = 3));
+    let most: Vec<_> = (0..64).map(|number| number.to_string()).collect();
+    good(quote!(key = [#(#most),*]));
+    refused(
+        quote!(key = [#(#most),*, "one more"]),
+        &["these are 65 keys"],
+    );
+    refused(quote!(key = []), &["the array is empty"]);
+    refused(quote!(key = ["a"; 2]), &["the same key again and again"]);
+    refused(quote!(key = [["a"], "", ["b"; 2]]), &["no array in it"]);
+}
+
+#[test]
+fn some_arguments_are_of_one_key() {
+    for argument in [
+        quote!(fenced),
+        quote!(wait, coalesce),
+        quote!(once_per = "1d"),
+        quote!(record),
+    ] {
+        refused(quote!(key = ["a", "b"], #argument), &["lock one key"]);
+        refused(quote!(#argument, key = ["a"]), &["lock one key"]);
+        good(quote!(key = "a", #argument));
     }
 }

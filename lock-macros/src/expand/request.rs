@@ -2,8 +2,10 @@
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens as _, quote_spanned};
+use syn::LitStr;
 
 use crate::args::{Args, Value};
+use crate::key::Key;
 use crate::scope::{Root, Scope};
 use crate::value::{Pause, Time};
 
@@ -11,15 +13,21 @@ pub(super) fn request(args: &Args, root: &Root, scope: &Scope) -> TokenStream {
     let ours = Span::mixed_site();
     let private = root.at(ours);
     // Without a key there has been an error already.
-    let key = match args.get("key") {
-        Some(Value::Key(key)) => Some(key.expand(root, scope)),
-        _ => None,
+    let (key, all) = match args.get("key") {
+        Some(Value::Key(key)) => {
+            let is_array = matches!(key, Key::Array(_));
+            let all = is_array.then(|| LitStr::new(&key.name(), ours));
+            (Some(key.expand(root, scope)), all)
+        }
+        _ => (None, None),
     };
-    let mut request = match args.expr("locker") {
-        None => quote_spanned!(ours=> #private::request(#key)),
-        Some(locker) => {
-            let locker = scope.borrow(locker);
-            quote_spanned!(ours=> #private::request_on(#locker, #key))
+    let locker = args.expr("locker").map(|locker| scope.borrow(locker));
+    let mut request = match (locker, all) {
+        (None, None) => quote_spanned!(ours=> #private::request(#key)),
+        (Some(locker), None) => quote_spanned!(ours=> #private::request_on(#locker, #key)),
+        (None, Some(name)) => quote_spanned!(ours=> #private::request_all(#key, #name)),
+        (Some(locker), Some(name)) => {
+            quote_spanned!(ours=> #private::request_all_on(#locker, #key, #name))
         }
     };
     for (name, value) in args.of_request() {

@@ -14,13 +14,12 @@ use std::task::{Context, Poll, ready};
 
 use futures_util::future::{BoxFuture, MaybeDone};
 use pin_project_lite::pin_project;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Sleep, sleep_until};
 
-use crate::error::{LockError, LostReason};
-use crate::hold::LockGuard;
-use crate::store::{Answer, Outcome, Released, StoreError};
+use crate::error::LockError;
+use crate::hold::{LockGuard, Loss, Releasing};
+use crate::store::Outcome;
 use crate::telemetry::Run;
-use crate::tenure::Tenure;
 pub use result::RunResult;
 pub(crate) use result::{outcome, outcome_of};
 pub use unlocked::{FromLockError, FromSkipped, or_else};
@@ -87,11 +86,7 @@ enum Step {
     Asked(Begin),
     Acquiring(Acquiring),
     Held(LockGuard),
-    Releasing {
-        answer: Answer<Released>,
-        asked: Instant,
-        guard: LockGuard,
-    },
+    Releasing(Releasing),
     Done,
 }
 
@@ -134,7 +129,7 @@ impl<F: Future> Future for Locked<F> {
                 Step::Acquiring(acquire) => match ready!(acquire.as_mut().poll(cx)) {
                     Ok(guard) => {
                         this.run.acquired(guard.attempts(), guard.waited());
-                        if guard.tenure().look(Tenure::watches_idleness) {
+                        if guard.watches_idleness() {
                             *this.woken = Some(Woken::new());
                         }
                         *this.step = Step::Held(guard);
@@ -162,22 +157,13 @@ impl<F: Future> Future for Locked<F> {
                         _ => Outcome::CutOff,
                     });
                     match ended {
-                        Ok(()) if guard.pass_on() => *this.step = Step::Done,
                         Ok(()) => {
-                            let asked = Instant::now();
-                            let answer = guard.ask_release(asked);
-                            *this.step = match mem::replace(this.step, Step::Done) {
-                                Step::Held(guard) => Step::Releasing {
-                                    answer,
-                                    asked,
-                                    guard,
-                                },
-                                other => other,
-                            };
+                            if let Step::Held(guard) = mem::replace(this.step, Step::Done) {
+                                *this.step = Step::Releasing(guard.give_back());
+                            }
                         }
-                        Err(reason) => {
-                            guard.tenure().tell_loss(reason);
-                            let error = guard.tenure().loss(reason);
+                        Err(loss) => {
+                            let error = guard.tell_loss(loss);
                             this.run.failed(&error);
                             this.body.set(MaybeDone::Gone);
                             // Drops the guard, which releases in the background.
@@ -186,13 +172,12 @@ impl<F: Future> Future for Locked<F> {
                         }
                     }
                 }
-                Step::Releasing { answer, .. } => {
-                    let answer = ready!(answer.as_mut().poll(cx));
-                    if let Step::Releasing { asked, guard, .. } =
-                        mem::replace(this.step, Step::Done)
-                    {
-                        conclude(guard, asked, answer);
+                Step::Releasing(releasing) => {
+                    // Its failure must not mask what the body returned.
+                    if let Err(failed) = ready!(Pin::new(releasing).poll(cx)) {
+                        failed.log();
                     }
+                    *this.step = Step::Done;
                 }
                 Step::Done => {
                     let output = this.body.as_mut().take_output();
@@ -212,18 +197,17 @@ fn poll_held<F: Future>(
     woken: Option<&Arc<Woken>>,
     cutoff: &mut Option<Pin<Box<Sleep>>>,
     cx: &mut Context<'_>,
-) -> Poll<Result<(), LostReason>> {
-    let tenure = guard.tenure();
+) -> Poll<Result<(), Loss>> {
     if on_lost == OnLost::Cancel
-        && let Err(reason) = tenure.watch(Instant::now(), cx.waker())
+        && let Err(loss) = guard.watch(cx.waker())
     {
-        return Poll::Ready(Err(reason));
+        return Poll::Ready(Err(loss));
     }
     let polled = match woken {
         None => run.in_body(|| guard.enter(|| body.poll(cx))),
         Some(woken) => {
             if woken.take(cx) {
-                tenure.tell(|tenure| tenure.moved(Instant::now()));
+                guard.moved();
             }
             let waker = woken.waker();
             let own = &mut Context::from_waker(&waker);
@@ -231,19 +215,16 @@ fn poll_held<F: Future>(
         }
     };
     if polled.is_ready() {
-        let now = Instant::now();
-        if let Some(reason) = tenure.look(|tenure| tenure.loss(now)) {
-            tenure.tell_loss(reason);
-        }
+        guard.tell_losses();
         return Poll::Ready(Ok(()));
     }
     if on_lost == OnLost::Finish {
         return Poll::Pending;
     }
     loop {
-        let until = match tenure.watch(Instant::now(), cx.waker()) {
+        let until = match guard.watch(cx.waker()) {
             Ok(until) => until,
-            Err(reason) => return Poll::Ready(Err(reason)),
+            Err(loss) => return Poll::Ready(Err(loss)),
         };
         // A timer that rings early, because the deadline has moved since, is set anew only then.
         match cutoff {
@@ -257,22 +238,5 @@ fn poll_held<F: Future>(
                 timer.as_mut().reset(until);
             }
         }
-    }
-}
-
-/// Ends the release, whose failure must not mask what the body returned.
-fn conclude(guard: LockGuard, asked: Instant, answer: Result<Released, StoreError>) {
-    let loss_is_known = guard.tenure().loss_is_told();
-    match guard.conclude(asked, answer) {
-        Ok(()) => {}
-        // The body went on without its lock, and the log has been told why.
-        Err(error) if error.is_not_held() && loss_is_known => {
-            tracing::debug!(lock.key = error.key(), "{error}");
-        }
-        Err(error) => tracing::warn!(
-            lock.key = error.key(),
-            error = &error as &dyn std::error::Error,
-            "lock not released by its body's end"
-        ),
     }
 }

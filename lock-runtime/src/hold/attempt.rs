@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::time::Instant;
 
-use super::guard::{Heirs, LockGuard};
+use super::single::{Heirs, Hold};
 use crate::error::LostReason;
 use crate::keeper::UnheardAttempt;
 use crate::store::{Acquired, Asking, Attempted, Done, Holder, Passed, StoreError};
@@ -30,28 +30,28 @@ pub(crate) enum AttemptOutcome {
 /// release that follows.
 struct Attempt {
     asked: Instant,
-    under_way: Option<(LockGuard, UnheardAttempt)>,
+    under_way: Option<(Hold, UnheardAttempt)>,
 }
 
-impl LockGuard {
+impl Hold {
     /// Asks the store for the lock.
     pub(crate) fn attempt(
         self,
         asking: Asking,
         now: Instant,
     ) -> impl Future<Output = (Self, AttemptOutcome)> + Send {
-        let store = &self.common.store;
+        let store = &self.common().store;
         let settles_within = store.settles_within();
         let in_line = matches!(asking, Asking::Looking { .. } | Asking::InLine { .. });
         if in_line {
-            self.tenure.listen(|entry| store.listen(entry));
+            self.tenure().listen(|entry| store.listen(entry));
         }
-        self.tenure.wake(now, Look::Now);
-        let (question, ttl) = self.tenure.tell(|tenure| {
+        self.tenure().wake(now, Look::Now);
+        let (question, ttl) = self.tenure().tell(|tenure| {
             let question = tenure.asking(now, settles_within);
             (question, tenure.ttl())
         });
-        let answer = store.acquire(Arc::clone(&self.tenure.entry), ttl, asking);
+        let answer = store.acquire(Arc::clone(&self.tenure().entry), ttl, asking);
         let unheard = UnheardAttempt {
             answer,
             question,
@@ -69,8 +69,8 @@ impl LockGuard {
         let begun = since.and_then(|since| {
             let now = Instant::now();
             // When in this time it slept is not known: that may cost a look.
-            let since = before(since, self.tenure.slept_since_made(now));
-            self.tenure
+            let since = before(since, self.tenure().slept_since_made(now));
+            self.tenure()
                 .tell(|tenure| tenure.passed(now, since, term, fence, needs))
         });
         if let Some(begun) = &begun {
@@ -87,14 +87,17 @@ impl LockGuard {
         outcome: Result<Acquired, StoreError>,
     ) -> AttemptOutcome {
         if settled {
-            self.tenure.tell(|tenure| tenure.answered(question));
+            self.tenure().tell(|tenure| tenure.answered(question));
         }
         match outcome {
             Ok(Acquired::Granted { since, fence }) => {
                 let now = Instant::now();
-                let (asleep, _) = self.tenure.wake(now, Look::Now);
+                let (asleep, _) = self.tenure().wake(now, Look::Now);
                 let since = before(since, asleep);
-                match self.tenure.tell(|tenure| tenure.granted(now, since, fence)) {
+                match self
+                    .tenure()
+                    .tell(|tenure| tenure.granted(now, since, fence))
+                {
                     Begun::Late(reason) => AttemptOutcome::Lost(reason),
                     begun => {
                         self.watch_if(&begun);
@@ -103,14 +106,14 @@ impl LockGuard {
                 }
             }
             Ok(Acquired::Done(done)) => {
-                self.tenure.tell(Tenure::unseated);
+                self.tenure().tell(Tenure::unseated);
                 AttemptOutcome::Done(done)
             }
             Ok(Acquired::Busy(holder)) => {
-                self.tenure.tell(|tenure| tenure.found_busy(asked));
+                self.tenure().tell(|tenure| tenure.found_busy(asked));
                 if let Some(seat) = holder.as_ref().and_then(|holder| holder.seat) {
                     let until = Instant::now() + seat.lasts;
-                    self.tenure.tell(|tenure| tenure.seated(until));
+                    self.tenure().tell(|tenure| tenure.seated(until));
                 }
                 AttemptOutcome::Busy(holder)
             }
@@ -121,7 +124,7 @@ impl LockGuard {
 }
 
 impl Future for Attempt {
-    type Output = (LockGuard, AttemptOutcome);
+    type Output = (Hold, AttemptOutcome);
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let under_way = self.under_way.as_mut();

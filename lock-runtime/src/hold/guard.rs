@@ -2,19 +2,17 @@
 
 use std::fmt;
 use std::ops::Deref;
-use std::sync::Arc;
+use std::task::Waker;
 use std::time::Duration;
 
-use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-use super::common::Common;
 use super::lease::Lease;
-use crate::error::LockError;
-use crate::keeper::{Release, UnheardAttempt, vacate};
-use crate::store::{Answer, Entry, Outcome, Released, StoreError};
-use crate::telemetry::{self, Holding};
-use crate::tenure::{Begun, End, Needs, SharedTenure, Tenure, Terms, rest};
+use super::releasing::Releasing;
+use super::single::Hold;
+use crate::error::{LockError, LostReason};
+use crate::store::Outcome;
+use crate::tenure::{Tenure, Terms};
 
 /// A held lock. Releasing it, or dropping it, frees the key.
 ///
@@ -31,141 +29,150 @@ use crate::tenure::{Begun, End, Needs, SharedTenure, Tenure, Terms, rest};
 /// its [`Lease`].
 #[must_use = "dropping the guard releases the lock at once: bind it, as in `let _guard = …`, not `let _ = …`"]
 pub struct LockGuard {
-    lease: Lease,
-    /// Where its release runs, should it be dropped outside of any runtime.
-    runtime: Handle,
-    /// From when the lock was had.
-    had: Option<Had>,
-    /// Its place in the store's line is another's.
-    is_bequeathed: bool,
-}
-
-/// How the lock was got, while it is had.
-struct Had {
+    /// That of the first key, and mostly of the only one. Its lease is the guard's.
+    first: Hold,
+    others: Vec<Hold>,
     attempts: u32,
     waited: Duration,
-    _holding: Holding,
 }
 
-/// Who may have a place in the store's line that one gives up.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Heirs {
-    /// The next in this process's line.
-    Any,
-    None,
+/// Which of a guard's keys was lost, and how.
+#[derive(Clone, Copy)]
+pub(crate) struct Loss {
+    key: usize,
+    reason: LostReason,
 }
 
 impl LockGuard {
-    /// Owns the key before it is asked for, so that nothing is left behind by a caller who leaves.
-    pub(crate) fn new(
-        common: &Arc<Common>,
-        entry: Entry,
-        terms: Terms,
-        runtime: &Handle,
-        now: Instant,
-    ) -> Self {
-        let fenced = entry.counter.is_some();
-        let prefix = common.settings.prefix.len();
-        let on_servers = common.store.is_on_servers();
-        let tenure = Tenure::new(terms, now);
-        let tenure = SharedTenure::new(entry, prefix, tenure, now, on_servers);
-        Self::of(common, Arc::new(tenure), fenced, runtime)
-    }
-
-    /// Owns a tenure that was passed on. It lasts until the confirmed deadline; [`accept`] says what
-    /// its new holder wants.
-    ///
-    /// [`accept`]: Self::accept
-    pub(crate) fn of(
-        common: &Arc<Common>,
-        tenure: Arc<SharedTenure>,
-        fenced: bool,
-        runtime: &Handle,
-    ) -> Self {
-        Self {
-            lease: Lease::new(Arc::clone(common), tenure, fenced),
-            runtime: runtime.clone(),
-            had: None,
-            is_bequeathed: false,
-        }
-    }
-
-    /// Begins the turn of the one that the lock was passed on to, unless it is lost already.
-    pub(crate) fn accept(self, terms: Terms) -> Option<Self> {
-        let now = Instant::now();
-        let begun = self.tenure.tell(|tenure| tenure.accept(now, terms));
-        self.watch_if(&begun);
-        (!matches!(begun, Begun::Late(_))).then_some(self)
-    }
-
-    pub(super) fn watch_if(&self, begun: &Begun) {
-        if *begun == Begun::ToWatch {
-            self.common.keeper.watch(&self.tenure, &self.runtime);
-        }
-    }
-
     /// The lock is had, after so many attempts since the request.
-    pub(crate) fn begun(mut self, name: &'static str, attempts: u32, requested: Instant) -> Self {
-        self.had = Some(Had {
+    pub(crate) fn new(
+        mut hold: Hold,
+        name: &'static str,
+        attempts: u32,
+        requested: Instant,
+    ) -> Self {
+        hold.begin(name);
+        Self {
+            first: hold,
+            others: Vec::new(),
             attempts,
             waited: requested.elapsed(),
-            _holding: Holding::new(name),
-        });
-        self
+        }
+    }
+
+    /// All keys of a request are had, at least one. Their turn begins now.
+    pub(crate) fn of_all(
+        mut holds: Vec<Hold>,
+        terms: Terms,
+        attempts: u32,
+        requested: Instant,
+    ) -> Self {
+        let mut guard = Self::new(holds.remove(0), terms.name, attempts, requested);
+        guard.others = holds;
+        for hold in &mut guard.others {
+            hold.begin(terms.name);
+        }
+        let parts = guard.others.iter().map(|hold| hold.lease.first.clone());
+        guard.first.lease.others = Some(parts.collect());
+        let now = Instant::now();
+        guard.holds().for_each(|hold| hold.complete(now, terms));
+        guard
+    }
+
+    fn holds(&self) -> impl Iterator<Item = &Hold> {
+        std::iter::once(&self.first).chain(&self.others)
     }
 
     /// How many attempts the request made; none when another holder in this process passed the
-    /// lock on before it made one.
+    /// lock on before it made one. Of several keys, those of all, or with
+    /// [`retries`](crate::LockRequest::retries) how often it asked for them from the first on.
     #[must_use]
     pub fn attempts(&self) -> u32 {
-        self.had.as_ref().map_or(0, |had| had.attempts)
+        self.attempts
     }
 
     /// How long the request took to get the lock.
     #[must_use]
     pub fn waited(&self) -> Duration {
-        self.had.as_ref().map_or(Duration::ZERO, |had| had.waited)
+        self.waited
     }
 
     /// The lease of this lock, to pass on.
     #[must_use]
     pub fn lease(&self) -> Lease {
-        self.lease.clone()
+        self.first.lease.clone()
     }
 
-    /// Whether an attempt that was not granted may have set the key all the same.
-    pub(crate) fn may_be_ours(&self) -> bool {
-        self.tenure.look(Tenure::may_have_set)
+    /// Until when all keys are held; or which is lost. This is woken when one is lost before.
+    pub(crate) fn watch(&self, body: &Waker) -> Result<Instant, Loss> {
+        let now = Instant::now();
+        let lost = |key| move |reason| Loss { key, reason };
+        let mut until = self.first.tenure().watch(now, body).map_err(lost(0))?;
+        for (other, hold) in self.others.iter().enumerate() {
+            let known = hold.tenure().watch(now, body).map_err(lost(other + 1))?;
+            until = until.min(known);
+        }
+        Ok(until)
     }
 
-    pub(crate) fn tenure(&self) -> &Arc<SharedTenure> {
-        &self.tenure
+    /// What the caller is told of a loss; the log is told as well.
+    pub(crate) fn tell_loss(&self, Loss { key, reason }: Loss) -> LockError {
+        let hold = key
+            .checked_sub(1)
+            .map_or(&self.first, |other| &self.others[other]);
+        hold.lost(reason)
     }
 
-    /// How the run ended, for its record, if there is one. Only the first word counts.
+    /// Tells the log what is lost by now.
+    pub(crate) fn tell_losses(&self) {
+        let now = Instant::now();
+        for hold in self.holds() {
+            if let Some(reason) = hold.tenure().look(|tenure| tenure.loss(now)) {
+                hold.tenure().tell_loss(reason);
+            }
+        }
+    }
+
+    /// Whether it is to be told when something has woken the body.
+    pub(crate) fn watches_idleness(&self) -> bool {
+        self.first.tenure().look(Tenure::watches_idleness)
+    }
+
+    /// The body is polled since something has woken it.
+    pub(crate) fn moved(&self) {
+        let now = Instant::now();
+        let holds = self.holds();
+        holds.for_each(|hold| hold.tenure().tell(|tenure| tenure.moved(now)));
+    }
+
+    /// How the run ended, for its record, if there is one. Only the first word counts. The run of several keys
+    /// has none.
     pub(crate) fn ended(&self, outcome: Outcome) {
-        self.ended_as(|| outcome);
+        self.first.ended(outcome);
     }
 
     /// The same, where that is still to be found out.
     pub(crate) fn ended_as(&self, outcome: impl FnOnce() -> Outcome) {
-        if let Some(record) = &self.tenure.entry.record {
-            let outcome = outcome();
-            if record.ended(outcome) {
-                telemetry::run_ended(self.tenure.name(), outcome);
-            }
-        }
+        self.first.ended_as(outcome);
+    }
+
+    /// Passes on what others of this process wait for, and gives back the rest.
+    pub(crate) fn give_back(self) -> Releasing {
+        Releasing::new(self.first, self.others)
     }
 
     /// Releases the lock, and waits until Redis has done so. For its [record](crate::LockRequest::record), if
     /// it has one, that is a success; [`fail`](Self::fail) is none. Within `min_hold`, the key stays for
     /// the rest of it.
     ///
+    /// Several keys are released together.
+    ///
     /// # Errors
     ///
     /// `NotHeld` when the key is gone already or is someone else's, which is then left alone.
     /// `Backend` when Redis could not be asked; the release is then tried again in the background
-    /// until the key's ttl is over.
+    /// until the key's ttl is over. Of several keys that were not released, the first to be known is the error, and
+    /// the others are logged at `warn`.
     ///
     /// # Cancellation
     ///
@@ -209,143 +216,7 @@ impl LockGuard {
 
     async fn end(self, outcome: Outcome) -> Result<(), LockError> {
         self.ended(outcome);
-        if self.pass_on() {
-            return Ok(());
-        }
-        let asked = Instant::now();
-        let answer = self.ask_release(asked).await;
-        self.conclude(asked, answer)
-    }
-
-    /// Gives the lock to the next in this process's line, if there is one and it may.
-    pub(crate) fn pass_on(&self) -> bool {
-        let (tenure, turn) = (&self.tenure, self.turn());
-        let mut body = None;
-        let may = |needs: &Needs| {
-            let (is_passed_on, waker) = tenure.pass_on(turn, needs);
-            body = waker;
-            is_passed_on
-        };
-        let (key, kind) = (&tenure.entry.key, tenure.entry.kind);
-        self.common.lines.pass_on(key, (tenure, kind), may)
-    }
-
-    pub(crate) fn ask_release(&self, now: Instant) -> Answer<Released> {
-        let keep_until = self.tenure.tell(Tenure::release);
-        let entry = Arc::clone(&self.tenure.entry);
-        let unsettled = self.tenure.look(|tenure| tenure.unsettled(now));
-        let looks_until = self.tenure.looks_until(unsettled);
-        let (keep, unsettled) = (rest(keep_until, now), rest(looks_until, now));
-        self.common.store.release_in_doubt(entry, keep, unsettled)
-    }
-
-    pub(crate) fn conclude(
-        self,
-        asked: Instant,
-        answer: Result<Released, StoreError>,
-    ) -> Result<(), LockError> {
-        let tenure = Arc::clone(&self.tenure);
-        match &answer {
-            Ok(Released::Done) => {}
-            Ok(Released::Gone | Released::TakenOver) => {
-                tenure.count_failed_release();
-                tenure.count_loss();
-            }
-            Err(_) => {
-                tenure.count_failed_release();
-                telemetry::backend_error(tenure.name());
-            }
-        }
-        let taken_over = match answer {
-            Ok(answer) => {
-                let end = tenure.tell(|tenure| tenure.released(asked));
-                vacate(&self.common.lines, &tenure);
-                self.clean_up(end, None);
-                match answer {
-                    Released::Done => return Ok(()),
-                    Released::Gone => false,
-                    Released::TakenOver => true,
-                }
-            }
-            Err(error) => {
-                let (key, waited) = (Some(self.key()), asked.elapsed());
-                return Err(error.into_error(key, "released", 1, waited));
-            }
-        };
-        Err(LockError::NotHeld {
-            key: self.key().to_owned(),
-            taken_over,
-        })
-    }
-
-    /// Leaves its place in the store's line to the next of this process's line, if there is one to
-    /// whom it is of use.
-    fn bequeath(&mut self) -> bool {
-        let entry = &self.tenure.entry;
-        let fenced = entry.counter.is_some();
-        let record = entry.record.as_ref().map(|record| record.wants);
-        let is_seated = self.tenure.look(Tenure::is_seated);
-        self.is_bequeathed = is_seated
-            && self.common.lines.bequeath(
-                &self.tenure.entry.key,
-                (&self.tenure, self.tenure.entry.kind),
-                |needs| needs.fenced == fenced && needs.record == record,
-            );
-        self.is_bequeathed
-    }
-
-    /// Gives its place in the store's line back: who has it has had its turn.
-    pub(crate) fn give_up_seat(mut self) {
-        self.leave(None, Heirs::None);
-    }
-
-    /// Gives back what there may be to give back; nothing where the tenure is over, or was passed
-    /// on.
-    pub(super) fn leave(&mut self, unheard: Option<UnheardAttempt>, heirs: Heirs) {
-        if self.is_bequeathed || !self.owes_release() {
-            return;
-        }
-        if heirs == Heirs::Any && self.bequeath() || self.pass_on() {
-            return;
-        }
-        let tenure = Arc::clone(&self.tenure);
-        let end = tenure.tell(|tenure| tenure.abandon(Instant::now()));
-        if let Some(cleanup) = &end.cleanup {
-            let keep = rest(cleanup.keep_until, Instant::now());
-            if let Some(answer) = self.common.store.release_now(&tenure.entry, keep) {
-                if cleanup.held && answer != Released::Done {
-                    tenure.was_not_there(answer);
-                }
-                self.clean_up(
-                    End {
-                        cleanup: None,
-                        ..end
-                    },
-                    None,
-                );
-                vacate(&self.common.lines, &tenure);
-                return;
-            }
-        } else {
-            vacate(&self.common.lines, &tenure);
-        }
-        self.clean_up(end, unheard);
-    }
-
-    /// Has the keeper do what is left.
-    fn clean_up(&self, End { cleanup, watched }: End, unheard: Option<UnheardAttempt>) {
-        let keeper = &self.common.keeper;
-        if watched {
-            keeper.forget();
-        }
-        if let Some(cleanup) = cleanup {
-            keeper.release(Release {
-                tenure: Arc::clone(&self.tenure),
-                cleanup,
-                unheard,
-                runtime: Handle::try_current().unwrap_or_else(|_| self.runtime.clone()),
-            });
-        }
+        self.give_back().await.map_err(|failed| failed.error)
     }
 }
 
@@ -353,25 +224,12 @@ impl Deref for LockGuard {
     type Target = Lease;
 
     fn deref(&self) -> &Lease {
-        &self.lease
+        &self.first.lease
     }
 }
 
 impl fmt::Debug for LockGuard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("LockGuard").field(&self.lease).finish()
-    }
-}
-
-impl Drop for LockGuard {
-    fn drop(&mut self) {
-        if self.had.is_some() {
-            self.ended(if std::thread::panicking() {
-                Outcome::Panicked
-            } else {
-                Outcome::Dropped
-            });
-        }
-        self.leave(None, Heirs::Any);
+        f.debug_tuple("LockGuard").field(&self.first.lease).finish()
     }
 }

@@ -1,20 +1,18 @@
 //! The lease: until when a lock is surely held, and how it ends.
 
-use std::fmt;
-use std::future::pending;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
+use std::{fmt, iter};
 
-use tokio::time::{Instant, timeout_at};
+use futures_util::FutureExt as _;
+use futures_util::future::select_all;
+use tokio::time::Instant;
 
 use super::common::Common;
+use super::part::Part;
 use crate::error::{LockError, LostReason};
-use crate::keeper::vacate;
-use crate::store::Extension;
-use crate::telemetry;
-use crate::tenure::{Look, SharedTenure, Tenure};
-use crate::token::{FencingToken, TOKEN_LEN};
+use crate::tenure::SharedTenure;
+use crate::token::FencingToken;
 
 /// A shorter ttl would be eaten by the drift and the way to Redis.
 const SHORTEST_TTL: Duration = Duration::from_millis(10);
@@ -52,11 +50,9 @@ tokio::task_local! {
 #[derive(Clone)]
 pub struct Lease {
     pub(super) common: Arc<Common>,
-    pub(super) tenure: Arc<SharedTenure>,
-    /// Which of the tenure's holders this lease is for.
-    turn: u32,
-    /// Whether that holder asked for a fencing number.
-    fenced: bool,
+    /// That of the first key, and mostly of the only one.
+    pub(super) first: Part,
+    pub(super) others: Option<Arc<[Part]>>,
     /// The lease whose body asked for this one.
     outer: Option<Arc<Self>>,
 }
@@ -65,70 +61,80 @@ impl Lease {
     /// That of the tenure's present turn.
     pub(super) fn new(common: Arc<Common>, tenure: Arc<SharedTenure>, fenced: bool) -> Self {
         Self {
-            turn: tenure.look(Tenure::turn),
             common,
-            tenure,
-            fenced,
+            first: Part::new(tenure, fenced),
+            others: None,
             outer: Self::current().map(Arc::new),
         }
     }
 
-    /// What is asked of the tenure, if it is still this lease's turn.
-    fn look<T>(&self, at: impl FnOnce(&Tenure) -> T) -> Option<T> {
-        self.tenure
-            .look(|tenure| (tenure.turn() == self.turn).then(|| at(tenure)))
+    fn others(&self) -> &[Part] {
+        self.others.as_deref().unwrap_or_default()
     }
 
-    /// Whether its holder has to give the key back.
-    pub(super) fn owes_release(&self) -> bool {
-        self.look(|tenure| !tenure.is_over()).unwrap_or(false)
+    /// All keys, in order.
+    fn parts(&self) -> impl Iterator<Item = &Part> {
+        iter::once(&self.first).chain(self.others())
     }
 
-    /// How often the lock had been passed on when this lease began.
-    pub(crate) fn turn(&self) -> u32 {
-        self.turn
-    }
-
-    /// The key, without the locker's prefix.
+    /// The key, without the locker's prefix; of several, the first.
     #[must_use]
     pub fn key(&self) -> &str {
-        self.tenure.key()
+        self.first.key()
     }
 
-    /// The token: 22 characters that name this tenure of the key.
+    /// All keys, without the locker's prefix: one, or those of [`lock_all`](crate::Locker::lock_all), in the
+    /// order of their bytes.
+    ///
+    /// ```
+    /// # use redis_locked_runtime as redis_locked;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), redis_locked::LockError> {
+    /// let locker = redis_locked::Locker::in_memory();
+    /// let both = locker.lock_all(["b", "a", "b"]).acquire().await?;
+    /// assert_eq!(both.keys().collect::<Vec<_>>(), ["a", "b"]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        self.parts().map(Part::key)
+    }
+
+    /// The token: 22 characters that name this tenure of the key. Each key has a token of its own; of several,
+    /// this is the first's.
     #[must_use]
     pub fn token(&self) -> &str {
-        &self.tenure.entry.value[..TOKEN_LEN]
+        self.first.token()
+    }
+
+    pub(crate) fn tokens(&self) -> impl Iterator<Item = &str> {
+        self.parts().map(Part::token)
     }
 
     /// The fencing token, if the request was `fenced`.
     #[must_use]
     pub fn fencing_token(&self) -> Option<FencingToken> {
-        if !self.fenced {
-            return None;
-        }
-        let number = self.tenure.look(Tenure::fence)?;
-        Some(FencingToken::new(number, self.turn))
+        self.first.fencing_token()
     }
 
-    /// The time left until the confirmed deadline; zero once the lock is released or lost.
+    /// The time left until the confirmed deadline; zero once the lock is released or lost. Of several keys, it
+    /// is the least.
     #[must_use]
     pub fn remaining(&self) -> Duration {
         let now = Instant::now();
-        self.tenure.wake(now, Look::Lately);
-        let held = |tenure: &Tenure| tenure.is_held(now).then(|| tenure.cutoff() - now);
-        self.look(held).flatten().unwrap_or_default()
+        let first = self.first.remaining(now);
+        let others = self.others().iter().map(|part| part.remaining(now));
+        others.fold(first, Duration::min)
     }
 
-    /// Whether the lock is surely held at this moment. Sends nothing.
+    /// Whether the lock is surely held at this moment: all of its keys. Sends nothing.
     #[must_use]
     pub fn is_held(&self) -> bool {
         let now = Instant::now();
-        self.tenure.wake(now, Look::Lately);
-        self.look(|tenure| tenure.is_held(now)).unwrap_or(false)
+        self.parts().all(|part| part.is_held(now))
     }
 
-    /// Waits until the lock is lost, and tells how.
+    /// Waits until the lock is lost, and tells how. Of several keys, the first that is lost counts.
     ///
     /// With `renew`, the holder is told at once that its key was deleted or overwritten. That is from the
     /// first extension on, which comes after a quarter of the ttl. Before that, on several
@@ -138,79 +144,39 @@ impl Lease {
     ///
     /// Dropping the future does nothing.
     pub async fn lost(&self) -> LostReason {
-        loop {
-            let mut over = pin!(self.tenure.over.notified());
-            over.as_mut().enable();
-            let now = Instant::now();
-            self.tenure.wake(now, Look::Lately);
-            let until = self.look(|tenure| match tenure.loss(now) {
-                Some(reason) => Err(reason),
-                None => Ok(tenure.is_granted().then(|| tenure.cutoff())),
-            });
-            let until = match until {
-                Some(Err(reason)) => return reason,
-                Some(Ok(until)) => until,
-                None => None,
-            };
-            match until {
-                // The deadline may have moved meanwhile: look again in either case.
-                Some(until) => drop(timeout_at(until, over).await),
-                None => pending().await,
-            }
+        if self.others.is_none() {
+            return self.first.lost().await;
         }
+        let all = self.parts().map(|part| part.lost().boxed());
+        select_all(all).await.0
     }
 
     /// Makes the lock last at least `ttl` from now, and moves the body's deadline along. The deadline
-    /// never moves beyond `max_hold`, and the time that is left never becomes shorter.
+    /// never moves beyond `max_hold`, and the time that is left never becomes shorter. Several keys are
+    /// extended by commands that leave together.
     ///
     /// # Errors
     ///
     /// `InvalidRequest` for a ttl that no request may have, `NotHeld` after the release, `Lost`
     /// when the lock is lost, `Backend` when Redis could not be asked. The deadline then stays as
-    /// it was.
+    /// it was. Each names its key. Of several, other keys may have been extended.
     ///
     /// # Cancellation
     ///
     /// When the future is dropped, Redis may or may not have extended the key; the deadline stays.
     pub async fn extend(&self, ttl: Duration) -> Result<(), LockError> {
         check_ttl(self.key(), ttl)?;
-        let key = || self.key().to_owned();
-        let lost = |reason| self.tenure.loss(reason);
         let asked = Instant::now();
-        let (_, slept) = self.tenure.wake(asked, Look::Now);
-        let state = self.look(|tenure| (tenure.loss(asked), tenure.is_granted()));
-        match state {
-            Some((Some(reason), _)) => return Err(lost(reason)),
-            Some((None, true)) => {}
-            Some((None, false)) | None => {
-                return Err(LockError::NotHeld {
-                    key: key(),
-                    taken_over: false,
-                });
-            }
-        }
-        let tenure = &self.tenure;
-        let batch = vec![(Arc::clone(&tenure.entry), ttl)];
-        let answer: Option<Extension> = self.common.store.extend(batch).await.pop();
-        let answer = match answer {
-            Some(Ok(answer)) => answer,
-            Some(Err(error)) => {
-                telemetry::backend_error(tenure.name());
-                let (key, waited) = (Some(self.key()), asked.elapsed());
-                return Err(error.into_error(key, "extended", 1, waited));
-            }
-            None => unreachable!("a store answers each extension"),
-        };
-        if let Err(reason) = tenure.hear_extension(ttl, slept, answer) {
-            vacate(&self.common.lines, tenure);
-            return Err(lost(reason));
-        }
-        tenure.tell(|tenure| {
-            if tenure.turn() == self.turn {
-                tenure.want_confirmed();
-            }
-        });
-        Ok(())
+        let slept = self.parts().map(|part| part.extending(asked));
+        let slept = slept.collect::<Result<Vec<_>, _>>()?;
+        let batch = self.parts().map(|part| (part.tenure.entry.clone(), ttl));
+        let answers = self.common.store.extend(batch.collect()).await;
+        debug_assert_eq!(answers.len(), slept.len(), "a store answers each extension");
+        let answers = self.parts().zip(slept).zip(answers);
+        let heard = answers
+            .map(|((part, slept), answer)| part.extended(&self.common, ttl, asked, slept, answer));
+        // Each is heard, whatever came of the others.
+        heard.fold(Ok(()), Result::and)
     }
 
     /// The innermost lease whose body the running task is in.
@@ -247,7 +213,9 @@ impl Lease {
     /// ```
     #[track_caller]
     pub fn assert_held(key: &str) {
-        let held = Self::around().any(|lease| lease.key() == key && lease.is_held());
+        let now = Instant::now();
+        let is_held = |part: &Part| part.key() == key && part.is_held(now);
+        let held = Self::is_any_around(|lease| lease.parts().any(is_held));
         assert!(
             held,
             "lock {key:?} is not held here: call this from a function that is annotated with it, \
@@ -255,16 +223,20 @@ impl Lease {
         );
     }
 
-    /// The leases of the bodies that the running task is in, the innermost first.
-    fn around() -> impl Iterator<Item = Self> {
-        let outer = |lease: &Self| lease.outer.as_deref().cloned();
-        std::iter::successors(Self::current(), outer)
+    /// Whether any lease of the bodies that the running task is in is such; the innermost is asked first.
+    fn is_any_around(is_such: impl Fn(&Self) -> bool) -> bool {
+        let any = |innermost: &Self| {
+            let mut around = iter::successors(Some(innermost), |lease| lease.outer.as_deref());
+            around.any(is_such)
+        };
+        INNERMOST.try_with(any).unwrap_or(false)
     }
 
     /// Whether a body that the running task is in holds this key, with the prefix, of this locker.
     pub(crate) fn would_deadlock(common: &Arc<Common>, key: &str) -> bool {
-        Self::around().any(|lease| {
-            Arc::ptr_eq(&lease.common, common) && lease.tenure.entry.key == key && lease.is_held()
+        let is_held = |part: &Part| part.tenure.entry.key == key && part.is_held(Instant::now());
+        Self::is_any_around(|lease| {
+            Arc::ptr_eq(&lease.common, common) && lease.parts().any(is_held)
         })
     }
 
@@ -285,8 +257,13 @@ pub(crate) fn check_ttl(key: &str, ttl: Duration) -> Result<(), LockError> {
 
 impl fmt::Debug for Lease {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lease")
-            .field("key", &self.key())
+        let mut shown = f.debug_struct("Lease");
+        if self.others.is_none() {
+            shown.field("key", &self.key());
+        } else {
+            shown.field("keys", &self.keys().collect::<Vec<_>>());
+        }
+        shown
             .field("token", &self.token())
             .field("fencing_token", &self.fencing_token())
             .field("remaining", &self.remaining())

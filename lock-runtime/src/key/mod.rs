@@ -7,7 +7,7 @@ use std::fmt::{self, Arguments, Display, Write};
 
 #[cfg(feature = "cluster")]
 pub(crate) use side::tag;
-pub use side::{counter_key, is_side_key, line_keys, record_key};
+pub use side::{SideKey, counter_key, is_side_key, line_keys, record_key};
 
 /// A finished key. The attribute makes it before the arguments move into the body.
 #[derive(Debug)]
@@ -36,6 +36,10 @@ impl Key {
             template: source,
             empty: None,
         }
+    }
+
+    pub(crate) fn template(&self) -> &'static str {
+        self.template
     }
 
     /// The text, the template, and the first field whose text is empty or blank.
@@ -168,6 +172,7 @@ impl<T: Text + ?Sized> Display for Field<'_, T> {
     message = "`{Self}` has no text that could be in a key",
     label = "not `Display`",
     note = "name one of its fields or methods, as in `key = \"order:{{order.id}}\"`, or format it as `Debug`, `{{order:?}}`",
+    note = "of several keys, write the array here, as in `key = [\"account:{{from}}\", \"account:{{to}}\"]`, or use `Locker::lock_all`",
     note = "of an `Option`, say what stands for `None`: `key = format!(\"report:{{}}\", id.unwrap_or_default())`"
 )]
 pub trait Text {

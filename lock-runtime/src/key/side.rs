@@ -3,27 +3,40 @@
 /// What a side key's name ends with: the fencing counter's, and those that later versions keep.
 const ENDINGS: [&str; 4] = [":fence", ":line", ":seats", ":last"];
 
+/// A key beside a lock's, in parts. Each release names three: they are never put together where they
+/// need not be.
+#[derive(Debug, Clone, Copy)]
+pub struct SideKey<'a>([&'a str; 4]);
+
+impl SideKey<'_> {
+    /// The parts, one after the other.
+    #[must_use]
+    pub fn parts(&self) -> [&str; 4] {
+        self.0
+    }
+
+    fn whole(self) -> String {
+        self.0.concat()
+    }
+}
+
 /// The fencing counter's key: in the slot of the lock's, so that one script may use both.
 #[must_use]
 pub fn counter_key(key: &str) -> Option<String> {
-    side_key(key, ":fence")
+    Some(side_key(key)?(":fence").whole())
 }
 
 /// The keys of a lock's line: the line, its seats, and the counter from which numbers are drawn for
 /// those whom the lock is passed on to.
 #[must_use]
-pub fn line_keys(key: &str) -> Option<[String; 3]> {
-    Some([
-        side_key(key, ":line")?,
-        side_key(key, ":seats")?,
-        counter_key(key)?,
-    ])
+pub fn line_keys(key: &str) -> Option<[SideKey<'_>; 3]> {
+    Some([":line", ":seats", ":fence"].map(side_key(key)?))
 }
 
 /// The key of the record of a lock's runs.
 #[must_use]
 pub fn record_key(key: &str) -> Option<String> {
-    side_key(key, ":last")
+    Some(side_key(key)?(":last").whole())
 }
 
 /// What of a key decides on its slot: what stands between the first `{` and the next `}`, if anything
@@ -33,14 +46,16 @@ pub(crate) fn tag(key: &str) -> &str {
     own_tag(key).unwrap_or(key)
 }
 
-fn side_key(key: &str, ending: &str) -> Option<String> {
-    if own_tag(key).is_some() {
-        Some([key, ending].concat())
+/// Makes the side key with an ending. `None` where none would be in the slot of the lock's.
+fn side_key<'a>(key: &'a str) -> Option<impl Fn(&'static str) -> SideKey<'a>> {
+    let [open, close] = if own_tag(key).is_some() {
+        ["", ""]
     } else if key.contains('}') {
-        None
+        return None;
     } else {
-        Some(["{", key, "}", ending].concat())
-    }
+        ["{", "}"]
+    };
+    Some(move |ending| SideKey([open, key, close, ending]))
 }
 
 /// Whether a key has the form of one that is kept beside a lock's.

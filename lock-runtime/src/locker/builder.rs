@@ -360,7 +360,7 @@ impl LockerBuilder {
 
     /// Refuses them before anything is sent.
     pub(super) fn check(&self) -> Result<(), LockError> {
-        let invalid = |problem: String| LockError::InvalidRequest { key: None, problem };
+        let invalid = |problem: String| LockError::not_set_up(problem);
         #[cfg(any(feature = "cluster", feature = "sentinel"))]
         if let Some(malformed) = &self.access.addresses.malformed {
             return Err(invalid(format!(

@@ -168,13 +168,10 @@ pub(super) fn part_of_cluster(store: &RedisStore) -> LockError {
         "{store:?} is a node of a cluster, and has a part of the keys only; use \
          `LockerBuilder::connect_cluster`, or the tool's --cluster"
     );
-    LockError::InvalidRequest { key: None, problem }
+    LockError::not_set_up(problem)
 }
 
 #[cfg(any(feature = "cluster", feature = "sentinel"))]
 fn unnamed(problem: &str) -> LockError {
-    LockError::InvalidRequest {
-        key: None,
-        problem: problem.into(),
-    }
+    LockError::not_set_up(problem)
 }

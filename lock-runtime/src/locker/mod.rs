@@ -122,14 +122,12 @@ impl Locker {
     ///
     /// `InvalidRequest` when one is installed already.
     pub fn install(&self) -> Result<(), LockError> {
-        INSTALLED
-            .set(self.clone())
-            .map_err(|_| LockError::InvalidRequest {
-                key: None,
-                problem: "another is installed already; install one, at the start of the program, \
-                      and use `Locker::scope` or `locker = …` for others"
-                    .into(),
-            })
+        INSTALLED.set(self.clone()).map_err(|_| {
+            LockError::not_set_up(
+                "another is installed already; install one, at the start of the program, \
+                     and use `Locker::scope` or `locker = …` for others",
+            )
+        })
     }
 
     /// Runs a future in which annotated functions use this locker. Of several scopes, the innermost counts.
@@ -156,6 +154,45 @@ impl Locker {
     /// `:seats` or `:last`, such as `{z}:fence`.
     pub fn lock(&self, key: impl Into<String>) -> LockRequest {
         LockRequest::new(Ok(self.common()), key.into())
+    }
+
+    /// A request for the locks of all of these keys, from 1 to 64: all or none, in whatever order they are
+    /// named. Two such requests that have keys in common never wait for each other.
+    ///
+    /// The keys are had one after the other, in the order of their bytes; one that is named twice counts
+    /// once. They may lie anywhere in a cluster, and on a quorum. With `wait`, each is waited for in its own
+    /// line, `wait` limits the whole, and those that are there are extended meanwhile. With `retries`, an
+    /// attempt asks for all, and gives back what it got before it pauses. The turn begins when the last
+    /// is there: from then on count `max_hold` and `min_hold`.
+    ///
+    /// The guard has them all: it is held as long as each of them is, its deadline is the earliest, and
+    /// [`keys`](crate::Lease::keys) names them. The release of all is sent at once. Errors name the key that
+    /// they are about.
+    ///
+    /// A request for several keys takes what one for a single key takes, each of its keys by itself:
+    /// [`permits(3)`](LockRequest::permits) lets in three at each key. [`fenced`](LockRequest::fenced),
+    /// [`coalesce`](LockRequest::coalesce), [`once_per`](LockRequest::once_per) and
+    /// [`record`](LockRequest::record) are of one key, and refused here.
+    ///
+    /// ```
+    /// # use redis_locked_runtime as redis_locked;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), redis_locked::LockError> {
+    /// use std::time::Duration;
+    /// let locker = redis_locked::Locker::in_memory();
+    /// let (from, to) = ("7", "42");
+    /// let accounts = [format!("account:{from}"), format!("account:{to}")];
+    /// let both = locker.lock_all(accounts).wait(Duration::from_secs(10)).acquire().await?;
+    /// assert_eq!(both.keys().collect::<Vec<_>>(), ["account:42", "account:7"]);
+    /// let error = locker.lock("account:7").acquire().await.unwrap_err();
+    /// assert!(error.is_busy());
+    /// both.release().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn lock_all(&self, keys: impl IntoIterator<Item = impl Into<String>>) -> LockRequest {
+        let keys = keys.into_iter().map(Into::into);
+        LockRequest::of_all(Ok(self.common()), keys.collect())
     }
 
     /// Who holds this key at the moment, the first to end in front: nobody, one, or several with

@@ -144,7 +144,7 @@ struct Members {
 impl Members {
     /// Refuses a server whose vote would not be one of its own.
     fn add(&mut self, server: &RedisStore, profile: Profile) -> Result<(), LockError> {
-        let invalid = |problem: String| Err(LockError::InvalidRequest { key: None, problem });
+        let invalid = |problem: String| Err(LockError::not_set_up(problem));
         if profile.is_partial {
             return Err(part_of_cluster(server));
         }
@@ -168,7 +168,7 @@ impl Members {
 
 /// Refuses what would be no quorum.
 fn check(servers: &[Arc<RedisStore>]) -> Result<(), LockError> {
-    let invalid = |problem: String| Err(LockError::InvalidRequest { key: None, problem });
+    let invalid = |problem: String| Err(LockError::not_set_up(problem));
     if servers.is_empty() {
         return invalid("a quorum needs the URLs of its servers".into());
     }

@@ -10,7 +10,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::check::Request;
 use crate::error::LockError;
-use crate::hold::{AttemptOutcome, LockGuard};
+use crate::hold::{AttemptOutcome, Hold, LockGuard};
 use crate::store::{Asking, Holder, Passed, StoreError};
 use crate::telemetry;
 use crate::tenure::SharedTenure;
@@ -35,7 +35,7 @@ pub(super) enum Last {
 pub(super) enum NextStep {
     Ask,
     /// Another caller of this process has passed the lock on.
-    Take(LockGuard),
+    Take(Hold),
     /// Another process has passed the lock on.
     Begin(Passed),
     GiveUp,
@@ -52,8 +52,8 @@ pub(super) trait PauseBetween {
     }
 
     /// The owner of the key for the first attempt.
-    fn guard(&mut self, request: &Request, now: Instant) -> LockGuard {
-        request.guard(now)
+    fn hold(&mut self, request: &Request, now: Instant) -> Hold {
+        request.hold(now)
     }
 
     /// Pauses after an attempt that did not get the lock.
@@ -71,13 +71,49 @@ pub(super) trait PauseBetween {
     }
 }
 
+/// A key that is had.
+pub(super) struct Got {
+    pub(super) hold: Hold,
+    pub(super) attempts: u32,
+}
+
+impl Got {
+    /// The lock of this key alone is had, which was asked for at this time.
+    pub(super) fn begin(self, name: &'static str, started: Instant) -> LockGuard {
+        LockGuard::new(self.hold, name, self.attempts, started)
+    }
+}
+
+/// Why a key is not had.
+pub(super) enum Missed {
+    /// No further attempt is of use.
+    ForGood(LockError),
+    GaveUp(Box<Progress>),
+}
+
+impl Missed {
+    /// What the caller is told; metrics and the log are told, too.
+    pub(super) fn into_error(self, request: &Request) -> LockError {
+        let progress = match self {
+            Self::ForGood(error) => return error,
+            Self::GaveUp(progress) => progress,
+        };
+        match progress.last {
+            Last::Busy(holder) | Last::Split(holder) => {
+                request.busy(progress.attempts, holder.as_ref())
+            }
+            Last::Failed(error) => request.failed(progress.attempts, error),
+        }
+    }
+}
+
 /// Asks until the lock is granted, or passed on, or `between` gives up.
 pub(super) async fn attempts(
     request: &Request,
     between: &mut impl PauseBetween,
-) -> Result<LockGuard, LockError> {
+) -> Result<Got, Missed> {
     let began = Instant::now();
-    let mut guard = between.guard(request, began);
+    let mut hold = between.hold(request, began);
     let mut progress = Progress {
         attempts: 0,
         asked: began,
@@ -90,55 +126,60 @@ pub(super) async fn attempts(
         }
         let asking = match between.asking(progress.attempts) {
             // The key may be ours by an attempt whose answer was lost.
-            Asking::Plain | Asking::WhoHolds if guard.may_be_ours() => Asking::Again,
+            Asking::Plain | Asking::WhoHolds if hold.may_be_ours() => Asking::Again,
             asking => asking,
         };
         let limit = between.limit(progress.attempts);
-        let Some((asked, granting)) = before(limit, guard.attempt(asking, progress.asked)).await
+        let Some((asked, granting)) = before(limit, hold.attempt(asking, progress.asked)).await
         else {
             if let Some(error) = between.cut(request, progress.asked) {
                 progress.last = Last::Failed(error);
             }
-            return Err(failure(request, progress));
+            return Err(Missed::GaveUp(Box::new(progress)));
         };
         progress.last = match granting {
-            AttemptOutcome::Granted => return Ok(request.begun(asked, progress.attempts)),
+            AttemptOutcome::Granted => {
+                return Ok(Got {
+                    hold: asked,
+                    attempts: progress.attempts,
+                });
+            }
             AttemptOutcome::Lost(reason) => {
                 let error = LockError::lost(request.key(), reason);
                 telemetry::lost(request.terms.name, &error);
-                return Err(error);
+                return Err(Missed::ForGood(error));
             }
-            AttemptOutcome::Done(done) => return Err(request.already_done(done)),
+            AttemptOutcome::Done(done) => {
+                return Err(Missed::ForGood(request.already_done(done)));
+            }
             AttemptOutcome::Busy(holder) => Last::Busy(holder),
             AttemptOutcome::Split(holder) => Last::Split(holder),
             AttemptOutcome::Failed(error) if !error.may_pass => {
-                return Err(request.failed(progress.attempts, error));
+                let error = request.failed(progress.attempts, error);
+                return Err(Missed::ForGood(error));
             }
             AttemptOutcome::Failed(error) => Last::Failed(error),
         };
-        guard = request.again(asked);
-        match between.next(request, guard.tenure(), &progress).await {
+        hold = request.again(asked);
+        match between.next(request, hold.tenure(), &progress).await {
             NextStep::Ask => {}
             NextStep::Begin(passed) => {
-                if guard.passed_by_store(passed, &request.needs()) {
-                    return Ok(request.begun(guard, progress.attempts));
+                if hold.passed_by_store(passed, &request.needs()) {
+                    return Ok(Got {
+                        hold,
+                        attempts: progress.attempts,
+                    });
                 }
             }
             NextStep::Take(taken) => {
-                guard.give_up_seat();
-                return Ok(request.begun(taken, progress.attempts));
+                hold.give_up_seat();
+                return Ok(Got {
+                    hold: taken,
+                    attempts: progress.attempts,
+                });
             }
-            NextStep::GiveUp => return Err(failure(request, progress)),
+            NextStep::GiveUp => return Err(Missed::GaveUp(Box::new(progress))),
         }
-    }
-}
-
-fn failure(request: &Request, progress: Progress) -> LockError {
-    match progress.last {
-        Last::Busy(holder) | Last::Split(holder) => {
-            request.busy(progress.attempts, holder.as_ref())
-        }
-        Last::Failed(error) => request.failed(progress.attempts, error),
     }
 }
 

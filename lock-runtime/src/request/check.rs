@@ -7,11 +7,12 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
+use super::keys::Keys;
 use super::record::{recording, recording_at};
 use crate::backoff::Backoff;
 use crate::body::OnLost;
 use crate::error::LockError;
-use crate::hold::{Common, LONGEST_TIME, Lease, LockGuard, check_ttl};
+use crate::hold::{Common, Hold, LONGEST_TIME, Lease, check_ttl};
 use crate::key::{counter_key, is_side_key};
 use crate::kind::Kind;
 use crate::store::{Done, Holder, Record, Recording, Store, StoreError};
@@ -25,9 +26,9 @@ const MOST_PERMITS: u32 = 1000;
 #[derive(Debug)]
 pub(super) struct Asked {
     pub(super) locker: Result<Arc<Common>, NoLocker>,
-    pub(super) key: String,
-    /// Found while the key was put together.
-    pub(super) flaw: Option<String>,
+    pub(super) keys: Keys,
+    /// Found while the keys were put together.
+    pub(super) flaw: Option<Box<LockError>>,
     /// That of the terms, once it is known.
     pub(super) ttl: Option<Duration>,
     pub(super) retries: Option<u32>,
@@ -80,7 +81,17 @@ pub(super) struct Request {
     pub(super) coalesce: bool,
     pub(super) started: Instant,
     runtime: Handle,
-    _waiting: Waiting,
+    /// None for one of several keys: their request counts once.
+    waiting: Option<Waiting>,
+}
+
+/// What was asked for, and makes sense.
+pub(super) struct Checked {
+    /// For the only key, or the first.
+    pub(super) request: Request,
+    /// The other keys of an array, with the prefix.
+    pub(super) others: Option<Vec<String>>,
+    pub(super) patience: Patience,
 }
 
 impl Asked {
@@ -103,13 +114,29 @@ impl Asked {
         }
     }
 
+    /// What only a request for one key may ask for.
+    fn is_for_one_key(&self) -> Option<&'static str> {
+        if self.fenced {
+            Some("a fencing token is of one key: leave out `fenced`, or lock one key")
+        } else if self.coalesce {
+            Some("`coalesce` asks who waits for one key: leave it out, or lock one key")
+        } else if self.once_per.or(self.record).is_some() {
+            Some(
+                "a record tells of one key's run: leave out `once_per` and `record`, or lock one key",
+            )
+        } else {
+            None
+        }
+    }
+
     /// Refuses what makes no sense.
-    pub(super) fn check(self) -> Result<(Request, Patience), LockError> {
+    pub(super) fn check(self) -> Result<Checked, LockError> {
         let patience = self.patience();
+        let for_one_key = self.is_for_one_key();
         let common = match self.locker {
             Ok(common) => common,
             Err(NoLocker { problem, source }) => {
-                let key = self.key;
+                let key = self.keys.first().to_owned();
                 return Err(LockError::NotConfigured {
                     key,
                     problem,
@@ -117,52 +144,61 @@ impl Asked {
                 });
             }
         };
-        let key = self.key;
-        let invalid = |problem: &str| Err(LockError::invalid(&key, problem));
+        let key = self.keys.first();
+        let invalid = |problem: &str| Err(LockError::invalid(key, problem));
         let terms = Terms {
             ttl: self.ttl.unwrap_or(common.settings.default_ttl),
             recorded: self.once_per.or(self.record).is_some(),
             ..self.terms
         };
-        let patience = patience.map_err(|problem| LockError::invalid(&key, problem))?;
-        let kind = kind(&key, self.permits, self.shared, &*common.store)?;
-        check_ttl(&key, terms.ttl)?;
-        if let Some(flaw) = self.flaw.as_deref().or(common.settings.flaw) {
+        if self.keys.is_array() {
+            self.keys.check()?;
+        }
+        let patience = patience.map_err(|problem| LockError::invalid(key, problem))?;
+        let kind = kind(key, self.permits, self.shared, &*common.store)?;
+        check_ttl(key, terms.ttl)?;
+        if let Some(flaw) = self.flaw {
+            return Err(*flaw);
+        }
+        if let Some(flaw) = common.settings.flaw {
             return invalid(flaw);
         }
         if let Some(problem) = odd_times(&terms) {
             return invalid(&problem);
         }
-        if self.coalesce {
-            if !matches!(patience, Patience::Wait { .. }) {
-                return invalid(
-                    "`coalesce` needs `wait`: it leaves the work to one who waits already",
-                );
-            }
-            if let Some(reason) = common.store.refuses_coalescing() {
-                return invalid(reason);
-            }
+        if let Some(problem) = for_one_key
+            && self.keys.is_array()
+        {
+            return invalid(problem);
         }
-        let whole = whole_key(&common, &key)?;
+        if self.coalesce
+            && let Some(problem) = odd_coalescing(&patience, &*common.store)
+        {
+            return invalid(problem);
+        }
+        let whole = whole_key(&common, key)?;
         let counter = if self.fenced {
             let counter = counter_at(&whole, &*common.store);
-            Some(counter.map_err(|problem| LockError::invalid(&key, problem))?)
+            Some(counter.map_err(|problem| LockError::invalid(key, problem))?)
         } else {
             None
         };
         let recording = recording(self.once_per, self.record);
         let record = recording
             .and_then(|recording| recording_at(&whole, recording, &*common.store))
-            .map_err(|problem| LockError::invalid(&key, problem))?;
+            .map_err(|problem| LockError::invalid(key, problem))?;
         if record.is_some() && kind != Kind::Exclusive {
             return invalid(
                 "a record tells of one run at a time: leave out `once_per` and `record`, or `permits` and \
                  `shared`, which let in several",
             );
         }
-        if Lease::would_deadlock(&common, &whole) {
-            return Err(LockError::WouldDeadlock { key });
-        }
+        would_deadlock(&common, &whole)?;
+        let others = if self.keys.is_array() {
+            Some(others(&common, &self.keys)?)
+        } else {
+            None
+        };
         let Ok(runtime) = Handle::try_current() else {
             return invalid(
                 "no tokio runtime runs here, and locks need one; call this from a future that \
@@ -182,10 +218,38 @@ impl Asked {
             coalesce: self.coalesce,
             started: Instant::now(),
             runtime,
-            _waiting: Waiting::new(terms.name),
+            waiting: Some(Waiting::new(terms.name)),
         };
-        Ok((request, patience))
+        Ok(Checked {
+            request,
+            others,
+            patience,
+        })
     }
+}
+
+/// The keys with the prefix, but the first.
+fn others(common: &Arc<Common>, keys: &Keys) -> Result<Vec<String>, LockError> {
+    let others = keys.others().iter();
+    let others = others.map(|key| whole_key(common, key));
+    let others = others.collect::<Result<Vec<_>, _>>()?;
+    others
+        .iter()
+        .try_for_each(|key| would_deadlock(common, key))?;
+    Ok(others)
+}
+
+/// Refuses a key, with the prefix, that would wait for itself.
+fn would_deadlock(common: &Arc<Common>, key: &str) -> Result<(), LockError> {
+    if Lease::would_deadlock(common, key) {
+        let key = without_prefix(common, key).to_owned();
+        return Err(LockError::WouldDeadlock { key });
+    }
+    Ok(())
+}
+
+fn without_prefix<'a>(common: &Common, key: &'a str) -> &'a str {
+    &key[common.settings.prefix.len()..]
 }
 
 /// The key with the locker's prefix, if there may be a lock of this name.
@@ -239,6 +303,14 @@ fn kind(
     }
 }
 
+/// What is wrong with leaving the work to one who waits already, if anything.
+fn odd_coalescing(patience: &Patience, store: &dyn Store) -> Option<&'static str> {
+    if !matches!(patience, Patience::Wait { .. }) {
+        return Some("`coalesce` needs `wait`: it leaves the work to one who waits already");
+    }
+    store.refuses_coalescing()
+}
+
 /// What is wrong with its times, if anything.
 fn odd_times(terms: &Terms) -> Option<String> {
     let times = [
@@ -286,7 +358,28 @@ fn counter_at(key: &str, store: &dyn Store) -> Result<String, &'static str> {
 impl Request {
     /// The key without the prefix.
     pub(super) fn key(&self) -> &str {
-        &self.key[self.common.settings.prefix.len()..]
+        without_prefix(&self.common, &self.key)
+    }
+
+    /// The same for another of several keys, which has the prefix.
+    pub(super) fn of_key(&self, key: String) -> Self {
+        Self {
+            common: Arc::clone(&self.common),
+            key,
+            kind: self.kind,
+            counter: None,
+            record: None,
+            terms: self.terms,
+            coalesce: false,
+            started: self.started,
+            runtime: self.runtime.clone(),
+            waiting: None,
+        }
+    }
+
+    /// What counts it among those that wait, to be kept elsewhere.
+    pub(super) fn take_waiting(&mut self) -> Option<Waiting> {
+        self.waiting.take()
     }
 
     /// What has to be passed on to it.
@@ -299,44 +392,39 @@ impl Request {
     }
 
     /// The owner of the key from before it is asked for.
-    pub(super) fn guard(&self, now: Instant) -> LockGuard {
+    pub(super) fn hold(&self, now: Instant) -> Hold {
         let counter = self.counter.as_deref();
         let record = self.record.as_deref();
         let record = record.map(|(key, wants)| Record::new(key.clone(), *wants));
         let entry = (self.common).entry(&self.key, self.kind, counter, record, now, &self.runtime);
-        LockGuard::new(&self.common, entry, self.terms, &self.runtime, now)
+        Hold::new(&self.common, entry, self.terms, &self.runtime, now)
     }
 
     /// The owner of a place in the store's line that another caller has left to us, if we can use it.
-    pub(super) fn inherited(&self, tenure: Arc<SharedTenure>) -> Option<LockGuard> {
+    pub(super) fn inherited(&self, tenure: Arc<SharedTenure>) -> Option<Hold> {
         let fenced = tenure.entry.counter.is_some();
         let record = tenure.entry.record.as_ref().map(|record| record.wants);
         tenure.tell(|tenure| tenure.inherit(self.terms));
-        let guard = LockGuard::of(&self.common, tenure, fenced, &self.runtime);
+        let hold = Hold::of(&self.common, tenure, fenced, &self.runtime);
         if (fenced, record) == (self.needs().fenced, self.needs().record) {
-            return Some(guard);
+            return Some(hold);
         }
-        guard.give_up_seat();
+        hold.give_up_seat();
         None
     }
 
     /// The owner for the next attempt, after one that was not granted.
-    pub(super) fn again(&self, last: LockGuard) -> LockGuard {
+    pub(super) fn again(&self, last: Hold) -> Hold {
         if self.common.store.spends_tokens() {
-            self.guard(Instant::now())
+            self.hold(Instant::now())
         } else {
             last
         }
     }
 
     /// The owner of a tenure that was passed on, who has not begun its turn.
-    pub(super) fn passed_on(&self, tenure: Arc<SharedTenure>) -> LockGuard {
-        LockGuard::of(&self.common, tenure, self.counter.is_some(), &self.runtime)
-    }
-
-    /// The lock is had.
-    pub(super) fn begun(&self, guard: LockGuard, attempts: u32) -> LockGuard {
-        guard.begun(self.terms.name, attempts, self.started)
+    pub(super) fn passed_on(&self, tenure: Arc<SharedTenure>) -> Hold {
+        Hold::of(&self.common, tenure, self.counter.is_some(), &self.runtime)
     }
 
     pub(super) fn busy(&self, attempts: u32, holder: Option<&Holder>) -> LockError {

@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::attempts::{Last, NextStep, PauseBetween, Progress, attempts, before};
+use super::attempts::{Got, Last, NextStep, PauseBetween, Progress, attempts, before};
 use super::check::Request;
 use crate::backoff::Backoff;
 use crate::error::LockError;
-use crate::hold::LockGuard;
+use crate::hold::Hold;
 use crate::keeper::TenureLines;
 use crate::kind::Kind;
 use crate::line::{Before, Instruction, Ticket};
@@ -81,12 +81,12 @@ impl PlaceInLine {
     }
 
     /// Begins the turn that was passed on, unless the lock was lost on the way.
-    fn accept(&self, tenure: Arc<SharedTenure>) -> Option<LockGuard> {
+    fn accept(&self, tenure: Arc<SharedTenure>) -> Option<Hold> {
         self.request.passed_on(tenure).accept(self.request.terms)
     }
 
     /// The place in the store's line that one before us has left to us.
-    fn legacy(&self) -> Option<LockGuard> {
+    fn legacy(&self) -> Option<Hold> {
         let tenure = TenureLines::legacy(&self.ticket)?;
         self.request.inherited(tenure)
     }
@@ -133,7 +133,7 @@ impl Drop for PlaceInLine {
 pub(super) fn wait(
     request: Request,
     limit: Option<Duration>,
-) -> impl Future<Output = Result<LockGuard, LockError>> + Send {
+) -> impl Future<Output = Result<Got, LockError>> + Send {
     // A time that the clock cannot count to is no limit.
     let until = limit.and_then(|limit| request.started.checked_add(limit));
     let place = PlaceInLine::join(request, until);
@@ -145,11 +145,11 @@ pub(super) fn wait(
                 let now = Instant::now();
                 tenure.look(|tenure| Some((tenure.held_until(now)?, tenure.passing_until(now))))
             };
-            let (held, is_first) =
+            let (holders, is_first) =
                 place
                     .lines()
                     .look_at_holders(&request.key, &place.ticket, times);
-            let holder_until = held.iter().map(|(until, _)| *until).min();
+            let holder_until = holders.iter().map(|(until, _)| *until).min();
             if request.coalesce && place.decided(ours(&place, holder_until).as_ref())? {
                 if lines_up {
                     // Somebody elsewhere may wait, and others there have to see that we do.
@@ -157,7 +157,10 @@ pub(super) fn wait(
                 }
                 place.lines().stays(&request.key, &place.ticket);
             }
-            let passing_until = held.iter().map(|(_, passing_until)| *passing_until).min();
+            let passing_until = holders
+                .iter()
+                .map(|(_, passing_until)| *passing_until)
+                .min();
             if lines_up && is_first && passing_until == Some(None) {
                 // A lock goes to other processes next: who comes first there, is served first.
                 break None;
@@ -171,7 +174,7 @@ pub(super) fn wait(
                         seat.give_up_seat();
                     }
                     match place.accept(tenure) {
-                        Some(guard) => return Ok(request.begun(guard, 0)),
+                        Some(hold) => return Ok(Got { hold, attempts: 0 }),
                         // Lost on the way: nobody in this process can pass it on any more.
                         None => break None,
                     }
@@ -208,7 +211,7 @@ fn ours(place: &PlaceInLine, until: Option<Instant>) -> Option<Holder> {
 }
 
 /// Asks whenever the lock may be free, unless it is passed on first.
-async fn ask(place: &PlaceInLine, not_before: Option<Instant>) -> Result<LockGuard, LockError> {
+async fn ask(place: &PlaceInLine, not_before: Option<Instant>) -> Result<Got, LockError> {
     let request = &place.request;
     let legacy = place.legacy();
     let mut first = HeadOfLine {
@@ -223,14 +226,15 @@ async fn ask(place: &PlaceInLine, not_before: Option<Instant>) -> Result<LockGua
         legacy,
     };
     if not_before.is_some()
-        && let Some(guard) = passed_on(place, Some(&first.alert), not_before).await
+        && let Some(hold) = passed_on(place, Some(&first.alert), not_before).await
     {
-        return Ok(request.begun(guard, 0));
+        return Ok(Got { hold, attempts: 0 });
     }
-    let guard = attempts(request, &mut first).await?;
-    if guard.turn() == 0 {
+    let got = attempts(request, &mut first).await;
+    let got = got.map_err(|missed| missed.into_error(request))?;
+    if got.hold.turn() == 0 {
         // From the store.
-        let holder = Arc::clone(guard.tenure());
+        let holder = Arc::clone(got.hold.tenure());
         let at_once = if request.common.store.lines_up() {
             TOGETHER
         } else {
@@ -244,7 +248,7 @@ async fn ask(place: &PlaceInLine, not_before: Option<Instant>) -> Result<LockGua
             let _ = former.hear_extension(Duration::ZERO, Duration::ZERO, Extended::Gone);
         }
     }
-    Ok(guard)
+    Ok(got)
 }
 
 /// The first of a line, who asks the store.
@@ -260,7 +264,7 @@ struct HeadOfLine<'a, P> {
     missed: u32,
     /// Whether one before us has left us a place; it is here until the first look.
     inherits: bool,
-    legacy: Option<LockGuard>,
+    legacy: Option<Hold>,
 }
 
 impl<P: Iterator<Item = Duration> + Send> PauseBetween for HeadOfLine<'_, P> {
@@ -276,8 +280,8 @@ impl<P: Iterator<Item = Duration> + Send> PauseBetween for HeadOfLine<'_, P> {
         }
     }
 
-    fn guard(&mut self, request: &Request, now: Instant) -> LockGuard {
-        self.legacy.take().unwrap_or_else(|| request.guard(now))
+    fn hold(&mut self, request: &Request, now: Instant) -> Hold {
+        self.legacy.take().unwrap_or_else(|| request.hold(now))
     }
 
     /// The first attempt is always waited for: without its answer nobody could say whether the lock
@@ -317,7 +321,7 @@ impl<P: Iterator<Item = Duration> + Send> PauseBetween for HeadOfLine<'_, P> {
             let end = Instant::now() + pause;
             let end = place.until.map_or(end, |until| until.min(end));
             match pause_in_line(place, end).await {
-                Paused::Take(guard) => return NextStep::Take(guard),
+                Paused::Take(hold) => return NextStep::Take(hold),
                 Paused::Called => is_called = true,
                 Paused::Unheard => {}
             }
@@ -345,8 +349,8 @@ impl<P: Iterator<Item = Duration> + Send> PauseBetween for HeadOfLine<'_, P> {
         let is_by_several =
             matches!(&progress.last, Last::Busy(Some(holder)) if holder.are_several());
         let alert = Some(&self.alert).filter(|_| !is_by_several);
-        if let Some(guard) = passed_on(place, alert, again).await {
-            return NextStep::Take(guard);
+        if let Some(hold) = passed_on(place, alert, again).await {
+            return NextStep::Take(hold);
         }
         if place.is_over() {
             NextStep::GiveUp
@@ -507,7 +511,7 @@ async fn passed_on(
     place: &PlaceInLine,
     alert: Option<&Alert>,
     until: Option<Instant>,
-) -> Option<LockGuard> {
+) -> Option<Hold> {
     let rung = async {
         match alert {
             Some(alert) => alert.rung().await,
@@ -526,7 +530,7 @@ async fn passed_on(
 /// What was heard in a pause.
 enum Paused {
     /// The lock was passed on: nobody else uses it meanwhile.
-    Take(LockGuard),
+    Take(Hold),
     /// It is to ask, once the pause is over.
     Called,
     Unheard,
@@ -545,7 +549,7 @@ async fn pause_in_line(place: &PlaceInLine, until: Instant) -> Paused {
     });
     match before(Some(until), taken).await {
         Some(tenure) => match place.accept(tenure) {
-            Some(guard) => Paused::Take(guard),
+            Some(hold) => Paused::Take(hold),
             None => Paused::Called,
         },
         None if is_called => Paused::Called,

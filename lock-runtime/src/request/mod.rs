@@ -1,8 +1,10 @@
 //! What a caller asks for.
 
+mod array;
 mod attempts;
 mod check;
 mod in_line;
+mod keys;
 mod kind;
 mod record;
 mod retries;
@@ -14,6 +16,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::TryFutureExt as _;
 use futures_util::future::BoxFuture;
 
 use crate::backoff::Backoff;
@@ -24,11 +27,13 @@ use crate::key::Key;
 use crate::store::Outcome;
 use crate::telemetry::{Run, UNNAMED};
 use crate::tenure::Terms;
+use array::Array;
 use attempts::attempts;
 pub(crate) use check::NoLocker;
 pub(crate) use check::whole_key;
-use check::{Asked, Patience, Wait};
+use check::{Asked, Checked, Patience, Wait};
 use in_line::wait;
+use keys::Keys;
 pub use kind::{Plain, Recorded};
 use record::RECORDED_FOR;
 use retries::Retries;
@@ -64,9 +69,18 @@ pub struct LockRequest<K = Plain> {
 impl LockRequest {
     /// A request to the locker that has this in common with its other requests.
     pub(crate) fn new(locker: Result<Arc<Common>, NoLocker>, key: String) -> Self {
+        Self::of(locker, Keys::One(key))
+    }
+
+    /// A request for all of several keys.
+    pub(crate) fn of_all(locker: Result<Arc<Common>, NoLocker>, keys: Vec<String>) -> Self {
+        Self::of(locker, Keys::array(keys))
+    }
+
+    fn of(locker: Result<Arc<Common>, NoLocker>, keys: Keys) -> Self {
         let asked = Asked {
             locker,
-            key,
+            keys,
             flaw: None,
             ttl: None,
             retries: None,
@@ -97,16 +111,37 @@ impl LockRequest {
 
     /// A request by the attribute, whose key was made from a template.
     pub(crate) fn annotated(locker: Result<Arc<Common>, NoLocker>, key: Key) -> Self {
-        let (text, template, empty) = key.into_parts();
+        let template = key.template();
+        let (text, flaw) = checked(key);
         let mut request = Self::new(locker, text).name(template);
-        request.asked.flaw = empty.map(|field| {
-            format!(
-                "`{field}` in its template {template:?} is empty or blank, so that unrelated calls would \
-                 share a lock; make sure that it has a value"
-            )
-        });
+        request.asked.flaw = flaw;
         request
     }
+
+    /// A request by the attribute for several keys; this is what their templates are called together.
+    pub(crate) fn annotated_all(
+        locker: Result<Arc<Common>, NoLocker>,
+        keys: impl IntoIterator<Item = Key>,
+        name: &'static str,
+    ) -> Self {
+        let (keys, flaws): (Vec<_>, Vec<_>) = keys.into_iter().map(checked).unzip();
+        let mut request = Self::of_all(locker, keys).name(name);
+        request.asked.flaw = flaws.into_iter().flatten().next();
+        request
+    }
+}
+
+/// The text of a key, and what is wrong with it.
+fn checked(key: Key) -> (String, Option<Box<LockError>>) {
+    let (text, template, empty) = key.into_parts();
+    let flaw = empty.map(|field| {
+        let problem = format!(
+            "`{field}` in its template {template:?} is empty or blank, so that unrelated calls would \
+             share a lock; make sure that it has a value"
+        );
+        Box::new(LockError::invalid(&text, problem))
+    });
+    (text, flaw)
 }
 
 impl<K> LockRequest<K> {
@@ -369,8 +404,9 @@ impl<K> LockRequest<K> {
     /// It costs no command. It takes turns, though: a lock whose run is recorded is not passed on within
     /// the process, but by the server.
     ///
-    /// Where the record's key holds something else, that is left alone and logged at `warn`, and the
-    /// run is not recorded; with `once_per`, the request is `Backend`, and nothing runs. On a quorum it is
+    /// Where the record's key holds something else, that is left alone, and runs are not recorded. Each
+    /// locker logs it at `warn` once for such a key, and again only after a run was recorded there in
+    /// between. With `once_per`, the request is `Backend`, and nothing runs. On a quorum it is
     /// `InvalidRequest`.
     ///
     /// ```
@@ -453,7 +489,7 @@ impl<K> LockRequest<K> {
         let on_lost = asked.on_lost;
         // The span and the request's check are for the task that polls.
         let begin = move || {
-            let run = Run::start(&asked.key, asked.terms.name);
+            let run = Run::start(&asked.keys.shown(), asked.terms.name);
             (run, start(*asked))
         };
         Locked::new(Box::new(begin), on_lost, judge, body)
@@ -546,12 +582,30 @@ impl LockRequest<Recorded> {
 
 /// The path of one acquisition. To be called where it is awaited: it looks at the running task.
 fn start(asked: Asked) -> BoxFuture<'static, Result<LockGuard, LockError>> {
-    match asked.check() {
-        Err(error) => Box::pin(ready(Err(error))),
-        Ok((request, Patience::Retry { retries, backoff })) => Box::pin(async move {
+    let (request, patience) = match asked.check() {
+        Err(error) => return Box::pin(ready(Err(error))),
+        Ok(Checked {
+            request,
+            others: None,
+            patience,
+        }) => (request, patience),
+        Ok(Checked {
+            request,
+            others: Some(others),
+            patience,
+        }) => return Box::pin(Array::new(request, others).acquire(patience)),
+    };
+    match patience {
+        Patience::Retry { retries, backoff } => Box::pin(async move {
             let pauses = backoff.pauses();
-            attempts(&request, &mut Retries { retries, pauses }).await
+            match attempts(&request, &mut Retries { retries, pauses }).await {
+                Ok(got) => Ok(got.begin(request.terms.name, request.started)),
+                Err(missed) => Err(missed.into_error(&request)),
+            }
         }),
-        Ok((request, Patience::Wait { limit })) => Box::pin(wait(request, limit)),
+        Patience::Wait { limit } => {
+            let (name, started) = (request.terms.name, request.started);
+            Box::pin(wait(request, limit).map_ok(move |got| got.begin(name, started)))
+        }
     }
 }

@@ -32,3 +32,22 @@ impl<P: Iterator<Item = Duration> + Send> PauseBetween for Retries<P> {
         NextStep::Ask
     }
 }
+
+/// One attempt, where many keys are asked for in one round.
+pub(super) struct Once {
+    pub(super) is_last: bool,
+}
+
+impl PauseBetween for Once {
+    fn asking(&self, _attempt: u32) -> Asking {
+        if self.is_last {
+            Asking::WhoHolds
+        } else {
+            Asking::Plain
+        }
+    }
+
+    async fn next(&mut self, _: &Request, _: &Arc<SharedTenure>, _: &Progress) -> NextStep {
+        NextStep::GiveUp
+    }
+}

@@ -15,6 +15,11 @@
 //!    └─────────────────────────────────────────────────────────────────┘
 //!                             abandon
 //!
+//!           hold_on
+//!  Held ─────────────▶ Held on, while its caller waits for other keys; whatever leads out of Held
+//!       ◀─────────────          leads out of it, too
+//!           complete
+//!
 //!         seated           granted, passed
 //!  Wanted ◀─────▶ Seated ─────────────────▶ Held; otherwise as Wanted,
 //!        unseated                           but what is abandoned has a seat to give back
@@ -300,7 +305,7 @@ impl Tenure {
         self.began = began;
         self.fence = fence;
         self.phase = Phase::Held;
-        self.begin_turn(began, self.terms)
+        self.begin_turn(began, self.terms, Some(deadline(began, self.terms.ttl)))
     }
 
     // What happens while it is held.
@@ -340,20 +345,41 @@ impl Tenure {
         if !self.is_held(now) {
             return Begun::Late(self.loss(now).unwrap_or(LostReason::Expired));
         }
-        self.begin_turn(now, terms)
+        self.begin_turn(now, terms, Some(deadline(now, terms.ttl)))
     }
 
-    fn begin_turn(&mut self, since: Instant, terms: Terms) -> Begun {
+    /// Its caller waits for other keys, and wants this one until they are there.
+    pub(crate) fn hold_on(&mut self, now: Instant) -> Begun {
+        if !self.is_held(now) {
+            return Begun::Late(self.loss(now).unwrap_or(LostReason::Expired));
+        }
+        self.terms.renew = true;
+        self.wanted = None;
+        self.watched_from(now)
+    }
+
+    /// The last of the keys is there that its caller waited for: the turn of all begins. One that was not
+    /// held on meanwhile keeps its deadline, unless it is renewed: nothing more need be sent for it.
+    pub(crate) fn complete(&mut self, now: Instant, terms: Terms) -> Begun {
+        if !self.is_held(now) {
+            return Begun::Late(self.loss(now).unwrap_or(LostReason::Expired));
+        }
+        let until = self.wanted.or(Some(deadline(now, terms.ttl)));
+        self.begin_turn(now, terms, until)
+    }
+
+    /// A holder that does not renew the lease wants it until then.
+    fn begin_turn(&mut self, since: Instant, terms: Terms, until: Option<Instant>) -> Begun {
         self.terms = terms;
         self.reported = Reported::default();
         self.had = true;
         self.limit = terms.max_hold.map(|max_hold| since + max_hold);
-        self.wanted = if terms.renew {
-            self.limit
-        } else {
-            Some(deadline(since, terms.ttl))
-        };
+        self.wanted = if terms.renew { self.limit } else { until };
         self.keep_until = terms.min_hold.map(|min_hold| since + min_hold);
+        self.watched_from(since)
+    }
+
+    fn watched_from(&mut self, since: Instant) -> Begun {
         if self.needs_extension() && self.due.is_none() {
             self.due = Some(since);
             return Begun::ToWatch;

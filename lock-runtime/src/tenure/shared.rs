@@ -39,8 +39,9 @@ struct State {
     ear: Option<Arc<Ear>>,
     /// It has asked for a seat in a line on the store.
     has_listened: bool,
-    /// Tells the keeper when others change the key.
-    listening: Option<Listening>,
+    /// Tells the keeper when others change the key. What it is made of would add to the depth of types, of which
+    /// rustc has a limit (`tests/depth.rs`).
+    listening: Option<Box<dyn Send>>,
 }
 
 impl State {
@@ -171,7 +172,9 @@ impl SharedTenure {
         let is_alone = self.entry.kind == Kind::Exclusive;
         let is_wanted = is_alone && state.tenure.terms.renew && state.tenure.is_granted();
         if is_wanted && state.listening.is_none() {
-            state.listening = listen(&self.entry);
+            if let Some(listening) = listen(&self.entry) {
+                state.listening = Some(Box::new(listening));
+            }
             if state.listening.is_some() {
                 state.tenure.listens();
             }

@@ -742,3 +742,74 @@ fn a_body_is_idle_from_its_last_move_on_and_what_is_lost_stays_lost() {
     assert_eq!(longer.cutoff(), confirmed);
     assert_eq!(longer.loss(confirmed), Some(LostReason::Expired));
 }
+
+#[test]
+fn what_its_caller_holds_on_to_is_extended_until_its_turn_begins() {
+    let now = Instant::now();
+    let mut tenure = held(now);
+    let quarter = now + TTL / 4;
+    assert_eq!(tenure.hold_on(quarter), Begun::ToWatch);
+    assert_eq!(tenure.hold_on(quarter), Begun::Held, "it is watched");
+    assert_eq!(
+        tenure.next_extension(quarter),
+        NextExtension::At(quarter),
+        "it is due"
+    );
+    assert_eq!(tenure.extended(quarter, TTL, quarter), Ok(()));
+    let had = quarter + SECOND;
+    let terms = Terms {
+        min_hold: Some(SECOND),
+        ..terms()
+    };
+    assert_eq!(tenure.complete(had, terms), Begun::Held, "it is watched");
+    assert_eq!(tenure.keep_until, Some(had + SECOND));
+    assert_eq!(
+        tenure.wanted,
+        Some(deadline(had, TTL)),
+        "for a ttl from now"
+    );
+    assert_eq!(
+        tenure.next_extension(had),
+        NextExtension::At(quarter + TTL / 4)
+    );
+}
+
+#[test]
+fn what_was_not_held_on_to_keeps_its_deadline_when_its_turn_begins() {
+    let now = Instant::now();
+    let had = now + SECOND;
+    let mut tenure = held(now);
+    assert_eq!(tenure.complete(had, terms()), Begun::Held, "not watched");
+    assert_eq!(tenure.cutoff(), deadline(now, TTL));
+    let limited = Terms {
+        max_hold: Some(TTL / 2),
+        ..renewed()
+    };
+    let mut renewed = held(now);
+    assert_eq!(renewed.complete(had, limited), Begun::Held);
+    assert_eq!(renewed.cutoff(), had + TTL / 2);
+    let mut endless = held(now);
+    assert_eq!(
+        endless.complete(had, super::tests::renewed()),
+        Begun::ToWatch
+    );
+}
+
+#[test]
+fn only_what_is_held_is_held_on_to_and_completed() {
+    changes_only(&[Phase::Held], |tenure| {
+        let _ = tenure.hold_on(Instant::now());
+    });
+    changes_only(&[Phase::Held], |tenure| {
+        let _ = tenure.complete(Instant::now(), renewed());
+    });
+    let now = Instant::now();
+    let late = Begun::Late(LostReason::Expired);
+    assert_eq!(held(now).hold_on(now + TTL), late);
+    assert_eq!(held(now).complete(now + TTL, terms()), late);
+    assert_eq!(
+        lost(now).hold_on(now),
+        Begun::Late(LostReason::Deleted),
+        "it stays lost"
+    );
+}

@@ -6,6 +6,7 @@ mod certificates;
 mod control;
 mod faults;
 mod lock;
+mod moving_clock;
 mod port;
 mod signal;
 
@@ -34,6 +35,7 @@ pub use fake::FakeAnswers;
 pub use history::Journal;
 pub use logs::Logs;
 pub use monitor::{Event, Monitor};
+pub use moving_clock::MovingClock;
 pub use pace::Pace;
 pub use pair::Pair;
 pub use process::Process;

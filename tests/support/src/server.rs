@@ -16,6 +16,7 @@ use crate::certificates::{Authority, Files};
 use crate::control::{self, Control};
 use crate::directory::Directory;
 use crate::lock::lock;
+use crate::moving_clock::MovingClock;
 use crate::port::Port;
 use crate::signal;
 
@@ -42,6 +43,7 @@ pub struct Builder {
     password: Option<String>,
     tls: Option<Arc<Tls>>,
     arguments: Vec<(String, String)>,
+    environment: Vec<(&'static str, OsString)>,
     sentinel: Option<String>,
     bus: Option<Arc<Port>>,
 }
@@ -95,6 +97,13 @@ impl Builder {
     #[must_use]
     pub fn arg(mut self, name: &str, value: &str) -> Self {
         self.arguments.push((name.to_owned(), value.to_string()));
+        self
+    }
+
+    /// Has the server go by this clock.
+    #[must_use]
+    pub fn clock(mut self, clock: &MovingClock) -> Self {
+        self.environment = clock.environment();
         self
     }
 
@@ -338,6 +347,7 @@ fn spawn(settings: &Builder, port: u16, directory: &Directory, more: &[(&str, &s
     let mut command = Command::new(binary());
     command
         .current_dir(directory.path())
+        .envs(settings.environment.clone())
         .stdin(Stdio::null())
         .stdout(log.try_clone().expect("share the log"))
         .stderr(log);

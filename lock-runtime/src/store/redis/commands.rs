@@ -15,6 +15,7 @@ use super::script::{
     ACQUIRE, ACQUIRE_AND_BEGIN, ACQUIRE_PLACE, END_AND_RELEASE, EXTEND, EXTEND_PLACE, LIST_HOLDERS,
     LOOK, LOOK_AND_BEGIN, RELEASE, RELEASE_PLACE, WATCH, command, whole_millis,
 };
+use crate::key::line_keys;
 use crate::kind::Kind;
 use crate::store::seats::{SEAT, reservation};
 use crate::store::{
@@ -45,7 +46,7 @@ pub(super) async fn acquire(
             return Ok((Acquired::Busy(None), Found::NotOurs));
         }
     }
-    acquire_by_script(operation, entry, ttl, false).await
+    Box::pin(acquire_by_script(operation, entry, ttl, false)).await
 }
 
 /// Takes the key when it is free.
@@ -62,7 +63,7 @@ pub(super) async fn take(
 }
 
 fn set(entry: &Entry, ttl: Duration) -> Cmd {
-    let mut set = command("SET");
+    let mut set = command("SET", 6);
     set.arg(&entry.key).arg(&entry.value);
     set.arg("NX").arg("PX").arg(whole_millis(ttl));
     set
@@ -133,9 +134,6 @@ fn read_acquired(answer: &Value) -> Option<Said<Drawn, Option<Holder>>> {
 /// So much of a value do the scripts show.
 const SHOWN: usize = 428;
 
-/// The line's keys, as the scripts take them.
-pub(super) type LineKeys = [String; 3];
-
 /// What a look found.
 pub(super) enum Looked {
     Granted(Acquired, Found),
@@ -180,18 +178,18 @@ pub(super) async fn take_place(
 /// Takes the key, or a place of it, or else a seat in the line.
 pub(super) async fn look(
     operation: &mut Operation,
-    line: Option<(&Line, &LineKeys)>,
+    line: Option<&Line>,
     entry: &Entry,
     ttl: Duration,
     wish: &Wish,
 ) -> Result<Looked, StoreError> {
-    let stamp = line.map_or(0, |(line, _)| line.stamp());
+    let stamp = line.map_or(0, Line::stamp);
     let reserved = reservation(ttl);
     let script = match entry.kind {
         Kind::Exclusive => recorded::script(entry, &LOOK, &LOOK_AND_BEGIN),
         Kind::Permits(_) | Kind::Shared => &ACQUIRE_PLACE,
     };
-    let keys = line.map(|(_, keys)| keys);
+    let keys = line.and_then(|_| line_keys(&entry.key));
     let counter = entry.counter.as_ref().filter(|_| keys.is_none());
     let record = entry.record.as_deref();
     let mut command = operation.script(script);
@@ -200,7 +198,7 @@ pub(super) async fn look(
         usize::from(counter.is_some()) + usize::from(record.is_some()),
     ];
     command.arg(1 + line_keys + others);
-    command.arg(&entry.key).arg(keys).arg(counter);
+    command.arg(&entry.key).arg(keys.as_ref()).arg(counter);
     command.arg(record.map(|record| &record.key));
     command.arg(&entry.value).arg(whole_millis(ttl));
     command.arg(whole_millis(COUNTER_LIFETIME));
@@ -418,25 +416,9 @@ pub(super) async fn release(
     operation: &mut Operation,
     entry: &Entry,
     how: GivenBack,
-    keys: Option<&LineKeys>,
+    in_line: bool,
 ) -> Result<Released, StoreError> {
-    let record = entry.record.as_deref();
-    let script = match entry.kind {
-        Kind::Exclusive => recorded::script(entry, &RELEASE, &END_AND_RELEASE),
-        Kind::Permits(_) | Kind::Shared => &RELEASE_PLACE,
-    };
-    let mut command = operation.script(script);
-    let line_keys = keys.map_or(0, |keys| keys.len());
-    command.arg(1 + line_keys + usize::from(record.is_some()));
-    command.arg(&entry.key).arg(keys);
-    command.arg(record.map(|record| &record.key));
-    command.arg(&entry.value);
-    command.arg(how.keep.map_or(0, whole_millis));
-    if keys.is_some() {
-        command.arg(whole_millis(COUNTER_LIFETIME));
-        command.arg(how.unsettled.map_or(0, whole_millis));
-    }
-    command.arg(record.map(to_end));
+    let command = to_release(operation, entry, how, in_line);
     let (_, said) = operation.ask(command, read_owned).await?;
     Ok(match said {
         Said::Ours(()) => Released::Done,
@@ -445,6 +427,29 @@ pub(super) async fn release(
         Said::NotOurs(Missing::Gone) => Released::Gone,
         Said::NotOurs(Missing::TakenOver) => Released::TakenOver,
     })
+}
+
+fn to_release(operation: &Operation, entry: &Entry, how: GivenBack, in_line: bool) -> Cmd {
+    let keys = Some(&entry.key).filter(|_| in_line);
+    let keys = keys.and_then(|key| line_keys(key));
+    let record = entry.record.as_deref();
+    let script = match entry.kind {
+        Kind::Exclusive => recorded::script(entry, &RELEASE, &END_AND_RELEASE),
+        Kind::Permits(_) | Kind::Shared => &RELEASE_PLACE,
+    };
+    let mut command = operation.script(script);
+    let line_keys = keys.map_or(0, |keys| keys.len());
+    command.arg(1 + line_keys + usize::from(record.is_some()));
+    command.arg(&entry.key).arg(keys.as_ref());
+    command.arg(record.map(|record| &record.key));
+    command.arg(&entry.value);
+    command.arg(how.keep.map_or(0, whole_millis));
+    if keys.is_some() {
+        command.arg(whole_millis(COUNTER_LIFETIME));
+        command.arg(how.unsettled.map_or(0, whole_millis));
+    }
+    command.arg(record.map(to_end));
+    command
 }
 
 pub(super) async fn extend(

@@ -38,6 +38,7 @@ mod servers;
 mod settings;
 mod tls;
 mod tracking;
+mod unkept;
 
 use std::fmt;
 use std::sync::Arc;
@@ -56,7 +57,7 @@ use crate::random::random;
 pub(crate) use access::Access;
 #[cfg(feature = "tls")]
 pub(crate) use certificates::Pem;
-use commands::{GivenBack, LineKeys, Looked, Wish};
+use commands::{GivenBack, Looked, Wish};
 use connection::Connection;
 pub use credentials::Credentials;
 pub(crate) use credentials::Provider;
@@ -72,6 +73,7 @@ pub(crate) use servers::Servers;
 pub(crate) use servers::{Dial, Single};
 pub(crate) use settings::{Replicas, Timeouts};
 use tracking::{NoBell, Tracking};
+use unkept::Unkept;
 
 pub(crate) struct RedisStore {
     servers: Servers,
@@ -86,6 +88,7 @@ pub(crate) struct RedisStore {
     hearing: Arc<Hearing>,
     /// Where those who wait line up on the server.
     line: Option<Arc<Line>>,
+    unkept: Arc<Unkept>,
 }
 
 impl RedisStore {
@@ -109,6 +112,7 @@ impl RedisStore {
             connection,
             tracking: Tracking::new(&servers, timeouts, alerts, line.clone(), on_stray),
             hearing: Arc::default(),
+            unkept: Arc::default(),
             line,
             place: servers.place().into(),
             servers,
@@ -145,7 +149,8 @@ impl RedisStore {
             record: None,
         };
         let line = self.line.as_deref();
-        let releasing = release(self.lasting(), &absent, GivenBack::default(), line);
+        let mut operation = self.lasting();
+        let releasing = release(&mut operation, &absent, GivenBack::default(), line);
         if let Err(error) = releasing.await
             && error.redis().is_some_and(refuses_scripts)
         {
@@ -158,7 +163,7 @@ impl RedisStore {
     }
 
     /// The line for this key, if there is one as far as it is known.
-    fn line_for(&self, key: &str) -> Option<(&Arc<Line>, LineKeys)> {
+    fn line_for(&self, key: &str) -> Option<&Arc<Line>> {
         let line = self.line.as_ref()?;
         if line.is_refused(self.connection.number()) {
             return None;
@@ -167,7 +172,7 @@ impl RedisStore {
         if self.connection.is_spread() {
             line.channel_of(key)?;
         }
-        Some((line, line_keys(key)?))
+        line_keys(key).map(|_| line)
     }
 
     fn operation(&self) -> Operation {
@@ -183,11 +188,11 @@ impl RedisStore {
 /// Gives back a lock that was passed on to one who has left. Should that fail, it goes when the time
 /// is over for which it was reserved.
 fn give_back(stray: Stray, connection: &Connection, timeouts: Timeouts, line: Option<Arc<Line>>) {
-    let operation = Operation::new(connection.clone(), timeouts);
+    let mut operation = Operation::new(connection.clone(), timeouts);
     let entry = Entry::left(stray.key, stray.value);
     tokio::spawn(async move {
         let how = GivenBack::default();
-        let released = release(operation, &entry, how, line.as_deref()).await;
+        let released = release(&mut operation, &entry, how, line.as_deref()).await;
         tracing::debug!(?released, "a lock was passed on to one who has left");
     });
 }
@@ -195,30 +200,27 @@ fn give_back(stray: Stray, connection: &Connection, timeouts: Timeouts, line: Op
 /// Where the user lacks a right that only the line needs, or the line can't be had together with the
 /// key, the key is given back without it.
 async fn release(
-    mut operation: Operation,
+    operation: &mut Operation,
     entry: &Entry,
     how: GivenBack,
     line: Option<&Line>,
 ) -> Result<Released, StoreError> {
     let number = operation.connection_number();
-    let line = line.filter(|line| !line.is_refused(number));
-    if let Some(line) = line
-        && let Some(keys) = line_keys(&entry.key)
-    {
-        match commands::release(&mut operation, entry, how, Some(&keys)).await {
-            Err(error) if is_torn(&error) => {}
-            Err(error) if is_refusal(&error) => {
-                let released = commands::release(&mut operation, entry, how, None).await;
-                // What fails without the line, too, fails for want of another right.
-                if released.is_ok() {
-                    line.refuse(number, Some(&error));
-                }
-                return released;
-            }
-            answer => return answer,
-        }
+    let line = line.filter(|line| !line.is_refused(number) && line_keys(&entry.key).is_some());
+    let answer = commands::release(operation, entry, how, line.is_some()).await;
+    let (Some(line), Err(error)) = (line, &answer) else {
+        return answer;
+    };
+    let is_refused = is_refusal(error);
+    if !is_refused && !is_torn(error) {
+        return answer;
     }
-    commands::release(&mut operation, entry, how, None).await
+    let released = Box::pin(commands::release(operation, entry, how, false)).await;
+    // What fails without the line, too, fails for want of another right.
+    if is_refused && released.is_ok() {
+        line.refuse(number, Some(error));
+    }
+    released
 }
 
 /// Asks in the line's way; without a line, when it is refused.
@@ -226,7 +228,6 @@ async fn look(
     operation: &mut Operation,
     line: &Line,
     entry: &Entry,
-    keys: &LineKeys,
     ttl: Duration,
     asking: Asking,
     tracking: &Tracking,
@@ -253,7 +254,7 @@ async fn look(
         bell: bell.filter(|_| waits),
         coalesce,
     };
-    let in_line = Some((line, keys));
+    let in_line = Some(line);
     let mut looked = commands::look(operation, in_line, entry, ttl, &wish).await;
     if let (Ok(Looked::Deaf(_)), Some(bell), true) = (&looked, &wish.bell, operation.is_spread()) {
         // Its slot has moved since, or has another master.
@@ -312,7 +313,6 @@ async fn take_or_look(
     operation: &mut Operation,
     line: &Line,
     entry: &Entry,
-    keys: &LineKeys,
     ttl: Duration,
     tracking: &Tracking,
 ) -> Result<(Acquired, Found), StoreError> {
@@ -323,7 +323,7 @@ async fn take_or_look(
         return Ok((granted, Found::NotOurs));
     }
     let asking = Asking::WhoHolds;
-    look(operation, line, entry, keys, ttl, asking, tracking).await
+    Box::pin(look(operation, line, entry, ttl, asking, tracking)).await
 }
 
 async fn acquire(
@@ -335,7 +335,7 @@ async fn acquire(
 ) -> Result<(Acquired, Found), StoreError> {
     if entry.kind != Kind::Exclusive {
         // Each who comes or goes would ring: a place is not tracked.
-        return commands::take_place(operation, entry, ttl).await;
+        return Box::pin(commands::take_place(operation, entry, ttl)).await;
     }
     let Some(tracking) = tracking else {
         return commands::acquire(operation, entry, ttl, asking).await;
@@ -346,6 +346,20 @@ async fn acquire(
         tracking.tell_missing(error);
     }
     outcome
+}
+
+/// What came of an attempt, with the place of the servers in its error.
+fn attempted(
+    outcome: Result<(Acquired, Found), StoreError>,
+    operation: &Operation,
+    place: &str,
+) -> Attempted {
+    Attempted {
+        outcome: outcome
+            .map(|(acquired, _)| acquired)
+            .map_err(|error| error.at(place)),
+        settled: operation.is_settled(),
+    }
 }
 
 /// The answers, with the place of the servers in their errors.
@@ -367,27 +381,29 @@ impl Store for RedisStore {
         ttl: Duration,
         asking: Asking,
     ) -> BoxFuture<'static, Attempted> {
-        let mut operation = self.operation().with_replicas(self.replicas);
+        let unkept = entry.record.as_ref().map(|_| Arc::clone(&self.unkept));
+        let operation = self.operation().with_replicas(self.replicas);
+        let mut operation = operation.with_unkept(unkept);
         let votes = self.one_of_several;
         let waits = matches!(asking, Asking::Looking { .. } | Asking::InLine { .. });
         let is_place = entry.kind != Kind::Exclusive;
         if (waits || is_place || asking == Asking::WhoHolds)
-            && let Some((line, keys)) = self.line_for(&entry.key)
+            && let Some(line) = self.line_for(&entry.key)
         {
             let (line, tracking) = (Arc::clone(line), Arc::clone(&self.tracking));
             let place = Arc::clone(&self.place);
+            // Two futures, for a look takes thrice the room.
+            if !waits && !is_place {
+                return Box::pin(async move {
+                    let operation = &mut operation;
+                    let outcome = take_or_look(operation, &line, &entry, ttl, &tracking).await;
+                    attempted(outcome, operation, &place)
+                });
+            }
             return Box::pin(async move {
-                let (operation, tracking) = (&mut operation, &tracking);
-                let outcome = if waits || is_place {
-                    look(operation, &line, &entry, &keys, ttl, asking, tracking).await
-                } else {
-                    take_or_look(operation, &line, &entry, &keys, ttl, tracking).await
-                };
-                let outcome = outcome.map(|(acquired, _)| acquired);
-                Attempted {
-                    outcome: outcome.map_err(|error| error.at(&place)),
-                    settled: operation.is_settled(),
-                }
+                let operation = &mut operation;
+                let outcome = look(operation, &line, &entry, ttl, asking, &tracking).await;
+                attempted(outcome, operation, &place)
             });
         }
         let asking = asking.without_line();
@@ -403,12 +419,9 @@ impl Store for RedisStore {
                 if is_second_vote {
                     return Err(StoreError::voted_before());
                 }
-                Ok(acquired)
+                Ok((acquired, found))
             });
-            Attempted {
-                outcome: outcome.map_err(|error| error.at(&place)),
-                settled: operation.is_settled(),
-            }
+            attempted(outcome, &operation, &place)
         })
     }
 
@@ -429,7 +442,7 @@ impl Store for RedisStore {
         }
         let (how, place) = (GivenBack { keep, unsettled }, Arc::clone(&self.place));
         Box::pin(async move {
-            let released = release(operation, &entry, how, line.as_deref()).await;
+            let released = release(&mut operation, &entry, how, line.as_deref()).await;
             released.map_err(|error| error.at(&place))
         })
     }
@@ -475,7 +488,7 @@ impl Store for RedisStore {
     }
 
     fn listen(&self, entry: &Entry) -> Option<Ear> {
-        let (line, _) = self.line_for(&entry.key)?;
+        let line = self.line_for(&entry.key)?;
         Some(line.ears.listen(&entry.key, &entry.value))
     }
 

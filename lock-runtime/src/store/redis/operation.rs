@@ -4,6 +4,7 @@
 use std::io;
 use std::mem::take;
 use std::slice;
+use std::sync::Arc;
 use std::time::Duration;
 
 use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind, Value};
@@ -16,6 +17,7 @@ use super::profile::of_single;
 use super::refusal::{error_of, has_forgotten_us, is_untouched};
 use super::script::Script;
 use super::settings::{Replicas, Timeouts};
+use super::unkept::Unkept;
 use crate::store::StoreError;
 
 /// What an answer says of the key.
@@ -42,6 +44,7 @@ pub(super) struct Operation {
     /// Sends scripts as they are, not by their hashes.
     whole_scripts: bool,
     replicas: Option<Replicas>,
+    unkept: Option<Arc<Unkept>>,
     /// How many commands were sent and not answered. Each may have been carried out, or may still
     /// be; nothing but a clean answer to it takes it off.
     unsettled: usize,
@@ -57,6 +60,7 @@ impl Operation {
             limit: now + timeouts.total(),
             whole_scripts: false,
             replicas: None,
+            unkept: None,
             unsettled: 0,
         }
     }
@@ -73,6 +77,18 @@ impl Operation {
     /// Has replicas confirm what is ours.
     pub(super) fn with_replicas(self, replicas: Option<Replicas>) -> Self {
         Self { replicas, ..self }
+    }
+
+    /// Begins a run, whose record may not be kept.
+    pub(super) fn with_unkept(self, unkept: Option<Arc<Unkept>>) -> Self {
+        Self { unkept, ..self }
+    }
+
+    /// Whether the record of a run that has begun is kept at this key.
+    pub(super) fn heard_of_record(&self, key: &str, is_kept: bool) {
+        if let Some(unkept) = &self.unkept {
+            unkept.heard(key, is_kept);
+        }
     }
 
     /// Whether every command that was sent was answered.
@@ -120,37 +136,43 @@ impl Operation {
     }
 
     /// Asks one thing. The instant is just before the sending that was answered.
-    pub(super) async fn ask<O, N>(
+    ///
+    /// What is sent is made here, since an asynchronous function would keep its arguments as well.
+    pub(super) fn ask<O, N>(
         &mut self,
         command: Cmd,
         read: Reader<O, N>,
-    ) -> Result<(Instant, Said<O, N>), StoreError> {
-        if self.replicas.is_some() {
-            let mut pipeline = Pipeline::with_capacity(2);
-            pipeline.add_command(command);
-            let (since, mut said) = Box::pin(self.ask_all(pipeline, read)).await?;
-            let none = || Err(StoreError::unexpected(&"none"));
-            return Ok((since, said.pop().unwrap_or_else(none)?));
+    ) -> impl Future<Output = Result<(Instant, Said<O, N>), StoreError>> + Send {
+        let mut message = match self.replicas {
+            None => Message::One(command),
+            Some(replicas) => {
+                let mut pipeline = Pipeline::with_capacity(2);
+                pipeline.add_command(command);
+                confirmed_by(pipeline, replicas)
+            }
+        };
+        async move {
+            let (since, answers) = self.until_answered(&mut message, 1).await?;
+            let (answer, confirmed) = answers
+                .as_slice()
+                .split_first()
+                .ok_or_else(|| StoreError::unexpected(&"none"))?;
+            Ok((since, self.read(answer, confirmed.first(), read)?))
         }
-        let (since, answers) = self.until_answered(Message::One(command), 1).await?;
-        let answer = answers.as_slice().first();
-        let answer = answer.ok_or_else(|| StoreError::unexpected(&"none"))?;
-        Ok((since, self.read(answer, None, read)?))
     }
 
     /// Asks many things at once.
     pub(super) async fn ask_all<O, N>(
         &mut self,
-        mut pipeline: Pipeline,
+        pipeline: Pipeline,
         read: Reader<O, N>,
     ) -> Result<(Instant, Each<O, N>), StoreError> {
         let count = pipeline.len();
-        if let Some(replicas) = self.replicas {
-            // In one pipeline, since on another connection there would be nothing to wait for.
-            pipeline.add_command(replicas.wait());
-        }
-        let message = Message::Many(pipeline);
-        let (since, answers) = self.until_answered(message, count).await?;
+        let mut message = match self.replicas {
+            None => Message::Many(pipeline),
+            Some(replicas) => confirmed_by(pipeline, replicas),
+        };
+        let (since, answers) = self.until_answered(&mut message, count).await?;
         let (answers, confirmed) = answers
             .as_slice()
             .split_at_checked(count)
@@ -187,31 +209,35 @@ impl Operation {
     /// a reason that goes away.
     async fn until_answered(
         &mut self,
-        mut message: Message,
+        message: &mut Message,
         count: usize,
     ) -> RedisResult<(Instant, Answers)> {
         let mut in_time = take(&mut self.in_time);
         let mut since = if in_time { self.began } else { Instant::now() };
-        let mut remedies = Remedies::new(&self.connection, since);
+        // Looked at now, since any answer counts as use of the connection. Room for what helps against
+        // errors is had only when there is one.
+        let was_idle = self.connection.was_idle(since);
+        let mut remedies = None;
         let mut refused = None;
         loop {
             // What seldom happens is boxed: the room for it would make each operation larger.
             let answers = if take(&mut in_time) {
-                self.send(&mut message, count, refused.as_ref(), since)
-                    .await
+                self.send(message, count, refused.as_ref(), since).await
             } else {
                 let limit = self.limit;
-                let sending = self.send(&mut message, count, refused.as_ref(), since);
+                let sending = self.send(message, count, refused.as_ref(), since);
                 Box::pin(before(limit, sending)).await
+            };
+            let mut remedy_for = |error: &RedisError| {
+                let new = || Box::new(Remedies::new(was_idle, self.connection.pauses()));
+                remedies.get_or_insert_with(new).against(error)
             };
             let found = match &answers {
                 Ok(answers) => {
                     let mut errors = answers.as_slice().iter().filter_map(error_of);
-                    errors.find_map(|error| Some((remedies.against(&error)?, error)))
+                    errors.find_map(|error| Some((remedy_for(&error)?, error)))
                 }
-                Err(error) => remedies
-                    .against(error)
-                    .map(|remedy| (remedy, error.clone())),
+                Err(error) => remedy_for(error).map(|remedy| (remedy, error.clone())),
             };
             let Some((remedy, error)) = found.filter(|_| Instant::now() < self.limit) else {
                 let answers = answers.map_err(|error| worth_telling(error, refused));
@@ -223,7 +249,7 @@ impl Operation {
             }
             match remedy {
                 Remedy::NewConnection => {}
-                Remedy::Sources => message = message.by_source(),
+                Remedy::Sources => *message = message.by_source(),
                 Remedy::Pause(pause) => {
                     let until = self.limit.min(Instant::now() + pause);
                     Box::pin(sleep_until(until)).await;
@@ -294,14 +320,14 @@ struct Remedies {
 }
 
 impl Remedies {
-    fn new(connection: &Connection, now: Instant) -> Self {
+    fn new(was_idle: bool, pauses: slice::Iter<'static, Duration>) -> Self {
         Self {
             broken: Some(Remedy::NewConnection),
-            forgotten: connection.was_idle(now).then_some(Remedy::NewConnection),
+            forgotten: was_idle.then_some(Remedy::NewConnection),
             no_master: Some(Remedy::NewConnection),
             forgotten_us: Some(Remedy::NewConnection),
             unknown_script: Some(Remedy::Sources),
-            pauses: connection.pauses(),
+            pauses,
         }
     }
 
@@ -325,6 +351,13 @@ impl Remedies {
             _ => None,
         }
     }
+}
+
+/// The commands, and the question how many replicas have what they wrote: in one pipeline, since on
+/// another connection there would be nothing to wait for.
+fn confirmed_by(mut pipeline: Pipeline, replicas: Replicas) -> Message {
+    pipeline.add_command(replicas.wait());
+    Message::Many(pipeline)
 }
 
 /// Fails when too few replicas have what was written last.

@@ -67,13 +67,7 @@ pub(super) async fn claim<N>(
     let (since, said) = operation.ask(command, read).await?;
     match said {
         Said::Ours((drawn, began, is_kept)) => {
-            if !is_kept {
-                tracing::warn!(
-                    key = record.key,
-                    "a run is not recorded: this key, where its record would be kept, holds \
-                     something else; delete it if nobody needs it, or name the lock in another way"
-                );
-            }
+            operation.heard_of_record(&record.key, is_kept);
             record.begun(began);
             Ok(Ok((since, Said::Ours(drawn))))
         }

@@ -1,9 +1,12 @@
 //! The Lua scripts, sent by their hash, and other commands.
 
+use std::io::Write as _;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use redis::{Arg, Cmd};
+use redis::{Arg, Cmd, RedisWrite, ToRedisArgs};
+
+use crate::key::SideKey;
 
 /// These files as one.
 macro_rules! lua {
@@ -117,7 +120,7 @@ impl Script {
     }
 
     pub(super) fn by_hash(&self) -> Cmd {
-        let mut command = command("EVALSHA");
+        let mut command = command("EVALSHA", 12);
         command.arg(self.hash());
         command
     }
@@ -164,12 +167,23 @@ pub(super) fn argument(command: &Cmd, number: usize) -> Option<&[u8]> {
     }
 }
 
-/// A command with room for a lock's key and value and all that is sent with them, unless the key is
+/// A command with room for so many arguments, a lock's key and value among them, unless the key is
 /// long. Else it would be allocated anew several times while its arguments are added.
-pub(super) fn command(name: &str) -> Cmd {
-    let mut command = Cmd::with_capacity(8, 160);
+pub(super) fn command(name: &str, arguments: usize) -> Cmd {
+    let mut command = Cmd::with_capacity(arguments, 160);
     command.arg(name);
     command
+}
+
+impl ToRedisArgs for SideKey<'_> {
+    fn write_redis_args<W: ?Sized + RedisWrite>(&self, out: &mut W) {
+        let mut writer = out.writer_for_next_arg();
+        for part in self.parts() {
+            writer
+                .write_all(part.as_bytes())
+                .expect("there is room in memory");
+        }
+    }
 }
 
 /// Milliseconds as Redis takes them: whole ones, rounded up, so that a deadline computed from the

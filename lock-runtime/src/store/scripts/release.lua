@@ -34,7 +34,8 @@ if value == ARGV[1] and ARGV[2] ~= '0' then
   value, is_kept = '~' .. value, true
 end
 -- The short way. A side key that holds something else is nobody's line.
-local has_line = KEYS[2] and redis.pcall('TYPE', KEYS[2]).ok == 'zset'
+local in_line = KEYS[2] and redis.pcall('ZCARD', KEYS[2])
+local has_line = in_line ~= 0 and type(in_line) == 'number'
 if not KEYS[2] or not has_line and ARGV[4] == '0' then
   if value == ARGV[1] then
     redis.call('DEL', KEYS[1])

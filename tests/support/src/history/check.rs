@@ -79,6 +79,10 @@ pub enum Violation {
 pub struct Summary {
     /// How many sections there are.
     pub sections: usize,
+    /// How many of them had a permit.
+    pub permits: usize,
+    /// How many of them were shared.
+    pub shared: usize,
     /// How many of them have no end.
     pub unfinished: usize,
     /// How many ended after their deadline: their process stood still at the deadline, or nobody
@@ -89,6 +93,15 @@ pub struct Summary {
     /// How many began when their deadline had passed: their process stood still between the last
     /// look at the deadline and the begin, or nobody looked.
     pub late_begins: usize,
+}
+
+impl Summary {
+    /// How many sections there are of the kind that has the fewest.
+    #[must_use]
+    pub fn fewest_of_a_kind(&self) -> usize {
+        let exclusive = self.sections - self.permits - self.shared;
+        exclusive.min(self.permits).min(self.shared)
+    }
 }
 
 impl Section {
@@ -112,6 +125,8 @@ pub fn check(history: &str) -> Result<Summary, Vec<Violation>> {
     let count = |is: fn(&Section) -> bool| sections.iter().filter(|section| is(section)).count();
     let mut summary = Summary {
         sections: sections.len(),
+        permits: count(|section| matches!(section.kind, Kind::Permit(_))),
+        shared: count(|section| section.kind == Kind::Shared),
         unfinished: count(|section| section.end.is_none()),
         late_ends: count(|section| section.end.is_some_and(|end| end > section.deadline)),
         beside_others: 0,
@@ -388,7 +403,8 @@ mod tests {
     #[test]
     fn so_many_may_have_a_permit_and_each_looks_at_its_own_number() {
         let two = "begin k 1 a 0 100 p2\nbegin k 2 b 10 110 p2\n";
-        assert_eq!(clean(two).beside_others, 1);
+        let summary = clean(two);
+        assert_eq!((summary.beside_others, summary.permits), (1, 2));
         clean(&format!(
             "{two}begin k 3 c 20 120 p3\nbegin k 4 d 100 120 p3\n"
         ));
@@ -404,7 +420,8 @@ mod tests {
 
     #[test]
     fn kinds_never_overlap() {
-        clean("begin k 1 a 0 100 s\nbegin k 2 b 10 110 s\nbegin k 3 c 20 120 s\n");
+        let three = "begin k 1 a 0 100 s\nbegin k 2 b 10 110 s\nbegin k 3 c 20 120 s\n";
+        assert_eq!(clean(three).shared, 3);
         for (one, other) in [
             (" s", " p9"),
             (" p9", " s"),
