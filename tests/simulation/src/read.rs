@@ -79,7 +79,7 @@ pub(super) fn all(stored: Option<&Stored>, which: Which) -> Vec<Kept> {
                 })
             });
             let places: Option<Vec<_>> = places.collect();
-            places.unwrap_or_else(|| vec![one(None)])
+            places.unwrap_or_else(|| vec![one(Some(Content::ForeignSet))])
         }
         Value::Hash(_) | Value::Set(_) => vec![one(None)],
     }
@@ -198,6 +198,6 @@ pub(super) fn differences(before: &[Kept], after: &[Kept]) -> Vec<Difference> {
 fn name_in(kept: &Kept) -> Option<Token> {
     match kept.content {
         Content::Lock { token, .. } => Some(token),
-        Content::Number(_) | Content::Foreign => None,
+        Content::Number(_) | Content::Foreign | Content::ForeignSet => None,
     }
 }

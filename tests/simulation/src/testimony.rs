@@ -34,6 +34,10 @@ impl fmt::Debug for Token {
 }
 
 /// What a caller asks for. Times are in milliseconds.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each may be asked for without the others"
+)]
 #[derive(Debug, Clone, Copy, Hash)]
 pub(super) struct Terms {
     pub(super) kind: &'static str,
@@ -135,6 +139,8 @@ pub(super) enum Content {
     Number(u64),
     /// What no process of this world writes.
     Foreign,
+    /// The same, where it is a sorted set.
+    ForeignSet,
 }
 
 /// What is kept of a key's runs.

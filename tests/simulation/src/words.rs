@@ -94,17 +94,13 @@ impl fmt::Display for Event {
                 is_to_server,
                 sent,
             } => {
-                if *is_to_server {
-                    write!(
-                        f,
-                        "server {server}: hears what place {place} sent at {sent}"
-                    )
+                let (from, to) = (format!("place {place}"), format!("server {server}"));
+                let (from, to) = if *is_to_server {
+                    (from, to)
                 } else {
-                    write!(
-                        f,
-                        "place {place}: hears what server {server} sent at {sent}"
-                    )
-                }
+                    (to, from)
+                };
+                write!(f, "{to}: hears what {from} sent at {sent}")
             }
             Self::Logged { what } => write!(f, "log: {what}"),
         }
@@ -178,6 +174,7 @@ impl fmt::Display for Holds {
             }
             Content::Number(number) => write!(f, "{number}")?,
             Content::Foreign => f.write_str("what is not ours")?,
+            Content::ForeignSet => f.write_str("a set that is not ours")?,
         }
         match kept.expires {
             Some(expires) => write!(f, " until …{:06}", expires % 1_000_000),

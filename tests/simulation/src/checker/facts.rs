@@ -52,6 +52,8 @@ pub(in super::super) struct Facts {
     pub(super) died: Option<u64>,
     /// When what is not ours was last where a key's record is kept.
     pub(super) foreign_records: BTreeMap<KeyId, u64>,
+    /// When a set that is not ours was last at a key: nobody is told when it goes.
+    pub(super) foreign_sets: BTreeMap<KeyId, u64>,
     /// When a process closed its connections last.
     pub(super) closed: Option<u64>,
     /// How many bodies, and guards, there were.
@@ -104,6 +106,7 @@ impl Facts {
             troubled_until: 0,
             died: None,
             foreign_records: BTreeMap::new(),
+            foreign_sets: BTreeMap::new(),
             closed: None,
             entered: 0,
         }
@@ -259,6 +262,9 @@ impl Facts {
         before: Option<Kept>,
         after: Option<Kept>,
     ) {
+        if before.is_some_and(|kept| kept.content == Content::ForeignSet) {
+            self.foreign_sets.insert(key, self.now);
+        }
         let there = &mut self.locks[server][key];
         there.retain(|kept| Some(*kept) != before);
         there.extend(after);
@@ -384,7 +390,7 @@ impl Facts {
     pub(super) fn has_room(&self, server: ServerId, errand: &Errand) -> bool {
         let rooms = self.at(server, errand.key).map(|kept| match kept.content {
             Content::Lock { room, .. } => room,
-            Content::Number(_) | Content::Foreign => Room::Alone,
+            Content::Number(_) | Content::Foreign | Content::ForeignSet => Room::Alone,
         });
         let rooms: Vec<_> = rooms.collect();
         let terms = errand.terms;
