@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::super::testimony::{Event, KeyId, Patience};
 use super::facts::Errand;
-use super::{Facts, LOOK, Rule};
+use super::{Facts, Rule};
 
 /// How long the first of a line trusts to be woken (`in_line.rs`).
 const TRUST: u64 = 5_000;
@@ -43,7 +43,7 @@ impl Rule for Progress {
         for (key, since) in &self.since {
             // If it became free before all was well again, the first may not hear of it.
             let set_went = facts.foreign_sets.get(key).copied();
-            let may_be_unheard = set_went.is_some_and(|went| went + LOOK >= *since);
+            let may_be_unheard = set_went.is_some_and(|went| went + TRUST >= *since);
             let is_told = !may_be_unheard && !facts.may_be_in_line(*since);
             let (from, limit) = if facts.was_calm(*since) && is_told {
                 (*since, 20 * facts.limits.parcel + 400)
