@@ -229,7 +229,7 @@ fn meddle(world: &mut World) {
             let time = between(1..=500);
             world.later(time, move |world| {
                 let now = world.now;
-                world.sites[server].meddle(&["DEL", &name], now);
+                world.sites[server].take_away(&name, now);
             });
         }
         which @ 3..=4 => {
@@ -242,7 +242,7 @@ fn meddle(world: &mut World) {
             let time = between(1..=500);
             world.later(time, move |world| {
                 let now = world.now;
-                world.sites[server].meddle(&["DEL", &name], now);
+                world.sites[server].take_away(&name, now);
             });
         }
         _ => site.meddle(&["SET", &name, "theirs", "NX", "PX", &time], now),

@@ -194,6 +194,14 @@ impl Site {
         self.publish(now);
     }
 
+    /// Somebody else takes away what would stay for ever, whatever the server refuses.
+    pub(super) fn take_away(&mut self, name: &str, now: u64) {
+        let mood = self.server.mood();
+        self.server.set_mood(Mood::Well);
+        self.meddle(&["DEL", name], now);
+        self.server.set_mood(mood);
+    }
+
     pub(super) fn data(&self) -> Data {
         self.server.data()
     }
