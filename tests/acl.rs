@@ -266,7 +266,7 @@ async fn waiting_with_tracking() {
 async fn waiting_in_line() {
     let (server, locker) = with_rights(&[LOCKS, LINE, TRACKING]).await;
     waits(&server, &locker).await;
-    hands_over(&server, &locker).await;
+    hands_over(&server, &locker, "nothing").await;
     let calls = server.command_calls().await;
     assert!(calls.contains_key("publish"), "{calls:?}");
 }
@@ -278,13 +278,13 @@ async fn without_any_right_of_the_line_waiting_goes_on_without_it() {
         let others = others.collect::<Vec<_>>().join(" ");
         let (server, locker) = with_rights(&[LOCKS, &others, TRACKING]).await;
         waits(&server, &locker).await;
-        hands_over(&server, &locker).await;
+        hands_over(&server, &locker, missing).await;
         assert!(!server.exists("jobs:k").await, "without {missing}");
     }
 }
 
 /// From one process to another.
-async fn hands_over(server: &Server, locker: &Locker) {
+async fn hands_over(server: &Server, locker: &Locker, missing: &str) {
     let held = locker.lock("k").ttl(TTL).acquire().await.expect("free");
     let other = connect(server).await.expect("connected");
     let before = server.command_calls().await["pttl"];
@@ -294,9 +294,11 @@ async fn hands_over(server: &Server, locker: &Locker) {
     })
     .await;
     held.release().await.expect("ours");
-    let guard = timeout(LIMIT, waiting).await.expect("its turn comes");
-    let guard = guard.expect("no panic").expect("free");
-    guard.release().await.expect("ours");
+    // Whoever is not told looks after five seconds.
+    let guard = timeout(Duration::from_secs(3), waiting).await;
+    let told = || panic!("it is told at once, without {missing} as well");
+    let guard = guard.unwrap_or_else(|_| told()).expect("no panic");
+    guard.expect("free").release().await.expect("ours");
 }
 
 #[tokio::test]

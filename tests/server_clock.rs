@@ -15,7 +15,7 @@ const FAR: i64 = HOUR + HOUR / 2;
 
 struct World {
     clock: MovingClock,
-    _server: Server,
+    server: Server,
     ours: Locker,
     theirs: Locker,
 }
@@ -23,6 +23,12 @@ struct World {
 async fn connect(server: &Server) -> Locker {
     let connecting = Locker::connect(&server.url()).await;
     connecting.expect("it answers")
+}
+
+impl World {
+    async fn step_to(&self, seconds: i64) {
+        self.clock.step_to(seconds, &self.server).await;
+    }
 }
 
 /// None where nothing can move a clock.
@@ -35,7 +41,7 @@ async fn world() -> Option<World> {
     let (ours, theirs) = (connect(&server).await, connect(&server).await);
     Some(World {
         clock,
-        _server: server,
+        server,
         ours,
         theirs,
     })
@@ -59,21 +65,21 @@ async fn is_done(locker: &Locker) -> LockError {
 async fn a_clock_that_steps_back_runs_nothing_twice() {
     let Some(world) = world().await else { return };
     runs(&world.ours).await;
-    world.clock.set_off(-FAR);
+    world.step_to(-FAR).await;
     for locker in [&world.ours, &world.theirs] {
         is_done(locker).await;
     }
     // By days, the message says what has happened, and how to forget it.
-    world.clock.set_off(-100 * HOUR);
+    world.step_to(-100 * HOUR).await;
     let error = is_done(&world.theirs).await;
     let next = error.retry_after().expect("known");
     assert!(next > 100 * PERIOD && next <= 102 * PERIOD, "{next:?}");
     let text = error.to_string();
     assert!(text.contains("clock") && text.contains("forget"), "{text}");
     // What has been done is the latest period, and the next one has its run.
-    world.clock.set_off(0);
+    world.step_to(0).await;
     is_done(&world.ours).await;
-    world.clock.set_off(FAR);
+    world.step_to(FAR).await;
     runs(&world.theirs).await;
     is_done(&world.ours).await;
 }
@@ -82,7 +88,7 @@ async fn a_clock_that_steps_back_runs_nothing_twice() {
 async fn a_clock_that_steps_forward_has_the_next_periods_run() {
     let Some(world) = world().await else { return };
     for step in 0..5 {
-        world.clock.set_off(FAR * step);
+        world.step_to(FAR * step).await;
         runs(&world.ours).await;
         is_done(&world.theirs).await;
     }
@@ -98,12 +104,12 @@ async fn a_clock_that_steps_forward_has_the_next_periods_run() {
 async fn a_run_in_whose_middle_the_clock_steps_back_counts_to_the_period_of_its_start() {
     let Some(world) = world().await else { return };
     let guard = hourly(&world.ours).acquire().await.expect("open");
-    world.clock.set_off(-FAR);
+    world.step_to(-FAR).await;
     let error = hourly(&world.theirs).acquire().await.expect_err("held");
     assert!(error.is_busy(), "{error}");
     guard.release().await.expect("ours");
     for off in [-FAR, 0] {
-        world.clock.set_off(off);
+        world.step_to(off).await;
         is_done(&world.theirs).await;
     }
     let last = world
@@ -128,7 +134,7 @@ async fn a_run_in_whose_middle_the_clock_steps_forward_loses_its_lock_and_spoils
         last.is_some_and(|last| last.running)
     })
     .await;
-    world.clock.set_off(FAR);
+    world.step_to(FAR).await;
     let next = hourly(&world.theirs)
         .wait(LIMIT)
         .acquire()

@@ -1,5 +1,6 @@
 //! A pseudo-terminal of 80 columns and 24 lines, with a program in it.
 
+use std::fmt::Debug;
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::num::NonZero;
@@ -9,7 +10,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::pty::{Winsize, openpty};
-use nix::sys::termios::{Termios, tcgetattr};
+#[cfg(target_os = "linux")]
+use nix::sys::termios::ControlFlags;
+use nix::sys::termios::tcgetattr;
 use nix::unistd::tcgetpgrp;
 use redis_locked_test_support::until_some;
 
@@ -129,9 +132,15 @@ impl Terminal {
         ended.await.code()
     }
 
-    /// How the terminal is set: whether it echoes, and so on.
-    pub(crate) fn settings(&self) -> Termios {
-        tcgetattr(&self.line).expect("settings")
+    /// How the terminal is set: whether it echoes, and so on. Without the speed of the input: libc writes
+    /// it down even where it is that of the output.
+    pub(crate) fn settings(&self) -> impl PartialEq + Debug + use<> {
+        let all = tcgetattr(&self.line).expect("settings");
+        let control = all.control_flags;
+        #[cfg(target_os = "linux")]
+        let control = control & !ControlFlags::CIBAUD;
+        let flags = (all.input_flags, all.output_flags, all.local_flags);
+        (flags, control, all.control_chars)
     }
 
     /// The process group that gets Ctrl-C.

@@ -5,8 +5,15 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::time::{Duration, UNIX_EPOCH};
+
+use redis::cmd;
 
 use crate::directory::Directory;
+use crate::server::Server;
+use crate::until::until;
+
+const LIMIT: Duration = Duration::from_secs(20);
 
 /// What the time since 1970 is, for the servers that [have it](crate::server::Builder::clock). At first it is
 /// the system's. Their monotonic clock goes on as ever.
@@ -44,15 +51,26 @@ impl MovingClock {
         Some(clock)
     }
 
-    /// Steps to this many seconds after the system's clock, or before it, at once.
+    /// Steps to this many seconds after the system's clock, or before it, and returns when this server says
+    /// so: some look at their clock now and then only.
     ///
     /// # Panics
-    /// If the file can't be written.
-    pub fn set_off(&self, seconds: i64) {
+    /// If the file can't be written, or the server goes by another clock.
+    pub async fn step_to(&self, seconds: i64, server: &Server) {
+        self.set_off(seconds);
+        until(LIMIT, "the server's clock has stepped", async || {
+            let (time, _): (i64, i64) = server.ask(&cmd("TIME")).await;
+            let ours = UNIX_EPOCH.elapsed().expect("it is later").as_secs();
+            let off = time - i64::try_from(ours).expect("not so late");
+            (seconds - 1..=seconds + 1).contains(&off)
+        })
+        .await;
+    }
+
+    fn set_off(&self, seconds: i64) {
         let seconds = seconds.to_ne_bytes();
-        self.seconds
-            .write_all_at(&seconds, 0)
-            .expect("write the time");
+        let written = self.seconds.write_all_at(&seconds, 0);
+        written.expect("write the time");
     }
 
     pub(crate) fn environment(&self) -> Vec<(&'static str, OsString)> {
@@ -66,8 +84,6 @@ impl MovingClock {
 
 #[cfg(test)]
 mod tests {
-    use redis::cmd;
-
     use super::MovingClock;
     use crate::server::Server;
 
@@ -77,19 +93,12 @@ mod tests {
             return;
         };
         let server = Server::builder().clock(&clock).start().await;
-        let time = async || {
-            let (seconds, _): (i64, i64) = server.ask(&cmd("TIME")).await;
-            let ours = std::time::UNIX_EPOCH.elapsed().expect("later").as_secs();
-            seconds - i64::try_from(ours).expect("not so late")
-        };
-        for off in [0, 86_400, -3600, 0] {
-            clock.set_off(off);
-            let seen = time().await;
-            assert!((off - 1..=off + 1).contains(&seen), "{seen} and not {off}");
+        for off in [86_400, -3600, 0] {
+            clock.step_to(off, &server).await;
         }
         // Keys expire by it.
         server.set_px("k", "v", 60_000).await;
-        clock.set_off(120);
+        clock.step_to(120, &server).await;
         assert!(!server.exists("k").await);
     }
 }

@@ -84,13 +84,21 @@ impl Line {
         behind.is_some_and(|behind| behind.is_empty() || behind.starts_with(b":{"))
     }
 
-    /// Has the connection hear the bell. A server that refuses has no line for us.
+    /// Has the connection hear the bell, and rings it once without words: a release that may not ring
+    /// would delete the key and tell nobody. A server that refuses either has no line for us.
     pub(super) async fn subscribe(
         &self,
         number: u64,
         connection: &mut MultiplexedConnection,
     ) -> RedisResult<()> {
-        match connection.subscribe(&self.channel).await {
+        let mut ring = redis::cmd("PUBLISH");
+        ring.arg(&self.channel).arg("");
+        let subscribed = connection.subscribe(&self.channel).await;
+        let answer = match subscribed {
+            Ok(()) => ring.exec_async(connection).await,
+            refused => refused,
+        };
+        match answer {
             Ok(()) => self.heard_on.store(number, Ordering::Release),
             Err(error) if error.is_io_error() => return Err(error),
             Err(error) => tracing::debug!(%error, "no bell"),

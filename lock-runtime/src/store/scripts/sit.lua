@@ -13,6 +13,9 @@ local function sit(place)
   local is_new = not place
   local wanted = ARGV[9]
   if is_new then
+    -- Nobody leaves: where a release would lack the rights to take us out, it would delete the key and
+    -- tell nobody, so that is to be known before we wait.
+    leave('')
     -- Who died in the middle of the line would stay there for as long as the line stands.
     for _, before in ipairs(redis.call('ZRANGE', KEYS[2], -2, -1)) do
       if not seat_of(before) then
