@@ -1,7 +1,7 @@
 //! Makes mistakes in the sources, one at a time, and has the simulation find them.
 //!
 //! Seeds of busy worlds are left out: nothing goes wrong in them, and they take the longest. Of what
-//! needs a line or places, only seeds of worlds with many of these are looked at.
+//! needs a line, places, records and the like, only seeds of worlds with many of these are looked at.
 //!
 //! `scripts/breaks.sh` compiles, tests and runs it, in a copy of the tree. The list's form is told at its head.
 
@@ -20,6 +20,8 @@ const QUICK: &str = "profile.dev.package.redis-locked-simulation.opt-level=1";
 const LIMIT: Duration = Duration::from_secs(600);
 const BUILD_LIMIT: Duration = Duration::from_secs(1800);
 const LOG: &str = "breaks.log";
+/// Where a mistaken script is written.
+const SCRIPT: &str = "breaks.lua";
 
 #[derive(Debug, PartialEq)]
 struct Break {
@@ -46,10 +48,24 @@ enum Worlds {
     Calmer,
     Line,
     Places,
+    Records,
+    Doubt,
+    Quorum,
+    Renewed,
+    Taken,
 }
 
 impl Worlds {
-    const ALL: [Self; 3] = [Self::Calmer, Self::Line, Self::Places];
+    const ALL: [Self; 8] = [
+        Self::Calmer,
+        Self::Line,
+        Self::Places,
+        Self::Records,
+        Self::Doubt,
+        Self::Quorum,
+        Self::Renewed,
+        Self::Taken,
+    ];
 
     /// As the simulation calls them.
     fn name(self) -> &'static str {
@@ -57,6 +73,11 @@ impl Worlds {
             Self::Calmer => "calmer",
             Self::Line => "line",
             Self::Places => "places",
+            Self::Records => "records",
+            Self::Doubt => "doubt",
+            Self::Quorum => "quorum",
+            Self::Renewed => "renewed",
+            Self::Taken => "taken",
         }
     }
 }
@@ -141,7 +162,7 @@ fn check_without_mistakes(finders: &[Finder]) -> Result<(), String> {
         }
     }
     for finder in &each {
-        match attempt(finder)? {
+        match attempt(finder, None)? {
             Outcome::NotFound => println!("without a mistake, nothing is found by {finder:?}"),
             other => return Err(format!("without a mistake: {other:?}; see {LOG}")),
         }
@@ -203,21 +224,31 @@ impl Break {
         }
     }
 
+    /// A mistake in a script is made by the simulated servers, so that nothing has to be built.
     fn make_and_find(&self, finder: &Finder) -> Result<(Outcome, Duration), String> {
-        let write = |text: &str| {
-            fs::write(&self.file, text).map_err(|error| format!("{}: {error}", self.file))
+        let write = |path: &str, text: &str| {
+            fs::write(path, text).map_err(|error| format!("{path}: {error}"))
         };
         let source = read(&self.file)?;
-        write(&self.mistaken(&source)?)?;
+        let mistaken = self.mistaken(&source)?;
         let began = Instant::now();
-        let outcome = attempt(finder);
-        write(&source)?;
+        if let Finder::Seeds(..) = finder
+            && self.file.ends_with(".lua")
+        {
+            write(SCRIPT, &mistaken)?;
+            let outcome = attempt(finder, Some(&self.file))?;
+            return Ok((outcome, began.elapsed()));
+        }
+        write(&self.file, &mistaken)?;
+        let outcome = attempt(finder, None);
+        write(&self.file, &source)?;
         Ok((outcome?, began.elapsed()))
     }
 }
 
-/// Builds what is there now, and looks at it.
-fn attempt(finder: &Finder) -> Result<Outcome, String> {
+/// Builds what is there now, and looks at it; with the mistaken script in the place of this one, if it is
+/// said.
+fn attempt(finder: &Finder, script: Option<&str>) -> Result<Outcome, String> {
     let cargo = |what: &str, arguments: &[&str]| {
         let mut command = Command::new("cargo");
         command.args(["--config", QUICK, what, "--package", PACKAGE]).args(arguments);
@@ -235,6 +266,9 @@ fn attempt(finder: &Finder) -> Result<Outcome, String> {
         Finder::Seeds(seeds, worlds) => {
             let target = env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| "target".to_owned());
             let mut simulation = Command::new(Path::new(&target).join("debug").join(PACKAGE));
+            if let Some(script) = script {
+                simulation.args(["--instead", &format!("{script},{SCRIPT}")]);
+            }
             simulation.args(["--worlds", worlds.name(), "--seeds", &format!("0..{seeds}")]);
             run(simulation, LIMIT.max(Duration::from_secs(2 * seeds)))?
         }

@@ -2,7 +2,7 @@
 
 use super::chance::{between, one_in, one_of};
 use super::network::{Direction, LinkId};
-use super::read::name_of;
+use super::read::{name_beside, name_of};
 use super::server::{Data, Mood};
 use super::testimony::Event;
 use super::world::World;
@@ -33,6 +33,7 @@ pub(super) static FAULTS: &[Fault] = &[
     fault("stop", stop),
     fault("foreign hand", meddle),
     fault("clock back", set_back),
+    fault("scripts forgotten", forget_scripts),
 ];
 
 fn some_link(world: &World) -> Option<LinkId> {
@@ -213,13 +214,24 @@ fn stop(world: &mut World) {
 /// Somebody else writes where locks are.
 fn meddle(world: &mut World) {
     let (server, now) = (world.some_server(), world.now);
-    let name = name_of(between(0..=world.plan.keys - 1));
+    let key = between(0..=world.plan.keys - 1);
+    let name = name_of(key);
     let time = between(1..=1_000_u64).to_string();
     let site = &mut world.sites[server];
-    match between(0..=6) {
+    match between(0..=8) {
         0 => site.meddle(&["DEL", &name], now),
         1 => site.meddle(&["SET", &name, "theirs", "PX", &time], now),
-        2 => site.meddle(&["DEL", &format!("{{{name}}}:fence")], now),
+        2 => site.meddle(&["DEL", &name_beside(key, "fence")], now),
+        5 => site.meddle(&["DEL", &name_beside(key, "last")], now),
+        6 => {
+            let name = name_beside(key, "last");
+            site.meddle(&["SET", &name, "theirs"], now);
+            let time = between(1..=500);
+            world.later(time, move |world| {
+                let now = world.now;
+                world.sites[server].take_away(&name, now);
+            });
+        }
         which @ 3..=4 => {
             if which == 3 {
                 site.meddle(&["SET", &name, "theirs, without an end"], now);
@@ -230,7 +242,7 @@ fn meddle(world: &mut World) {
             let time = between(1..=500);
             world.later(time, move |world| {
                 let now = world.now;
-                world.sites[server].meddle(&["DEL", &name], now);
+                world.sites[server].take_away(&name, now);
             });
         }
         _ => site.meddle(&["SET", &name, "theirs", "NX", "PX", &time], now),
@@ -246,4 +258,10 @@ fn set_back(world: &mut World) {
         between(5..=500)
     };
     world.sites[server].set_back(millis);
+}
+
+/// What was one command takes two after that.
+fn forget_scripts(world: &mut World) {
+    let (server, now) = (world.some_server(), world.now);
+    world.sites[server].meddle(&["SCRIPT", "FLUSH"], now);
 }

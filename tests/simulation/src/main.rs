@@ -1,25 +1,31 @@
 //! Runs seeds: `cargo run -p redis-locked-simulation -- --seeds 1..200`, or `--seconds 3600`, or
 //! `--story 42`.
 
+use std::fs;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use redis_locked_simulation::simulation::server::run_instead;
 use redis_locked_simulation::simulation::{Sort, run, sort, story};
 
 const USAGE: &str = "\
-usage: redis-locked-simulation [--seeds FROM..TO] [--seconds N] [--threads N] [--broken N]
-                               [--worlds all|calmer|line|places]
-       redis-locked-simulation --story SEED
+usage: redis-locked-simulation [--instead FILE,FILE] [--seeds FROM..TO] [--seconds N] [--threads N]
+                               [--broken N] [--worlds all|calmer|line|places|records|doubt|quorum|renewed|taken]
+       redis-locked-simulation [--instead FILE,FILE] --story SEED
 
+  --instead  the servers run the second file in the place of the first, a part of our scripts
   --seeds    the seeds to run, TO not included; by default all from 0
   --seconds  begin no other seed after this time
   --threads  so many seeds run side by side; by default 2
   --broken   end after so many broken seeds, and tell the story of the first; by default 1
   --worlds   calmer: leave out the seeds of busy worlds, which take the longest; line: only
              those in which many processes wait for few locks; places: only those in which
-             several hold few keys
+             several hold few keys; records: only those with many runs that are recorded;
+             doubt: only those in which commands come late; quorum: only those of several servers
+             in which nothing goes wrong; renewed: only those in which bodies outlast their ttl;
+             taken: only those in which others take locks away
   --story    tell what happens with one seed";
 
 struct Options {
@@ -76,8 +82,17 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Option<Options> {
                     "calmer" => |seed| sort(seed) != Sort::Busy,
                     "line" => |seed| sort(seed) == Sort::Line,
                     "places" => |seed| sort(seed) == Sort::Places,
+                    "records" => |seed| sort(seed) == Sort::Records,
+                    "doubt" => |seed| sort(seed) == Sort::Doubt,
+                    "quorum" => |seed| sort(seed) == Sort::Quorum,
+                    "taken" => |seed| sort(seed) == Sort::Taken,
+                    "renewed" => |seed| sort(seed) == Sort::Renewed,
                     _ => return None,
                 };
+            }
+            "--instead" => {
+                let (part, mistake) = value.split_once(',')?;
+                run_instead(fs::read(part).ok()?, fs::read(mistake).ok()?);
             }
             "--story" => options.story = Some(value.parse().ok()?),
             _ => return None,

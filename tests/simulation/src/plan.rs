@@ -31,6 +31,10 @@ pub(super) struct Plan {
     pub(super) long_body_one_in: u32,
     pub(super) longest_pause: u64,
     pub(super) longest_wait: u64,
+    /// Whether some wait without a limit.
+    pub(super) is_patient: bool,
+    /// That of `once_per`.
+    pub(super) period: u64,
     pub(super) clocks: Clocks,
     pub(super) weather: Weather,
     pub(super) connection_timeout: Duration,
@@ -77,13 +81,28 @@ pub enum Sort {
     Line,
     /// Few keys that several may hold, and something may go wrong.
     Places,
+    /// Runs are recorded, and something may go wrong.
+    Records,
+    /// Commands come late, or twice, and what they leave behind is there at the end.
+    Doubt,
+    /// Several servers, nothing goes wrong, and callers leave.
+    Quorum,
+    /// Bodies run for longer than their ttl, and something short goes wrong.
+    Renewed,
+    /// Others take locks away, and whoever holds them looks.
+    Taken,
 }
 
 impl Sort {
     fn draw() -> Self {
-        match between(0..=7) {
+        match between(0..=12) {
             6 => Self::Line,
             7 => Self::Places,
+            8 => Self::Records,
+            9 => Self::Doubt,
+            10 => Self::Quorum,
+            11 => Self::Renewed,
+            12 => Self::Taken,
             0 => Self::Busy,
             1 | 2 => Self::Calm,
             _ => Self::Troubled,
@@ -99,6 +118,9 @@ const BUSY_KINDS: &[&str] = &[
 /// These make a line.
 const LINE_KINDS: &[&str] = &["wait", "forever", "renew", "leave", "coalesce", "fenced"];
 
+/// With these, callers leave at any time, and some stay.
+const LEAVING_KINDS: &[&str] = &["plain", "retries", "wait", "drop", "leave", "hand", "skip"];
+
 /// After these, a key of a line is free, or one who waits is gone, and all else is as usual.
 const QUIET: &[&str] = &["kill", "foreign hand"];
 
@@ -108,6 +130,11 @@ impl Plan {
             Sort::Busy => Self::busy(),
             Sort::Line => Self::line(),
             Sort::Places => Self::places(),
+            Sort::Records => Self::records(),
+            Sort::Doubt => Self::doubt(),
+            Sort::Quorum => Self::quorum(),
+            Sort::Renewed => Self::renewed(),
+            Sort::Taken => Self::taken(),
             sort => Self::any(sort),
         }
     }
@@ -182,21 +209,12 @@ impl Plan {
     fn places() -> Self {
         let sort = *one_of(&[Sort::Calm, Sort::Troubled, Sort::Troubled]);
         let plan = Self::any(sort);
-        let weight = |kind: &Kind| match kind.family {
-            Family::Places => between(0..=3),
-            Family::Whole => u32::from(LINE_KINDS.contains(&kind.name)) * between(0..=2),
-        };
-        let mut kinds: Vec<_> = KINDS.iter().map(|kind| (kind, weight(kind))).collect();
-        let some = kinds
-            .iter_mut()
-            .filter(|(kind, _)| kind.family == Family::Places);
-        some.for_each(|(_, weight)| *weight += 1);
         let plan = Self {
+            kinds: Self::mostly(Family::Places),
             servers: 1,
             places: between(1..=8),
             callers: between(1..=6),
             keys: *one_of(&[1, 1, 2, 4]),
-            kinds,
             longest_body: *one_of(&[5, 20, 60, 400]),
             longest_pause: *one_of(&[0, 3, 20, 200]),
             ..plan
@@ -205,6 +223,159 @@ impl Plan {
             plan.quiet()
         } else {
             plan
+        }
+    }
+
+    /// All kinds of this family, and some that make a line beside them.
+    fn mostly(family: Family) -> Vec<(&'static Kind, u32)> {
+        let weight = |kind: &Kind| {
+            if kind.family == family {
+                between(1..=4)
+            } else {
+                u32::from(LINE_KINDS.contains(&kind.name)) * between(0..=2)
+            }
+        };
+        KINDS.iter().map(|kind| (kind, weight(kind))).collect()
+    }
+
+    fn records() -> Self {
+        let sort = *one_of(&[Sort::Calm, Sort::Troubled, Sort::Troubled]);
+        Self {
+            kinds: Self::mostly(Family::Records),
+            servers: 1,
+            places: between(1..=6),
+            callers: between(1..=5),
+            keys: between(1..=4),
+            longest_pause: *one_of(&[3, 20, 200]),
+            ..Self::any(sort)
+        }
+    }
+
+    /// The kinds with these names, each as likely.
+    fn only(names: &[&str]) -> Vec<(&'static Kind, u32)> {
+        let kinds = KINDS.iter().filter(|kind| names.contains(&kind.name));
+        kinds.map(|kind| (kind, 1)).collect()
+    }
+
+    fn faults_of(names: &[&str]) -> Vec<(&'static Fault, u32)> {
+        let faults = FAULTS.iter().filter(|fault| names.contains(&fault.name));
+        faults.map(|fault| (fault, between(1..=3))).collect()
+    }
+
+    /// What is left behind keeps nobody for long, so that it is still there when all is shut down.
+    fn doubt() -> Self {
+        let plan = Self::any(Sort::Troubled);
+        let (connection, response) = *one_of(&[(500, 300), (100, 60)]);
+        Self {
+            servers: 1,
+            places: between(1..=3),
+            callers: between(2..=8),
+            keys: between(20..=60),
+            kinds: Self::only(LEAVING_KINDS),
+            ttls: OUTLASTS..=5 * OUTLASTS,
+            longest_body: *one_of(&[2, 5, 20]),
+            long_body_one_in: u32::MAX,
+            longest_pause: *one_of(&[3, 20]),
+            longest_wait: *one_of(&[20, 500]),
+            is_patient: false,
+            weather: Weather {
+                user_timeout: connection + response,
+                ..plan.weather
+            },
+            connection_timeout: Duration::from_millis(connection),
+            response_timeout: Duration::from_millis(response),
+            faults: Self::faults_of(&[
+                "cut in the middle",
+                "cut in the middle",
+                "connection stands still",
+                "cut",
+                "server refuses",
+                "scripts forgotten",
+            ]),
+            calm: between(20..=200),
+            length: between(2_000..=4_000),
+            ..plan
+        }
+    }
+
+    fn quorum() -> Self {
+        let plan = Self::any(Sort::Calm);
+        let (connection, response) = (2_000, 1_000);
+        Self {
+            servers: *one_of(&[3, 5]),
+            places: between(1..=3),
+            callers: between(2..=8),
+            keys: between(3..=30),
+            kinds: Self::only(LEAVING_KINDS),
+            ttls: OUTLASTS..=5 * OUTLASTS,
+            longest_body: *one_of(&[2, 5, 20]),
+            long_body_one_in: u32::MAX,
+            longest_pause: *one_of(&[3, 20]),
+            longest_wait: *one_of(&[20, 500]),
+            is_patient: false,
+            weather: Weather {
+                late_one_in: Some(between(5..=100)),
+                user_timeout: connection + response,
+                ..plan.weather
+            },
+            connection_timeout: Duration::from_millis(connection),
+            response_timeout: Duration::from_millis(response),
+            faults: Self::faults_of(&["scripts forgotten"]),
+            calm: between(5..=100),
+            length: between(500..=2_000),
+            ..plan
+        }
+    }
+
+    fn renewed() -> Self {
+        let plan = Self::any(Sort::Troubled);
+        let (connection, response) = (100, 60);
+        Self {
+            servers: *one_of(&[1, 1, 3]),
+            places: between(1..=2),
+            callers: between(1..=4),
+            keys: between(2..=6),
+            kinds: Self::only(&["renew"]),
+            ttls: 1_000..=3_000,
+            long_body_one_in: 1,
+            longest_pause: 20,
+            longest_wait: *one_of(&[20, 500]),
+            is_patient: false,
+            weather: Weather {
+                late_one_in: None,
+                user_timeout: connection + response,
+                ..plan.weather
+            },
+            connection_timeout: Duration::from_millis(connection),
+            response_timeout: Duration::from_millis(response),
+            faults: Self::faults_of(&[
+                "server refuses",
+                "cut",
+                "cut in the middle",
+                "connection stands still",
+                "server stands still",
+            ]),
+            calm: between(800..=3_000),
+            length: between(5_000..=9_000),
+            ..plan
+        }
+    }
+
+    fn taken() -> Self {
+        Self {
+            servers: 1,
+            places: between(1..=2),
+            callers: between(4..=12),
+            keys: between(1..=3),
+            kinds: Self::only(&["extend", "renew", "hand", "wait", "forever"]),
+            ttls: 50..=400,
+            longest_body: *one_of(&[20, 60]),
+            longest_pause: 3,
+            longest_wait: 500,
+            faults: Self::faults_of(&["foreign hand"]),
+            calm: between(5..=40),
+            length: between(2_000..=5_000),
+            ..Self::any(Sort::Calm)
         }
     }
 
@@ -224,11 +395,15 @@ impl Plan {
         let is_crowded = one_in(2);
         let (connection, response) = *one_of(&[(2_000, 1_000), (500, 300), (100, 60)]);
         let usual = *one_of(&[1, 2, 3, 6]);
-        let with_places = one_in(3);
+        let (with_places, with_records) = (one_in(3), one_in(4));
         let kinds = KINDS
             .iter()
             .filter(|kind| servers == 1 || !kind.is_numbered)
-            .filter(|kind| with_places || kind.family != Family::Places);
+            .filter(|kind| match kind.family {
+                Family::Whole => true,
+                Family::Places => with_places,
+                Family::Records => with_records,
+            });
         // All kinds beside each other, or a few.
         let weight = |of_all| if of_all { 2 } else { between(0..=9) };
         let of_all = one_in(2);
@@ -260,6 +435,8 @@ impl Plan {
             },
             longest_pause: *one_of(&[0, 3, 20, 200]),
             longest_wait: *one_of(&[20, 500, 5_000]),
+            is_patient: true,
+            period: *one_of(&[1_000, 1_000, 1_500, 3_000]),
             clocks: Clocks { drift: one_in(2) },
             weather: Weather {
                 usual,

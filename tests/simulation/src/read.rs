@@ -1,7 +1,9 @@
 //! What a server's keys say, as the checker understands it.
 
 use super::server::{Change, Stored, Value};
-use super::testimony::{Content, Kept, KeyId, ProcessId, Room, ServerId, Token, Which};
+use super::testimony::{
+    Content, How, Kept, KeyId, LastRun, Noted, ProcessId, Record, Room, Run, ServerId, Token, Which,
+};
 
 /// How a lock's key is written.
 pub(super) fn name_of(key: KeyId) -> String {
@@ -16,7 +18,11 @@ pub(super) fn name_beside(key: KeyId, what: &str) -> String {
 pub(super) fn key_of(name: &[u8]) -> Option<(KeyId, Which)> {
     let name = str::from_utf8(name).ok()?;
     let (name, which) = match name.strip_prefix('{') {
-        Some(counter) => (counter.strip_suffix("}:fence")?, Which::Counter),
+        Some(beside) => match beside.split_once("}:")? {
+            (name, "fence") => (name, Which::Counter),
+            (name, "last") => (name, Which::Record),
+            _ => return None,
+        },
         None => (name, Which::Lock),
     };
     Some((name.strip_prefix("lock-")?.parse().ok()?, which))
@@ -73,10 +79,59 @@ pub(super) fn all(stored: Option<&Stored>, which: Which) -> Vec<Kept> {
                 })
             });
             let places: Option<Vec<_>> = places.collect();
-            places.unwrap_or_else(|| vec![one(None)])
+            places.unwrap_or_else(|| vec![one(Some(Content::ForeignSet))])
         }
         Value::Hash(_) | Value::Set(_) => vec![one(None)],
     }
+}
+
+/// What is kept of a key's runs.
+pub(super) fn record(stored: Option<&Stored>) -> Option<Noted> {
+    let Stored { value, expires } = stored?;
+    let Value::Hash(fields) = value else {
+        return Some(Noted::Foreign);
+    };
+    if expires.is_none() {
+        return Some(Noted::Foreign);
+    }
+    let field = |name: &str| {
+        let value = fields.get(name.as_bytes())?;
+        str::from_utf8(value).ok()
+    };
+    let number = |name: &str| field(name)?.parse().ok();
+    let run = || {
+        let mut parts = field("run")?.split(' ');
+        let (started, period, _, value) =
+            (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+        let Some(Content::Lock { token, owner, .. }) = lock(value.as_bytes()) else {
+            return None;
+        };
+        Some(Run {
+            token,
+            owner,
+            started: started.parse().ok()?,
+            period: period.parse().ok()?,
+        })
+    };
+    let last = || {
+        Some(LastRun {
+            owner: field("owner")?.strip_prefix("process-")?.parse().ok()?,
+            started: number("started")?,
+            ended: number("ended")?,
+            how: match field("outcome")? {
+                "ok" => How::Ended,
+                "error" => How::Failed,
+                "panicked" => How::Panicked,
+                "dropped" => How::Dropped,
+                _ => How::Stopped,
+            },
+        })
+    };
+    Some(Noted::Ours(Record {
+        run: run(),
+        last: last(),
+        done: number("done"),
+    }))
 }
 
 /// What has become of a line, or of what else is beside a lock, in words.
@@ -143,6 +198,6 @@ pub(super) fn differences(before: &[Kept], after: &[Kept]) -> Vec<Difference> {
 fn name_in(kept: &Kept) -> Option<Token> {
     match kept.content {
         Content::Lock { token, .. } => Some(token),
-        Content::Number(_) | Content::Foreign => None,
+        Content::Number(_) | Content::Foreign | Content::ForeignSet => None,
     }
 }

@@ -7,8 +7,8 @@ use super::checker::Witness;
 use super::clock::Clock;
 use super::network::{Arrival, Direction, LinkId, Network, What};
 use super::read::{self, differences, key_of, name_beside, name_of};
-use super::server::{self, Change, ClientId, Data, Mood, Options, Said};
-use super::testimony::{By, Event, Kept, KeyId, ProcessId, ServerId, Which};
+use super::server::{self, Change, ClientId, Data, Mood, Options, Said, Stored};
+use super::testimony::{By, Event, KeyId, ProcessId, ServerId, Which};
 
 pub(super) struct Site {
     id: ServerId,
@@ -97,10 +97,32 @@ impl Site {
         changes
     }
 
-    fn tell(&self, by: By, key: KeyId, which: Which, before: &[Kept], after: &[Kept]) {
-        for (before, after) in differences(before, after) {
+    fn tell(
+        &self,
+        by: By,
+        key: KeyId,
+        which: Which,
+        before: Option<&Stored>,
+        after: Option<&Stored>,
+    ) {
+        let server = self.id;
+        if which == Which::Record {
+            let (before, after) = (read::record(before), read::record(after));
+            if before != after {
+                self.witness.tell(&Event::Recorded {
+                    server,
+                    by,
+                    key,
+                    before,
+                    after,
+                });
+            }
+            return;
+        }
+        let (before, after) = (read::all(before, which), read::all(after, which));
+        for (before, after) in differences(&before, &after) {
             self.witness.tell(&Event::Changed {
-                server: self.id,
+                server,
                 by,
                 key,
                 which,
@@ -122,9 +144,13 @@ impl Site {
                 Some(client) if client == self.foreigner => By::Foreigner,
                 Some(client) => By::Process(self.clients[&client].1),
             };
-            let before = read::all(change.before.as_ref(), which);
-            let after = read::all(change.after.as_ref(), which);
-            self.tell(by, key, which, &before, &after);
+            self.tell(
+                by,
+                key,
+                which,
+                change.before.as_ref(),
+                change.after.as_ref(),
+            );
         }
         for (client, said) in self.server.said() {
             let Some((link, _)) = self.clients.get(&client).copied() else {
@@ -168,6 +194,14 @@ impl Site {
         self.publish(now);
     }
 
+    /// Somebody else takes away what would stay for ever, whatever the server refuses.
+    pub(super) fn take_away(&mut self, name: &str, now: u64) {
+        let mood = self.server.mood();
+        self.server.set_mood(Mood::Well);
+        self.meddle(&["DEL", name], now);
+        self.server.set_mood(mood);
+    }
+
     pub(super) fn data(&self) -> Data {
         self.server.data()
     }
@@ -180,21 +214,21 @@ impl Site {
         self.server.restore(data);
         self.publish(now);
         for ((key, which, before), (_, _, after)) in before.iter().zip(self.all(keys, now)) {
-            self.tell(By::Loss, *key, *which, before, &after);
+            self.tell(By::Loss, *key, *which, before.as_ref(), after.as_ref());
         }
     }
 
-    fn all(&self, keys: KeyId, now: u64) -> Vec<(KeyId, Which, Vec<Kept>)> {
+    fn all(&self, keys: KeyId, now: u64) -> Vec<(KeyId, Which, Option<Stored>)> {
         let at = micros(&self.clock, now);
-        let read = |name: String, which| {
-            let stored = self.server.get(name.as_bytes(), at);
-            read::all(stored.as_ref(), which)
-        };
         let mut all = Vec::new();
         for key in 0..keys {
-            let counter = name_beside(key, "fence");
-            all.push((key, Which::Lock, read(name_of(key), Which::Lock)));
-            all.push((key, Which::Counter, read(counter, Which::Counter)));
+            for (which, name) in [
+                (Which::Lock, name_of(key)),
+                (Which::Counter, name_beside(key, "fence")),
+                (Which::Record, name_beside(key, "last")),
+            ] {
+                all.push((key, which, self.server.get(name.as_bytes(), at)));
+            }
         }
         all
     }

@@ -19,6 +19,9 @@ pub(super) type KeyId = usize;
 pub(super) struct Token([u8; 8]);
 
 impl Token {
+    /// Nobody's.
+    pub(super) const NONE: Self = Self([0; 8]);
+
     pub(super) fn of(text: &[u8]) -> Option<Self> {
         text.first_chunk().copied().map(Self)
     }
@@ -31,6 +34,10 @@ impl fmt::Debug for Token {
 }
 
 /// What a caller asks for. Times are in milliseconds.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each may be asked for without the others"
+)]
 #[derive(Debug, Clone, Copy, Hash)]
 pub(super) struct Terms {
     pub(super) kind: &'static str,
@@ -43,6 +50,10 @@ pub(super) struct Terms {
     pub(super) room: Room,
     /// For a permit: how many may have one.
     pub(super) permits: usize,
+    /// At most one success in so many milliseconds.
+    pub(super) once_per: Option<u64>,
+    /// Its runs are recorded.
+    pub(super) record: bool,
     /// The body runs to its end when the lock is lost.
     pub(super) finish: bool,
 }
@@ -74,6 +85,9 @@ pub(super) enum Patience {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum How {
     Ended,
+    /// It says itself that it has not succeeded.
+    Failed,
+    Panicked,
     /// The body was dropped before its end, or the guard was.
     Dropped,
     /// The holder saw that the lock is lost, and stopped.
@@ -95,6 +109,10 @@ pub(super) enum Outcome {
     LostByLimit,
     Backend,
     NotHeld,
+    /// There is nothing to be done in this period.
+    AlreadyDone,
+    /// As its body did.
+    Panicked,
     Refused,
     /// The caller dropped it.
     Left,
@@ -121,6 +139,42 @@ pub(super) enum Content {
     Number(u64),
     /// What no process of this world writes.
     Foreign,
+    /// The same, where it is a sorted set.
+    ForeignSet,
+}
+
+/// What is kept of a key's runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub(super) struct Record {
+    /// What is under way.
+    pub(super) run: Option<Run>,
+    pub(super) last: Option<LastRun>,
+    /// The beginning of the latest period with a success.
+    pub(super) done: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Run {
+    pub(super) token: Token,
+    pub(super) owner: ProcessId,
+    pub(super) started: u64,
+    /// When its period began, or zero.
+    pub(super) period: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct LastRun {
+    pub(super) owner: ProcessId,
+    pub(super) started: u64,
+    pub(super) ended: u64,
+    pub(super) how: How,
+}
+
+/// What stands where a record is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Noted {
+    Ours(Record),
+    Foreign,
 }
 
 /// Who changed a key.
@@ -137,6 +191,7 @@ pub(super) enum By {
 pub(super) enum Which {
     Lock,
     Counter,
+    Record,
 }
 
 #[derive(Debug, Clone, Hash)]
@@ -177,6 +232,13 @@ pub(super) enum Event {
         which: Which,
         before: Option<Kept>,
         after: Option<Kept>,
+    },
+    Recorded {
+        server: ServerId,
+        by: By,
+        key: KeyId,
+        before: Option<Noted>,
+        after: Option<Noted>,
     },
     Started {
         process: ProcessId,

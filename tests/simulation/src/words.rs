@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::read::name_of;
-use super::testimony::{By, Content, Event, Kept, Room, Terms, Which};
+use super::testimony::{By, Content, Event, Kept, Noted, Room, Terms, Which};
 
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -46,21 +46,32 @@ impl fmt::Display for Event {
                 before,
                 after,
             } => {
-                let who = match by {
-                    By::Process(process) => format!("process {process}"),
-                    By::Foreigner => "a stranger".to_owned(),
-                    By::Time => "time".to_owned(),
-                    By::Loss => "what it has lost".to_owned(),
-                };
+                let who = who(*by);
                 let name = match which {
                     Which::Lock => name_of(*key),
                     Which::Counter => format!("the counter of {}", name_of(*key)),
+                    Which::Record => format!("the record of {}", name_of(*key)),
                 };
                 let (before, after) = (Holds(*before), Holds(*after));
                 write!(
                     f,
                     "server {server}: {who} changes {name} from {before} to {after}"
                 )
+            }
+            Self::Recorded {
+                server,
+                by,
+                key,
+                after,
+                ..
+            } => {
+                let (who, name) = (who(*by), name_of(*key));
+                write!(f, "server {server}: {who} makes the record of {name} ")?;
+                match after {
+                    None => f.write_str("nothing"),
+                    Some(Noted::Foreign) => f.write_str("what is not ours"),
+                    Some(Noted::Ours(record)) => write!(f, "{record:?}"),
+                }
             }
             Self::Started { process, place } => {
                 write!(f, "process {process} starts in place {place}")
@@ -83,20 +94,25 @@ impl fmt::Display for Event {
                 is_to_server,
                 sent,
             } => {
-                if *is_to_server {
-                    write!(
-                        f,
-                        "server {server}: hears what place {place} sent at {sent}"
-                    )
+                let (from, to) = (format!("place {place}"), format!("server {server}"));
+                let (from, to) = if *is_to_server {
+                    (from, to)
                 } else {
-                    write!(
-                        f,
-                        "place {place}: hears what server {server} sent at {sent}"
-                    )
-                }
+                    (to, from)
+                };
+                write!(f, "{to}: hears what {from} sent at {sent}")
             }
             Self::Logged { what } => write!(f, "log: {what}"),
         }
+    }
+}
+
+fn who(by: By) -> String {
+    match by {
+        By::Process(process) => format!("process {process}"),
+        By::Foreigner => "a stranger".to_owned(),
+        By::Time => "time".to_owned(),
+        By::Loss => "what it has lost".to_owned(),
     }
 }
 
@@ -106,7 +122,11 @@ impl fmt::Display for Terms {
         if self.renew {
             f.write_str(", renew")?;
         }
-        for (name, time) in [("max_hold", self.max_hold), ("min_hold", self.min_hold)] {
+        for (name, time) in [
+            ("max_hold", self.max_hold),
+            ("min_hold", self.min_hold),
+            ("once_per", self.once_per),
+        ] {
             if let Some(time) = time {
                 write!(f, ", {name} {time} ms")?;
             }
@@ -115,6 +135,9 @@ impl fmt::Display for Terms {
             Room::Alone => {}
             Room::Permit => write!(f, ", one of {}", self.permits)?,
             Room::Shared => f.write_str(", shared")?,
+        }
+        if self.record {
+            f.write_str(", record")?;
         }
         if self.fenced {
             f.write_str(", fenced")?;
@@ -151,6 +174,7 @@ impl fmt::Display for Holds {
             }
             Content::Number(number) => write!(f, "{number}")?,
             Content::Foreign => f.write_str("what is not ours")?,
+            Content::ForeignSet => f.write_str("a set that is not ours")?,
         }
         match kept.expires {
             Some(expires) => write!(f, " until …{:06}", expires % 1_000_000),

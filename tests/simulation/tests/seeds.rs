@@ -4,7 +4,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use redis_locked_simulation::simulation::{Report, Sort, run, sort, story};
 use redis_locked_test_support::step_back;
@@ -12,8 +12,9 @@ use redis_locked_test_support::step_back;
 /// So many seeds are the same each time.
 const SECONDS_OF_A_DAY: u64 = 24 * 60 * 60;
 const FIXED: u64 = 60;
-/// Those of the day follow until so many bodies have run.
+/// Those of the day follow until so many bodies have run, or for so long.
 const SECTIONS: u64 = 1_000_000;
+const LONGEST: Duration = Duration::from_secs(60);
 const THREADS: usize = 2;
 
 fn seed_of_environment() -> Option<u64> {
@@ -54,7 +55,12 @@ fn the_promises_are_kept() {
             let number = next.fetch_add(1, Ordering::Relaxed);
             let seed = match number.checked_sub(FIXED) {
                 None => number,
-                Some(_) if sections.load(Ordering::Relaxed) >= SECTIONS => return,
+                Some(_)
+                    if sections.load(Ordering::Relaxed) >= SECTIONS
+                        || began.elapsed() >= LONGEST =>
+                {
+                    return;
+                }
                 Some(of_the_day) => of_day + of_the_day,
             };
             let report = run(seed);

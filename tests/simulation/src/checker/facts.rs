@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::super::clock::Clock;
 use super::super::testimony::{
-    By, Content, ErrandId, Event, How, Kept, KeyId, ProcessId, Room, ServerId, Terms, Token, Watch,
-    Which,
+    By, Content, ErrandId, Event, How, Kept, KeyId, Noted, ProcessId, Room, ServerId, Terms, Token,
+    Watch, Which,
 };
 
 /// Of each key, so many releases are remembered.
@@ -50,6 +50,10 @@ pub(in super::super) struct Facts {
     pub(super) troubled_until: u64,
     /// When a process died last.
     pub(super) died: Option<u64>,
+    /// When what is not ours was last where a key's record is kept.
+    pub(super) foreign_records: BTreeMap<KeyId, u64>,
+    /// When a set that is not ours was last at a key: nobody is told when it goes.
+    pub(super) foreign_sets: BTreeMap<KeyId, u64>,
     /// When a process closed its connections last.
     pub(super) closed: Option<u64>,
     /// How many bodies, and guards, there were.
@@ -101,6 +105,8 @@ impl Facts {
             troubles: Vec::new(),
             troubled_until: 0,
             died: None,
+            foreign_records: BTreeMap::new(),
+            foreign_sets: BTreeMap::new(),
             closed: None,
             entered: 0,
         }
@@ -174,7 +180,7 @@ impl Facts {
             Event::Left { errand, how } => {
                 if let Some(entered) = &mut self.errand(*errand).entered {
                     entered.is_inside = false;
-                    entered.has_ended = *how == How::Ended;
+                    entered.has_ended = matches!(how, How::Ended | How::Failed);
                 }
             }
             Event::Changed {
@@ -200,6 +206,15 @@ impl Facts {
             }
             Event::Trouble { until, .. } => self.trouble(*until),
             Event::Closed { .. } => self.closed = Some(self.now),
+            Event::Recorded {
+                key, before, after, ..
+            } => {
+                if *after == Some(Noted::Foreign) {
+                    self.foreign_records.insert(*key, u64::MAX);
+                } else if *before == Some(Noted::Foreign) {
+                    self.foreign_records.insert(*key, self.now);
+                }
+            }
             Event::Changed { .. }
             | Event::Got { .. }
             | Event::Settled { .. }
@@ -212,7 +227,9 @@ impl Facts {
     /// The key that something is about.
     pub(super) fn key_of(&self, event: &Event) -> Option<KeyId> {
         match event {
-            Event::Asked { key, .. } | Event::Changed { key, .. } => Some(*key),
+            Event::Asked { key, .. } | Event::Changed { key, .. } | Event::Recorded { key, .. } => {
+                Some(*key)
+            }
             Event::Entered { errand, .. }
             | Event::Inside { errand, .. }
             | Event::Left { errand, .. }
@@ -245,6 +262,9 @@ impl Facts {
         before: Option<Kept>,
         after: Option<Kept>,
     ) {
+        if before.is_some_and(|kept| kept.content == Content::ForeignSet) {
+            self.foreign_sets.insert(key, self.now);
+        }
         let there = &mut self.locks[server][key];
         there.retain(|kept| Some(*kept) != before);
         there.extend(after);
@@ -370,12 +390,18 @@ impl Facts {
     pub(super) fn has_room(&self, server: ServerId, errand: &Errand) -> bool {
         let rooms = self.at(server, errand.key).map(|kept| match kept.content {
             Content::Lock { room, .. } => room,
-            Content::Number(_) | Content::Foreign => Room::Alone,
+            Content::Number(_) | Content::Foreign | Content::ForeignSet => Room::Alone,
         });
         let rooms: Vec<_> = rooms.collect();
         let terms = errand.terms;
         rooms.iter().all(|room| room.is_beside(terms.room))
             && (terms.room != Room::Permit || rooms.len() < terms.permits)
+    }
+
+    /// Whether its record may have been found to be what is not ours.
+    pub(super) fn may_not_be_recorded(&self, errand: &Errand) -> bool {
+        let foreign = self.foreign_records.get(&errand.key);
+        errand.terms.once_per.is_some() && foreign.is_some_and(|until| *until >= errand.asked)
     }
 
     /// Whether the last trouble is so long over that nothing follows from it any more.

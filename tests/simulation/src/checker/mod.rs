@@ -14,6 +14,7 @@ mod owed;
 mod passing_on;
 mod patience;
 mod progress;
+mod records;
 mod results;
 mod under_lock;
 mod writes;
@@ -93,6 +94,7 @@ impl Witness {
             Box::new(order::Order::default()),
             Box::new(passing_on::PassingOn::default()),
             Box::new(owed::Owed::default()),
+            Box::new(records::Records::default()),
         ];
         Self(Arc::new(Mutex::new(Checker {
             facts: Facts::new(servers, keys, limits),

@@ -56,6 +56,8 @@ impl Rule for Order {
                         && next.terms.fenced == at.terms.fenced
                         && next.terms.room == at.terms.room
                         && at.terms.room != Room::Shared
+                        && !at.terms.record
+                        && !next.terms.record
                         && next.terms.permits == at.terms.permits
                         && at.terms.kind != "drop"
                 });

@@ -1,9 +1,11 @@
 //! Promise 13: a lock is passed on to nobody who is gone. And to nobody whose turn is over, whatever
-//! of its own arrives late.
+//! of its own arrives late; nor is one that is lost.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::testimony::{By, Content, Event, Kept, KeyId, ProcessId, ServerId, Token, Which};
+use super::super::testimony::{
+    By, Content, ErrandId, Event, How, Kept, KeyId, Outcome, ProcessId, ServerId, Token, Which,
+};
 use super::{Facts, Rule};
 
 #[derive(Default)]
@@ -12,6 +14,10 @@ pub(super) struct PassingOn {
     died: BTreeMap<ProcessId, u64>,
     /// Whose turns are over, since its server last started anew.
     over: BTreeMap<Token, (ServerId, KeyId)>,
+    /// Those that their holders know to be lost.
+    lost: BTreeSet<Token>,
+    /// Who entered last with each.
+    had: BTreeMap<Token, ErrandId>,
 }
 
 impl Rule for PassingOn {
@@ -22,6 +28,35 @@ impl Rule for PassingOn {
                 with_machine: false,
             } => {
                 self.died.insert(*process, facts.now);
+            }
+            Event::Left {
+                errand,
+                how: How::Stopped,
+            } => {
+                let entered = facts.errands[errand].entered.as_ref();
+                self.lost.extend(entered.map(|entered| entered.token));
+            }
+            Event::Entered { errand, token, .. } => {
+                if self.lost.contains(token) {
+                    return Err(format!(
+                        "errand {errand} is passed {token:?}, which is known to be lost"
+                    ));
+                }
+                self.had.insert(*token, *errand);
+            }
+            Event::Got {
+                errand,
+                outcome: Outcome::LostByOthers | Outcome::LostByTime | Outcome::LostByLimit,
+                ..
+            } => {
+                let token = facts.errands[errand].entered.as_ref().map(|it| it.token);
+                if let Some(next) = token.and_then(|token| self.had.get(&token))
+                    && next != errand
+                {
+                    return Err(format!(
+                        "errand {errand} is told that its lock is lost, and {next} was passed it"
+                    ));
+                }
             }
             // It remembers nothing of them, or not all.
             Event::Restored { server } => self.over.retain(|_, (at, _)| at != server),

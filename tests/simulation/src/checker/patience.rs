@@ -23,6 +23,7 @@ impl Rule for PatienceKept {
         match (outcome, at.terms.patience) {
             // It leaves the work to another.
             (Outcome::Busy { .. }, _) if at.terms.kind == COALESCE => Ok(()),
+            (Outcome::Backend, _) if facts.may_not_be_recorded(at) => Ok(()),
             (Outcome::Busy { .. } | Outcome::Backend, Patience::Wait(limit))
                 if at.entered.is_none() && waited < limit =>
             {

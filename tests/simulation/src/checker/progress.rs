@@ -42,7 +42,10 @@ impl Rule for Progress {
         let quorum = if facts.locks.len() > 1 { 4_000 } else { 0 };
         for (key, since) in &self.since {
             // If it became free before all was well again, the first may not hear of it.
-            let (from, limit) = if facts.was_calm(*since) && !facts.may_be_in_line(*since) {
+            let set_went = facts.foreign_sets.get(key).copied();
+            let may_be_unheard = set_went.is_some_and(|went| went + TRUST >= *since);
+            let is_told = !may_be_unheard && !facts.may_be_in_line(*since);
+            let (from, limit) = if facts.was_calm(*since) && is_told {
                 (*since, 20 * facts.limits.parcel + 400)
             } else {
                 let from = facts.troubled_until.max(*since);

@@ -23,6 +23,7 @@ impl Rule for Writes {
         }
         match which {
             Which::Counter => counter(*before, *after),
+            Which::Record => Ok(()),
             Which::Lock => {
                 beside(facts, *server, *key, *after)?;
                 lock(facts, *server, *process, *before, *after)
@@ -60,7 +61,7 @@ fn beside(facts: &Facts, server: usize, key: KeyId, after: Option<Kept>) -> Resu
             room: its,
             ..
         } => *other != token && !its.is_beside(room),
-        Content::Number(_) | Content::Foreign => true,
+        Content::Number(_) | Content::Foreign | Content::ForeignSet => true,
     });
     match other {
         Some(other) => Err(format!("{token:?} is put beside {other:?}")),
@@ -133,7 +134,7 @@ fn lock(
 fn is_same(before: Kept, after: Option<Kept>) -> bool {
     let token = |content| match content {
         Content::Lock { token, .. } => Some(token),
-        Content::Number(_) | Content::Foreign => None,
+        Content::Number(_) | Content::Foreign | Content::ForeignSet => None,
     };
     after.is_some_and(|after| token(after.content) == token(before.content))
 }

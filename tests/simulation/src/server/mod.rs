@@ -24,6 +24,7 @@ use command::{Arguments, Command, Run};
 use core::Core;
 pub use keyspace::{Bytes, Change, Data, Micros, Stored, Value};
 use lua::Scripts;
+pub use lua::run_instead;
 pub use mood::Mood;
 use reply::{Answer, Reply};
 

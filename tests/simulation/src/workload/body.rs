@@ -18,6 +18,8 @@ pub(super) struct Body {
     errand: ErrandId,
     work: BoxFuture<'static, ()>,
     is_inside: bool,
+    /// What it testifies at its end.
+    ends: How,
 }
 
 impl Body {
@@ -31,7 +33,13 @@ impl Body {
             errand,
             work: Box::pin(work),
             is_inside: false,
+            ends: How::Ended,
         }
+    }
+
+    pub(super) fn that_ends(mut self, ends: How) -> Self {
+        self.ends = ends;
+        self
     }
 
     fn leave(&mut self, how: How) {
@@ -57,7 +65,8 @@ impl Future for Body {
         }
         match self.work.as_mut().poll(cx) {
             Poll::Ready(()) => {
-                self.leave(How::Ended);
+                let ends = self.ends;
+                self.leave(ends);
                 Poll::Ready(self.errand)
             }
             Poll::Pending => Poll::Pending,

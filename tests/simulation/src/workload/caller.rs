@@ -41,6 +41,8 @@ impl Caller {
                 fenced: false,
                 room: Room::Alone,
                 permits: 0,
+                once_per: None,
+                record: false,
                 finish: false,
             };
             let terms = (kind.ask)(&self.plan, terms);
@@ -153,6 +155,7 @@ pub(super) fn outcome_of(error: &LockError) -> Outcome {
             _ => Outcome::LostByOthers,
         },
         LockError::NotHeld { .. } => Outcome::NotHeld,
+        LockError::AlreadyDone { .. } => Outcome::AlreadyDone,
         LockError::Backend { .. } => Outcome::Backend,
         _ => Outcome::Refused,
     }

@@ -84,7 +84,7 @@ pub(super) async fn by_hand(caller: Caller, key: KeyId, terms: Terms) {
     caller.gets(errand, outcome);
 }
 
-async fn hold(caller: &Caller, errand: ErrandId, guard: &LockGuard, length: u64) {
+pub(super) async fn hold(caller: &Caller, errand: ErrandId, guard: &LockGuard, length: u64) {
     let mut left = length;
     let mut lost = pin!(guard.lost());
     while left > 0 {
@@ -132,7 +132,7 @@ pub(super) async fn shut_down(caller: Caller, key: KeyId, terms: Terms) {
 }
 
 /// How long a body takes: mostly less than its lease, sometimes more.
-fn length(caller: &Caller, terms: &Terms) -> u64 {
+pub(super) fn length(caller: &Caller, terms: &Terms) -> u64 {
     if one_in(caller.plan.long_body_one_in) {
         between(0..=2 * terms.ttl)
     } else if one_in(4) {
@@ -150,9 +150,9 @@ fn outcome(ran: Ran) -> Outcome {
 }
 
 /// A future that is dropped after so many polls; `None` then.
-struct Polled<F> {
-    future: Pin<Box<F>>,
-    left: u32,
+pub(super) struct Polled<F> {
+    pub(super) future: Pin<Box<F>>,
+    pub(super) left: u32,
 }
 
 impl<F: Future> Future for Polled<F> {

@@ -7,7 +7,7 @@ use super::super::checker::COALESCE;
 use super::super::plan::Plan;
 use super::super::testimony::{Patience, Room, Terms};
 use super::caller::Caller;
-use super::deeds;
+use super::{deeds, recorded};
 
 /// A kind of request, and what is done with it.
 pub(in super::super) struct Kind {
@@ -25,6 +25,7 @@ pub(in super::super) struct Kind {
 pub(in super::super) enum Family {
     Whole,
     Places,
+    Records,
 }
 
 const fn kind(
@@ -49,6 +50,18 @@ const fn of_places(
     Kind {
         is_numbered: true,
         family: Family::Places,
+        ..kind(name, ask, deed)
+    }
+}
+
+const fn of_records(
+    name: &'static str,
+    ask: fn(&Plan, Terms) -> Terms,
+    deed: fn(Caller, usize, Terms) -> BoxFuture<'static, ()>,
+) -> Kind {
+    Kind {
+        is_numbered: true,
+        family: Family::Records,
         ..kind(name, ask, deed)
     }
 }
@@ -139,7 +152,42 @@ pub(in super::super) static KINDS: &[Kind] = &[
     of_places("shared, extended", shared, |caller, key, terms| {
         Box::pin(deeds::extend(caller, key, terms))
     }),
+    of_records("once_per", once_per, |caller, key, terms| {
+        Box::pin(recorded::run(caller, key, terms))
+    }),
+    of_records("once_per by hand", once_per, |caller, key, terms| {
+        Box::pin(recorded::by_hand(caller, key, terms))
+    }),
+    of_records("once_per, left", once_per, |caller, key, terms| {
+        Box::pin(recorded::leave_in_time(caller, key, terms))
+    }),
+    of_records("record", record, |caller, key, terms| {
+        Box::pin(recorded::run(caller, key, terms))
+    }),
+    of_records("record, dropped", record, |caller, key, terms| {
+        Box::pin(recorded::drop_after_polls(caller, key, terms))
+    }),
 ];
+
+fn record(plan: &Plan, terms: Terms) -> Terms {
+    Terms {
+        record: true,
+        ..sometimes_more(plan, terms)
+    }
+}
+
+/// Mostly with the same period, and sometimes as after a deploy that has changed it.
+fn once_per(plan: &Plan, terms: Terms) -> Terms {
+    let period = if one_in(8) {
+        2 * plan.period
+    } else {
+        plan.period
+    };
+    Terms {
+        once_per: Some(period),
+        ..record(plan, terms)
+    }
+}
 
 /// In any way, and mostly with nothing else.
 fn sometimes_more(plan: &Plan, terms: Terms) -> Terms {
@@ -178,7 +226,10 @@ fn wait(plan: &Plan, terms: Terms) -> Terms {
     Terms { patience, ..terms }
 }
 
-fn forever(_: &Plan, terms: Terms) -> Terms {
+fn forever(plan: &Plan, terms: Terms) -> Terms {
+    if !plan.is_patient {
+        return wait(plan, terms);
+    }
     let patience = Patience::Forever;
     Terms { patience, ..terms }
 }

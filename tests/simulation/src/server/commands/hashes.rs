@@ -12,6 +12,7 @@ use crate::simulation::server::reply::{Answer, Refusal, Reply};
 pub(super) const COMMANDS: &[Command] = &[
     Command::new("hdel", -3, Keys::First, WRITES, delete),
     Command::new("hget", 3, Keys::First, READS, get),
+    Command::new("hmget", -3, Keys::First, READS, get_many),
     Command::new("hset", -4, Keys::First, WRITES_MORE, set),
 ];
 
@@ -32,6 +33,15 @@ fn get(core: &mut Core, arguments: &Arguments) -> Answer {
     let (fields, _) = hash(core, &arguments[1])?;
     let value = fields.get(arguments[2].as_slice());
     Ok(value.map_or(Reply::Null, |value| Reply::Bulk(Bytes::clone(value))))
+}
+
+fn get_many(core: &mut Core, arguments: &Arguments) -> Answer {
+    let (fields, _) = hash(core, &arguments[1])?;
+    let value = |name: &Vec<u8>| {
+        let value = fields.get(name.as_slice());
+        value.map_or(Reply::Null, |value| Reply::Bulk(Bytes::clone(value)))
+    };
+    Ok(Reply::Array(arguments[2..].iter().map(value).collect()))
 }
 
 fn delete(core: &mut Core, arguments: &Arguments) -> Answer {
