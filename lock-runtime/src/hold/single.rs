@@ -271,6 +271,7 @@ impl Hold {
                 tenure: Arc::clone(self.tenure()),
                 cleanup,
                 unheard,
+                attempted: None,
                 runtime: Handle::try_current().unwrap_or_else(|_| self.runtime.clone()),
             });
         }

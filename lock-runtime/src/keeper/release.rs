@@ -1,9 +1,13 @@
 //! A release that nobody awaits, asked for until it is done or the key is gone by itself.
 
+use std::future::poll_fn;
 use std::iter::successors;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
@@ -39,6 +43,8 @@ pub(crate) struct Release {
     pub(crate) cleanup: Cleanup,
     /// The attempt to acquire whose caller has left.
     pub(crate) unheard: Option<UnheardAttempt>,
+    /// What came of that, while the release was still asked for.
+    pub(crate) attempted: Option<Attempted>,
     /// Where it was dropped, or else where it was acquired.
     pub(crate) runtime: Handle,
 }
@@ -93,7 +99,7 @@ impl Release {
             let unsettled = tenure.looks_until(self.cleanup.unsettled_until);
             let unsettled = rest(unsettled, asked);
             let answer = store.release_in_doubt(entry, rest(keep_until, asked), unsettled);
-            match answer.await {
+            match self.meanwhile(answer).await {
                 Ok(answer) => {
                     vacate(lines, &tenure);
                     // After an answer that was lost, the key may be gone by this very release.
@@ -129,13 +135,31 @@ impl Release {
                 }
             }
             is_first = false;
-            sleep(pause).await;
+            self.meanwhile(sleep(pause)).await;
         }
+    }
+
+    /// Waits, while the attempt whose caller has left goes on: had it stood still meanwhile, it could send
+    /// what sets the key when no doubt is left.
+    async fn meanwhile<T>(&mut self, waiting: impl Future<Output = T>) -> T {
+        let mut waiting = pin!(waiting);
+        poll_fn(|cx| {
+            if let (Some(unheard), None) = (&mut self.unheard, &self.attempted)
+                && let Poll::Ready(attempted) = unheard.answer.poll_unpin(cx)
+            {
+                self.attempted = Some(attempted);
+            }
+            waiting.as_mut().poll(cx)
+        })
+        .await
     }
 
     /// Hears what came of the attempt whose caller has left.
     async fn hear(&mut self, unheard: UnheardAttempt) -> Unheard {
-        let Attempted { outcome, settled } = unheard.answer.await;
+        let Attempted { outcome, settled } = match self.attempted.take() {
+            Some(attempted) => attempted,
+            None => unheard.answer.await,
+        };
         if settled {
             self.cleanup.unsettled_until = self.tenure.tell(|tenure| {
                 tenure.answered(unheard.question);

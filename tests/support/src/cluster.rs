@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use redis::{Cmd, cmd};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::port::Port;
 use crate::server::Server;
@@ -200,18 +201,24 @@ impl Cluster {
         claims.into_iter().max().map(|(_, number)| number)
     }
 
-    /// Has a replica take over from the master of a key, by command: the new master.
+    /// Has a replica take over from the master of a key, by command: the new master. A node gives such a
+    /// takeover up after five seconds, if the master is busy or the votes come late; then it is asked again.
     pub async fn fail_over(&self, key: &str) -> usize {
+        const GIVEN_UP: Duration = Duration::from_secs(6);
         let old = self.master_of(key).await;
         let id: String = self.nodes[old].ask(&subcommand("MYID")).await;
-        for replica in &self.nodes {
-            if let Some(node) = myself(replica).await
-                && node.master == id
-            {
-                replica.ask::<()>(&subcommand("FAILOVER")).await;
+        until_some(LIMIT, "a replica takes over", async || {
+            for replica in &self.nodes {
+                if let Some(node) = myself(replica).await
+                    && node.master == id
+                {
+                    // It refuses if it has taken over since.
+                    let _ = replica.control.query::<()>(&subcommand("FAILOVER")).await;
+                }
             }
-        }
-        self.another_master(key, old).await
+            timeout(GIVEN_UP, self.another_master(key, old)).await.ok()
+        })
+        .await
     }
 
     /// Kills the master of a key (SIGKILL): which one it was.

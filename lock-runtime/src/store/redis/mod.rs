@@ -241,6 +241,7 @@ async fn look(
         _ => (None, false),
     };
     if bell.is_none() && matches!(asking, Asking::InLine { .. }) {
+        operation.has_waited();
         match tracking.open_bell(operation, &entry.key).await {
             Ok(opened) => bell = Some(opened),
             Err(NoBell::Refused(error)) => line.refuse(number, error.as_ref()),

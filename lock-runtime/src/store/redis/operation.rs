@@ -101,6 +101,11 @@ impl Operation {
         self.connection.is_spread()
     }
 
+    /// Something else came before the first sending.
+    pub(super) fn has_waited(&mut self) {
+        self.in_time = false;
+    }
+
     pub(super) fn connection_number(&self) -> u64 {
         self.connection.number()
     }
@@ -372,11 +377,15 @@ fn check_replicas(confirmed: Option<&Value>, replicas: Replicas) -> Result<(), S
     }
 }
 
-/// The answer, unless the time comes first.
+/// The answer, unless the time comes first. Nothing is sent when it is over: what sets a key then would
+/// come when no doubt is left.
 async fn before<T>(limit: Instant, asking: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
-    let late = |_| {
+    let late = || {
         let late = "the time of the operation is over";
         Err(io::Error::new(io::ErrorKind::TimedOut, late).into())
     };
-    timeout_at(limit, asking).await.unwrap_or_else(late)
+    if Instant::now() >= limit {
+        return late();
+    }
+    timeout_at(limit, asking).await.unwrap_or_else(|_| late())
 }

@@ -13,9 +13,11 @@ local function sit(place)
   local is_new = not place
   local wanted = ARGV[9]
   if is_new then
-    -- Nobody leaves: where a release would lack the rights to take us out, it would delete the key and
-    -- tell nobody, so that is to be known before we wait.
+    -- This changes nothing, but tells of rights that are missing only later. Without those of `leave`, a
+    -- release would delete the key and tell nobody; without the other, so would one who has looked at a
+    -- key that is free.
     leave('')
+    redis.call('EXISTS', KEYS[2])
     -- Who died in the middle of the line would stay there for as long as the line stands.
     for _, before in ipairs(redis.call('ZRANGE', KEYS[2], -2, -1)) do
       if not seat_of(before) then
