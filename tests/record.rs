@@ -53,6 +53,45 @@ async fn it_is_by_the_servers_clock_and_expires() {
     assert!(server.pttl(RECORD).await > day - 60_000);
 }
 
+/// Found by the simulation: the script gave the lock back, and then wrote down the run all the same, since Redis
+/// lets a script go on that has written something. The caller had a lock that was given back.
+#[tokio::test]
+async fn a_lock_that_was_passed_on_is_not_had_while_its_run_cannot_be_written_down() {
+    let (server, locker) = redis().await;
+    assert!(server.set_nx_px("job", "theirs", 1_000).await);
+    let waiting = tokio::spawn(recorded(&locker).wait(TTL).acquire());
+    until(LIMIT, "it waits", async || {
+        let mut line = redis::cmd("ZCARD");
+        let mut connection = server.connection().await;
+        let waiting = line.arg("{job}:line").query_async(&mut connection).await;
+        waiting == Ok(1)
+    })
+    .await;
+    server.set_out_of_memory(true).await;
+    // As a release that passes it on, whose bell is lost: the deletion is the write after which Redis lets it go on.
+    let pass_on = redis::Script::new(
+        "local value = redis.call('ZRANGE', KEYS[2], 0, 0)[1]
+        redis.call('DEL', KEYS[1])
+        redis.call('SET', KEYS[1], value, 'PX', 120000)
+        redis.call('HDEL', KEYS[3], value)
+        return redis.call('ZREM', KEYS[2], value)",
+    );
+    let mut passing = pass_on.key("job");
+    let passing = passing.key("{job}:line").key("{job}:seats");
+    let mut connection = server.connection().await;
+    let passed = passing.invoke_async(&mut connection).await;
+    assert_eq!(passed, Ok(1));
+    until(LIMIT, "it gives the lock back", async || {
+        !server.exists("job").await
+    })
+    .await;
+    server.set_out_of_memory(false).await;
+    let guard = waiting.await.expect("no panic").expect("it asks again");
+    let value = server.get("job").await.unwrap_or_default();
+    assert!(value.starts_with(guard.token()), "{value}");
+    guard.release().await.expect("ours");
+}
+
 /// Another process acquires, and says so.
 #[tokio::test]
 #[ignore = "run by others, as a process"]

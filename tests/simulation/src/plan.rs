@@ -472,10 +472,16 @@ impl Plan {
             Some(_) => self.weather.latest,
             None => self.weather.usual,
         };
+        // Of a quorum, a server that is slow is given up sooner.
+        let answer = if self.servers > 1 {
+            self.response_timeout.min(self.server_timeout)
+        } else {
+            self.response_timeout
+        };
         Limits {
             parcel,
             operation: self.weather.user_timeout,
-            answer: u64::try_from(self.response_timeout.as_millis()).expect("not that long"),
+            answer: u64::try_from(answer.as_millis()).expect("not that long"),
         }
     }
 }

@@ -73,6 +73,8 @@ impl Rule for PassingOn {
                     && owner == *by
                     && before.is_some_and(|kept| !facts.may_have_ended(*server, &kept))
                     && now.is_none_or(|(now, _)| now != token)
+                    // Given back by one who still waits, since its run could not be written down.
+                    && (self.had.contains_key(&token) || !waits(facts, *by, *key))
                 {
                     self.over.insert(token, (*server, *key));
                 }
@@ -87,6 +89,12 @@ impl Rule for PassingOn {
         }
         Ok(())
     }
+}
+
+/// Whether a caller of the process waits for the key.
+fn waits(facts: &Facts, process: ProcessId, key: KeyId) -> bool {
+    let mut errands = facts.errands.values();
+    errands.any(|errand| errand.process == process && errand.key == key && errand.entered.is_none())
 }
 
 impl PassingOn {
