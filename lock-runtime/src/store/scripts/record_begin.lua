@@ -50,11 +50,12 @@ if is_kept == 1 then
   local written = redis.pcall('HSET', RECORD, 'run', run)
   if type(written) == 'table' and written.err then
     give_back()
-    if string.find(written.err, 'NOPERM', 1, true) then
+    -- Not for want of memory: giving back was a write, and after the first one Redis lets a script go on.
+    -- There would be a run without the lock.
+    if not string.find(written.err, 'OOM', 1, true) then
       redis.call('HSET', RECORD, 'run', run) -- fails again, and the error names this line
+      redis.call('HDEL', RECORD, 'run')
     end
-    -- What fails for want of memory would not fail again: giving back was a write, and after the first
-    -- one Redis lets a script go on. There would be a run without the lock.
     return {err = written.err}
   end
   keep(lives, lifetime)
