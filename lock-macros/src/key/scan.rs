@@ -127,7 +127,11 @@ fn field(inside: &str) -> std::result::Result<Field, Problem> {
 }
 
 fn access(segment: &str) -> Option<Access> {
-    let is_name = |name: &str| Ident::parse_any.parse_str(name).is_ok();
+    // Nothing but the name: blanks and comments around it are parsed as well.
+    let is_name = |name: &str| {
+        let parsed = Ident::parse_any.parse_str(name);
+        parsed.is_ok_and(|parsed| parsed == name)
+    };
     if let Ok(index) = segment.parse() {
         return Some(Access::Index(index));
     }

@@ -75,6 +75,9 @@ fn what_is_no_value_is_refused() {
         ("{get()}", "more than a template takes"),
         ("{id.}", "more than a template takes"),
         ("{ids[0]}", "more than a template takes"),
+        ("{order\n.id}", "more than a template takes"),
+        ("{order. id}", "more than a template takes"),
+        ("{order/**/.id}", "more than a template takes"),
         ("{id:.*}", "by position"),
         ("{id:>1$}", "by position"),
     ] {
