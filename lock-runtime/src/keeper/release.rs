@@ -44,7 +44,7 @@ pub(crate) struct Release {
     /// The attempt to acquire whose caller has left.
     pub(crate) unheard: Option<UnheardAttempt>,
     /// What came of that, while the release was still asked for.
-    pub(crate) attempted: Option<Attempted>,
+    pub(crate) attempted: Option<Box<Attempted>>,
     /// Where it was dropped, or else where it was acquired.
     pub(crate) runtime: Handle,
 }
@@ -147,7 +147,7 @@ impl Release {
             if let (Some(unheard), None) = (&mut self.unheard, &self.attempted)
                 && let Poll::Ready(attempted) = unheard.answer.poll_unpin(cx)
             {
-                self.attempted = Some(attempted);
+                self.attempted = Some(Box::new(attempted));
             }
             waiting.as_mut().poll(cx)
         })
@@ -157,7 +157,7 @@ impl Release {
     /// Hears what came of the attempt whose caller has left.
     async fn hear(&mut self, unheard: UnheardAttempt) -> Unheard {
         let Attempted { outcome, settled } = match self.attempted.take() {
-            Some(attempted) => attempted,
+            Some(attempted) => *attempted,
             None => unheard.answer.await,
         };
         if settled {
