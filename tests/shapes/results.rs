@@ -2,14 +2,10 @@
 
 use std::convert::Infallible;
 use std::fmt::{self, Debug, Display};
-use std::time::Duration;
 
-use redis_locked::{LockError, Locker, Outcome, redis_locked};
-use tokio::time::{sleep, timeout};
+use redis_locked::{LockError, Locker, redis_locked};
 
 use super::{alone, busy, held};
-
-const DAY: Duration = Duration::from_secs(86_400);
 
 type Alias<T> = Result<T, Failure>;
 
@@ -250,28 +246,4 @@ async fn skip_hides_nothing_but_busy() {
 
     let error = Locker::in_memory().scope(skipped("")).await.unwrap_err();
     assert!(matches!(error, LockError::InvalidRequest { .. }));
-}
-
-/// What it returns is `!`, in both editions.
-#[tokio::test(start_paused = true)]
-async fn a_recorded_body_that_never_returns_need_not_say_whether_it_succeeded() {
-    let locker = Locker::in_memory();
-    let outcome = async || {
-        locker.shutdown().await;
-        let last = locker.last_run("k").await.unwrap();
-        last.expect("recorded").outcome
-    };
-    let panics = locker
-        .lock("k")
-        .recorded()
-        .run(async { panic!("as asked") });
-    assert!(tokio::spawn(panics).await.unwrap_err().is_panic());
-    assert_eq!(outcome().await, Some(Outcome::Panicked));
-    let goes_on = locker.lock("k").recorded().renew().run(async {
-        loop {
-            sleep(DAY).await;
-        }
-    });
-    timeout(DAY, goes_on).await.unwrap_err();
-    assert_eq!(outcome().await, Some(Outcome::Dropped));
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::convert::Infallible;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,8 +14,8 @@ use crate::store::Outcome;
 ///
 /// An `Err` is a run that failed. All other results that the library knows are successes: `()`, an
 /// `Option`, numbers, texts, collections, tuples. `bool` is not among them, since a `false` can mean
-/// either. A body that never returns, such as `async { loop { … } }`, needs to say nothing. Implement the
-/// trait for a type of your own:
+/// either. A body that never returns has to say a type, as in `async { panic!(); () }`. Implement the trait for
+/// a type of your own:
 ///
 /// ```
 /// # use redis_locked_runtime as redis_locked;
@@ -61,29 +62,12 @@ impl<T: ?Sized + ToOwned> RunResult for Cow<'_, T> {}
 impl<A, B> RunResult for (A, B) {}
 impl<A, B, C> RunResult for (A, B, C) {}
 
-/// What a body that only panics, or runs for ever, returns: the type `!`, which may not be written yet
-/// outside of a function's signature. The standard library's `Infallible` is to become the same type, so
-/// it can't stand beside it.
-type Never = <fn() -> ! as Returns>::Output;
-
-trait Returns {
-    type Output;
-}
-
-impl<T> Returns for fn() -> T {
-    type Output = T;
-}
-
-#[diagnostic::do_not_recommend]
-#[doc(hidden)]
-impl RunResult for Never {}
-
 macro_rules! succeed {
     ($($type:ty)*) => { $(impl RunResult for $type {})* };
 }
 
 succeed! {
-    () Duration String str char
+    () Infallible Duration String str char
     u8 u16 u32 u64 u128 usize i8 i16 i32 i64 i128 isize f32 f64
 }
 
