@@ -64,8 +64,8 @@ impl Fleet {
         self.is_replicated().await;
         fails_over.await;
         for locker in [&self.ours, &self.theirs] {
-            let again = job(locker, KEY).run(async { panic!("a second run") });
-            let error = again.await.expect_err("done");
+            let again = job(locker, KEY).acquire().await;
+            let error = again.expect_err("done");
             assert!(error.is_already_done(), "{error}");
         }
         assert_eq!(self.last(KEY).await, before);
