@@ -256,10 +256,12 @@ async fn a_right_that_is_missing_for_places_is_named_and_nothing_is_left() {
             let _second = second.expect("room");
             assert!(said(&other).await.contains("2 others hold it, "));
         } else {
-            let brief = |key| other.lock(key).permits(2).ttl(Duration::from_millis(500));
-            names(brief("k").acquire().await, missing);
+            // The place that ends last has the key live as long.
+            let last = other.lock("k").permits(2).ttl(2 * TTL);
+            names(last.acquire().await, missing);
             // A key that is free needs less.
-            match brief("new").acquire().await {
+            let brief = other.lock("new").permits(2).ttl(TTL / 120);
+            match brief.acquire().await {
                 Ok(guard) => drop(guard),
                 Err(error) => names(Err::<(), _>(error), missing),
             }

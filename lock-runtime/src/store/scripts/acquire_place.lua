@@ -27,8 +27,11 @@ local function take()
   if first[1] and (left < 0 or tonumber(first[2]) <= micros) then
     return false
   end
-  if limit and redis.call('ZCARD', KEYS[1]) >= limit or redis.call('ZSCORE', KEYS[1], ARGV[1]) then
+  if limit and redis.call('ZCARD', KEYS[1]) >= limit then
     return false
+  end
+  if redis.call('ZSCORE', KEYS[1], ARGV[1]) then
+    return false -- ours already
   end
   -- As `put` of places.lua does.
   local ends = micros + ARGV[2] * 1000
