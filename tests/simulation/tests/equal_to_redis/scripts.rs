@@ -1,69 +1,10 @@
 //! Our scripts, and random arguments for them.
 
 use proptest::prelude::*;
+use redis_locked_simulation::simulation::source_of;
 
 use crate::pair::Command;
 use crate::random::{any_of, key, millis, value};
-
-// As `script.rs` of the runtime puts them together.
-
-macro_rules! lua {
-    ($($file:literal)*) => {
-        concat!($(include_str!(
-            concat!("../../../../lock-runtime/src/store/scripts/", $file, ".lua")
-        )),*)
-    };
-}
-macro_rules! acquire {
-    () => {
-        lua!("holders" "acquire")
-    };
-}
-macro_rules! look {
-    () => {
-        lua!("look" "holders" "clock" "places" "pass_on" "sit" "look_in_line")
-    };
-}
-macro_rules! release {
-    () => {
-        lua!("release" "holders" "clock" "places" "pass_on" "open_door" "release_in_line")
-    };
-}
-macro_rules! function {
-    ($name:literal $($body:expr)*) => {
-        concat!("local function ", $name, "()\n", $($body,)* "end\n")
-    };
-}
-macro_rules! begins {
-    ($plain:expr) => {
-        concat!(
-            lua!("with_record"),
-            function!("plain" $plain),
-            function!("give_back"
-                "local KEYS = #KEYS == 4 and KEYS or {KEYS[1]}\n\
-                 local ARGV = {ARGV[1], '0', ARGV[3], '0'}\n"
-                release!()),
-            lua!("record_begin"),
-        )
-    };
-}
-
-const ACQUIRE: &str = acquire!();
-const LOOK: &str = look!();
-const RELEASE: &str = release!();
-const EXTEND: &str = lua!("extend");
-const ACQUIRE_AND_BEGIN: &str = begins!(acquire!());
-const LOOK_AND_BEGIN: &str = begins!(look!());
-const END_AND_RELEASE: &str = concat!(
-    lua!("with_record"),
-    function!("plain" release!()),
-    lua!("record_end"),
-);
-const ACQUIRE_PLACE: &str = lua!("holders" "clock" "places" "pass_on" "sit" "acquire_place");
-const RELEASE_PLACE: &str = lua!("holders" "clock" "places" "pass_on" "open_door" "release_place");
-const EXTEND_PLACE: &str = lua!("holders" "clock" "places" "extend_place");
-const LIST_HOLDERS: &str = lua!("holders" "list_holders");
-const LAST_RUN: &str = lua!("last_run");
 
 /// Somebody listens on it; on any other, nobody does.
 pub(crate) const BELL: &str = "bell";
@@ -172,7 +113,7 @@ fn to_end(record: &str) -> BoxedStrategy<String> {
 
 /// With a record around it.
 fn recorded(
-    source: &'static str,
+    script: &'static str,
     given: impl Strategy<Value = (Vec<String>, Vec<String>)>,
     with: fn(&str) -> BoxedStrategy<String>,
 ) -> impl Strategy<Value = Command> {
@@ -181,7 +122,7 @@ fn recorded(
         move |((mut keys, mut arguments), (of_record, record), by_hash)| {
             keys.push(record);
             arguments.push(of_record);
-            run(source, by_hash, &keys, &arguments)
+            run(script, by_hash, &keys, &arguments)
         },
     )
 }
@@ -192,11 +133,11 @@ fn by_hash() -> impl Strategy<Value = bool> {
 
 /// A script, with keys and arguments that belong together.
 fn plain(
-    source: &'static str,
+    script: &'static str,
     given: impl Strategy<Value = (Vec<String>, Vec<String>)>,
 ) -> impl Strategy<Value = Command> {
     (given, by_hash())
-        .prop_map(move |((keys, arguments), by_hash)| run(source, by_hash, &keys, &arguments))
+        .prop_map(move |((keys, arguments), by_hash)| run(script, by_hash, &keys, &arguments))
 }
 
 fn one_key() -> impl Strategy<Value = Vec<String>> {
@@ -251,29 +192,30 @@ pub(crate) fn script() -> impl Strategy<Value = Command> {
     let free = Just(Vec::<String>::new());
     let last = (key(), record()).prop_map(|(key, record)| vec![key, record]);
     let of_locks = prop_oneof![
-        plain(ACQUIRE, (few_keys(), to_acquire())),
-        plain(EXTEND, (one_key(), extended(value()))),
-        plain(LOOK, (keys(), to_look(value()))),
-        plain(RELEASE, (keys(), to_release(value()))),
+        plain("acquire", (few_keys(), to_acquire())),
+        plain("extend", (one_key(), extended(value()))),
+        plain("look", (keys(), to_look(value()))),
+        plain("release", (keys(), to_release(value()))),
     ];
     let of_places = prop_oneof![
-        2 => plain(ACQUIRE_PLACE, (keys(), place)),
-        1 => plain(RELEASE_PLACE, (keys(), to_release(placed()))),
-        1 => plain(EXTEND_PLACE, (one_key(), extended(placed()))),
-        1 => plain(LIST_HOLDERS, (one_key(), free.clone())),
+        2 => plain("acquire place", (keys(), place)),
+        1 => plain("release place", (keys(), to_release(placed()))),
+        1 => plain("extend place", (one_key(), extended(placed()))),
+        1 => plain("list holders", (one_key(), free.clone())),
     ];
     let of_records = prop_oneof![
-        recorded(ACQUIRE_AND_BEGIN, (few_keys(), to_acquire()), to_begin),
-        recorded(LOOK_AND_BEGIN, (keys(), to_look(value())), to_begin),
-        recorded(END_AND_RELEASE, (keys(), to_release(value())), to_end),
-        plain(LAST_RUN, (last, free)),
+        recorded("acquire and begin", (few_keys(), to_acquire()), to_begin),
+        recorded("look and begin", (keys(), to_look(value())), to_begin),
+        recorded("end and release", (keys(), to_release(value())), to_end),
+        plain("last run", (last, free)),
         begun(),
         done(),
     ];
     prop_oneof![2 => of_locks, 3 => of_places, 2 => of_records]
 }
 
-fn run(source: &str, by_hash: bool, keys: &[String], arguments: &[String]) -> Command {
+fn run(script: &str, by_hash: bool, keys: &[String], arguments: &[String]) -> Command {
+    let source = source_of(script);
     let hash = redis::Script::new(source).get_hash().to_owned();
     let (name, script) = if by_hash {
         ("EVALSHA", hash.as_str())
