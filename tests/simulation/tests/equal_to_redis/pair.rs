@@ -212,11 +212,9 @@ fn are_near(one: &[u8], other: &[u8]) -> bool {
 
 fn are_near_words(one: &[u8], other: &[u8]) -> bool {
     let number = |bytes: &[u8]| -> Option<u64> {
-        let digits = match bytes {
-            [b':' | b',', digits @ ..] => digits,
-            digits => digits,
-        };
-        let digits = digits.trim_ascii_end();
+        let mut kinds = [b":", b","].into_iter();
+        let digits = kinds.find_map(|kind| bytes.strip_prefix(kind));
+        let digits = digits.unwrap_or(bytes).trim_ascii_end();
         str::from_utf8(digits).ok()?.parse().ok()
     };
     one == other
