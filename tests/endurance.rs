@@ -1,13 +1,14 @@
 //! A process that locks for a long time holds no more than at the beginning: no memory, no task and
 //! no connection stays behind, whatever went wrong meanwhile.
 //!
-//! The suite makes some ten thousand acquisitions. `ACQUISITIONS=10000000 cargo test --release --test
-//! endurance -- --nocapture` makes ten million, in some minutes, and prints what was there after a
+//! The suite makes some ten thousand acquisitions, in memory and on a server. `ACQUISITIONS=10000000 cargo test --release --test
+//! endurance -- --nocapture` makes ten million on each, in some minutes, and prints what was there after a
 //! hundredth of them and at the end.
 
 use std::alloc::System;
 use std::mem::replace;
 use std::ops::Range;
+use std::panic::resume_unwind;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -29,6 +30,8 @@ const CALLERS: usize = 64;
 const BREAK_EVERY: usize = 5_000;
 const TTL: Duration = Duration::from_secs(10);
 const SHORT: Duration = Duration::from_millis(20);
+/// The shortest time for which a run is recorded.
+const RECORD: Duration = Duration::from_secs(1);
 const LIMIT: Duration = Duration::from_secs(60);
 /// What tables may keep that have grown once.
 const SLACK: isize = 16 * 1024;
@@ -43,9 +46,10 @@ struct Holdings {
 
 impl Holdings {
     /// Of a locker whose connections were just opened again, so that all have the same buffers.
-    async fn of(server: &Server, locker: &Locker) -> Self {
+    async fn of(server: Option<&Server>, locker: &Locker) -> Self {
         locker.shutdown().await;
         for _ in 0..2 {
+            let Some(server) = server else { break };
             let held = locker.lock("last").ttl(TTL).acquire().await.expect("free");
             let waiting = tokio::spawn(locker.lock("last").ttl(TTL).wait(LIMIT).run(yield_now()));
             server.wait_until_tracking(LIMIT).await;
@@ -59,7 +63,10 @@ impl Holdings {
             before == replace(&mut before, tasks())
         })
         .await;
-        let connections = server.connections().await;
+        let connections = match server {
+            Some(server) => server.connections().await,
+            None => 0,
+        };
         let stats = ALLOCATOR.stats();
         let count = |bytes: usize| isize::try_from(bytes).expect("fits");
         Self {
@@ -70,25 +77,18 @@ impl Holdings {
     }
 }
 
+// One test, since all that the process allocates is counted.
 #[tokio::test]
 async fn nothing_stays_behind() {
-    let wanted = std::env::var("ACQUISITIONS").map_or(20_000, |n| n.parse().expect("a number"));
+    stays_as_it_was(&Locker::in_memory(), None).await;
     let server = Arc::new(Server::start().await);
     let locker = Locker::connect(&server.url()).await.expect("connected");
-    // Tables grow to the size that the worst moment needs: that is over by then.
-    let first = (wanted / 100).max(2 * BREAK_EVERY);
-    run(&server, &locker, 0..first).await;
-    let early = Holdings::of(&server, &locker).await;
-    run(&server, &locker, first..wanted).await;
-    let late = Holdings::of(&server, &locker).await;
-    println!("after {first} acquisitions: {early:?}; after {wanted}: {late:?}");
-    assert!(late.bytes - early.bytes < SLACK, "{early:?}, then {late:?}");
-    assert_eq!(late.tasks, early.tasks);
-    assert_eq!(late.connections, early.connections);
-    let is_side = |key: &String| key.ends_with(":fence") || key.ends_with(":seats");
+    stays_as_it_was(&locker, Some(&server)).await;
+    let kinds = [":fence", ":seats", ":last"];
+    let is_side = |key: &String| kinds.iter().any(|kind| key.ends_with(kind));
     let keys = server.keys().await;
     assert!(keys.iter().all(is_side), "orphans: {keys:?}");
-    // Seats of lines that are empty go by themselves, within seconds.
+    // Seats of lines that are empty go by themselves, within seconds, and so do records.
     until(LIMIT, "no orphan is left", async || {
         let keys = server.keys().await;
         keys.iter().all(|key| key.ends_with(":fence"))
@@ -96,12 +96,26 @@ async fn nothing_stays_behind() {
     .await;
 }
 
+async fn stays_as_it_was(locker: &Locker, server: Option<&Arc<Server>>) {
+    let wanted = std::env::var("ACQUISITIONS").map_or(20_000, |n| n.parse().expect("a number"));
+    // Tables grow to the size that the worst moment needs: that is over by then.
+    let first = (wanted / 100).max(2 * BREAK_EVERY);
+    run(server, locker, 0..first).await;
+    let early = Holdings::of(server.map(Arc::as_ref), locker).await;
+    run(server, locker, first..wanted).await;
+    let late = Holdings::of(server.map(Arc::as_ref), locker).await;
+    println!("after {first} acquisitions: {early:?}; after {wanted}: {late:?}");
+    assert!(late.bytes - early.bytes < SLACK, "{early:?}, then {late:?}");
+    assert_eq!(late.tasks, early.tasks);
+    assert_eq!(late.connections, early.connections);
+}
+
 /// Makes the acquisitions with these numbers, some of which fail.
-async fn run(server: &Arc<Server>, locker: &Locker, numbers: Range<usize>) {
+async fn run(server: Option<&Arc<Server>>, locker: &Locker, numbers: Range<usize>) {
     let next = Arc::new(AtomicUsize::new(numbers.start));
     let mut callers = JoinSet::new();
     for _ in 0..CALLERS {
-        let (server, locker, next) = (Arc::clone(server), locker.clone(), Arc::clone(&next));
+        let (server, locker, next) = (server.cloned(), locker.clone(), Arc::clone(&next));
         let end = numbers.end;
         callers.spawn(async move {
             loop {
@@ -109,8 +123,10 @@ async fn run(server: &Arc<Server>, locker: &Locker, numbers: Range<usize>) {
                 if number >= end {
                     break;
                 }
-                if number % BREAK_EVERY == BREAK_EVERY / 2 {
-                    break_something(&server, number / BREAK_EVERY).await;
+                if let Some(server) = &server
+                    && number % BREAK_EVERY == BREAK_EVERY / 2
+                {
+                    break_something(server, number / BREAK_EVERY).await;
                 }
                 if let Err(error) = acquire(&locker, number).await {
                     assert!(
@@ -141,7 +157,8 @@ async fn break_something(server: &Server, number: usize) {
     }
 }
 
-/// One acquisition, in one of the ways that there are. No key comes again for ever.
+/// One acquisition, in one of the ways that there are. No key comes again for ever, but those of
+/// records, which memory keeps until its table has grown.
 async fn acquire(locker: &Locker, number: usize) -> Result<(), LockError> {
     let own = || locker.lock(format!("own:{number}")).ttl(TTL);
     let shared = || {
@@ -149,7 +166,7 @@ async fn acquire(locker: &Locker, number: usize) -> Result<(), LockError> {
             .lock(format!("shared:{}:{}", number / 64, number % 4))
             .ttl(TTL)
     };
-    match number % 10 {
+    match number % 14 {
         0 | 1 => own().acquire().await?.release().await,
         2 => own().renew().run(yield_now()).await,
         3 => own().fenced().acquire().await.map(drop),
@@ -168,7 +185,29 @@ async fn acquire(locker: &Locker, number: usize) -> Result<(), LockError> {
                 .run(yield_now())
                 .await
         }
-        8 => {
+        8 => shared().permits(2).wait(SHORT).run(yield_now()).await,
+        9 => shared().shared().wait(SHORT).run(yield_now()).await,
+        10 => {
+            let key = format!("recorded:{}", number % 64);
+            locker
+                .lock(key)
+                .ttl(TTL)
+                .record(RECORD)
+                .run(yield_now())
+                .await
+        }
+        11 => {
+            let panics = own().run(async { resume_unwind(Box::new("on purpose")) });
+            let ended: Result<Result<(), _>, _> = tokio::spawn(panics).await;
+            match ended {
+                Ok(refused) => refused,
+                Err(error) => {
+                    assert!(error.is_panic(), "{error}");
+                    Ok(())
+                }
+            }
+        }
+        12 => {
             dropped_after(shared().wait(LIMIT).acquire(), number % 7).await;
             Ok(())
         }
