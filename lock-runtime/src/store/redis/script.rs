@@ -69,10 +69,12 @@ pub(super) static END_AND_RELEASE: Script = Script::new(concat!(
     function!("plain" release!()),
     lua!("record_end"),
 ));
-pub(super) static ACQUIRE_PLACE: Script =
-    Script::new(lua!("holders" "clock" "places" "pass_on" "sit" "acquire_place"));
-pub(super) static RELEASE_PLACE: Script =
-    Script::new(lua!("holders" "clock" "places" "pass_on" "open_door" "release_place"));
+pub(super) static ACQUIRE_PLACE: Script = Script::new(
+    lua!("holders" "acquire_place" "clock" "places" "pass_on" "sit" "acquire_place_in_line"),
+);
+pub(super) static RELEASE_PLACE: Script = Script::new(
+    lua!("release_place" "holders" "clock" "places" "pass_on" "open_door" "release_place_in_line"),
+);
 pub(super) static EXTEND_PLACE: Script =
     Script::new(lua!("holders" "clock" "places" "extend_place"));
 pub(super) static WATCH: Script = Script::new(lua!("watch"));

@@ -23,7 +23,9 @@ pub(super) const COMMANDS: &[Command] = &[
     }),
     Command::new("zrange", -4, Keys::First, READS, range),
     Command::new("zrangebyscore", -4, Keys::First, READS, range_by_score),
-    Command::new("zrank", 3, Keys::First, READS, rank),
+    Command::new("zrank", 3, Keys::First, READS, |core, arguments| {
+        rank(core, arguments, |before, _| before)
+    }),
     Command::new("zrem", -3, Keys::First, WRITES, remove),
     Command::new(
         "zremrangebyscore",
@@ -35,6 +37,9 @@ pub(super) const COMMANDS: &[Command] = &[
             retain(core, &arguments[1], |_, score| !within.has(score))
         },
     ),
+    Command::new("zrevrank", 3, Keys::First, READS, |core, arguments| {
+        rank(core, arguments, |before, in_all| in_all - 1 - before)
+    }),
     Command::new("zscore", 3, Keys::First, READS, score),
 ];
 
@@ -179,11 +184,13 @@ fn range_by_score(core: &mut Core, arguments: &Arguments) -> Answer {
     Ok(told(core, members.into_iter(), with_scores))
 }
 
-fn rank(core: &mut Core, arguments: &Arguments) -> Answer {
+/// `place` is what is said of a member, by how many are before it, of how many in all.
+fn rank(core: &mut Core, arguments: &Arguments, place: fn(usize, usize) -> usize) -> Answer {
     let (members, _) = set(core, &arguments[1])?;
+    let in_all = members.len();
     let mut members = in_order(members).into_iter();
-    let found = members.position(|(_, member)| *member == *arguments[2]);
-    Ok(found.map_or(Reply::Null, count))
+    let before = members.position(|(_, member)| *member == *arguments[2]);
+    Ok(before.map_or(Reply::Null, |before| count(place(before, in_all))))
 }
 
 fn score(core: &mut Core, arguments: &Arguments) -> Answer {
