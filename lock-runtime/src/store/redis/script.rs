@@ -98,6 +98,33 @@ static ALL: [&Script; 13] = [
     &LIST_HOLDERS,
 ];
 
+/// What the simulation sends with arguments of its own.
+///
+/// # Panics
+///
+/// When no script is called so.
+#[cfg(simulation)]
+#[must_use]
+pub fn source_of(name: &str) -> &'static str {
+    let script = match name {
+        "acquire" => &ACQUIRE,
+        "acquire and begin" => &ACQUIRE_AND_BEGIN,
+        "acquire place" => &ACQUIRE_PLACE,
+        "end and release" => &END_AND_RELEASE,
+        "extend" => &EXTEND,
+        "extend place" => &EXTEND_PLACE,
+        "last run" => &LAST_RUN,
+        "list holders" => &LIST_HOLDERS,
+        "look" => &LOOK,
+        "look and begin" => &LOOK_AND_BEGIN,
+        "release" => &RELEASE,
+        "release place" => &RELEASE_PLACE,
+        "watch" => &WATCH,
+        other => panic!("no script is called {other:?}"),
+    };
+    script.source
+}
+
 pub(super) struct Script {
     source: &'static str,
     hash: OnceLock<String>,
