@@ -113,9 +113,10 @@ pub(super) enum Outcome {
     AlreadyDone,
     /// As its body did.
     Panicked,
-    Refused,
     /// The caller dropped it.
     Left,
+    /// It was told of another of its keys.
+    OfAnother,
 }
 
 /// What a key holds; where several have places of it, one of them.
@@ -198,6 +199,8 @@ pub(super) enum Which {
 pub(super) enum Event {
     Asked {
         errand: ErrandId,
+        /// The first errand of those for several keys, had together in their order.
+        array: Option<ErrandId>,
         process: ProcessId,
         key: KeyId,
         terms: Terms,

@@ -7,6 +7,7 @@ use super::super::testimony::{
     By, Content, ErrandId, Event, How, Kept, KeyId, Noted, ProcessId, Room, ServerId, Terms, Token,
     Watch, Which,
 };
+use super::owners::Owners;
 
 /// Of each key, so many releases are remembered.
 const RELEASES: usize = 8;
@@ -37,10 +38,14 @@ pub(in super::super) struct Facts {
     pub(super) errands: BTreeMap<ErrandId, Errand>,
     /// By server and key: what is there, and of a key that several may hold each place.
     pub(super) locks: Vec<Vec<Vec<Kept>>>,
+    /// Whose these may be.
+    pub(super) owners: Owners,
     /// When a place was granted, by its token.
     pub(super) placed: BTreeMap<Token, u64>,
     /// The tokens that a server had, and lost by another than the one that wrote them.
     pub(super) taken: BTreeSet<(ServerId, Token)>,
+    /// When others last took a lock of a process away.
+    pub(super) lost: BTreeMap<(ProcessId, KeyId), u64>,
     /// The tokens that came back with older data.
     pub(super) revived: BTreeSet<(ServerId, Token)>,
     /// The last tokens that were given back, by server and key.
@@ -68,6 +73,8 @@ pub(super) struct Process {
 
 #[derive(Debug)]
 pub(super) struct Errand {
+    /// The first errand of those for several keys, if it is one of them: in the order in which they are had.
+    pub(super) array: Option<ErrandId>,
     pub(super) process: ProcessId,
     pub(super) key: KeyId,
     pub(super) terms: Terms,
@@ -99,8 +106,10 @@ impl Facts {
             watches: Vec::new(),
             processes: Vec::new(),
             errands: BTreeMap::new(),
+            owners: Owners::default(),
             placed: BTreeMap::new(),
             taken: BTreeSet::new(),
+            lost: BTreeMap::new(),
             revived: BTreeSet::new(),
             troubles: Vec::new(),
             troubled_until: 0,
@@ -131,15 +140,18 @@ impl Facts {
     }
 
     pub(super) fn hear(&mut self, event: &Event) {
+        self.owners.hear(event);
         match event {
             Event::Asked {
                 errand,
+                array,
                 process,
                 key,
                 terms,
                 local,
             } => {
                 let new = Errand {
+                    array: *array,
                     process: *process,
                     key: *key,
                     terms: *terms,
@@ -300,10 +312,11 @@ impl Facts {
                 let lives_on = was.zip(now).is_some_and(|(was, now)| was == now);
                 // Also what was extended, and is not any more.
                 let is_shorter = before.and_then(|it| it.expires) > after.and_then(|it| it.expires);
-                if let Some((was, _, _)) = was
+                if let Some((was, owner, _)) = was
                     && (!lives_on || is_shorter)
                 {
                     self.taken.insert((server, was));
+                    self.lost.insert((owner, key), self.now);
                 }
                 if let Some((now, _, _)) = now
                     && !lives_on
@@ -340,16 +353,19 @@ impl Facts {
     }
 
     pub(super) fn has(&self, server: ServerId, key: KeyId, wanted: Token) -> bool {
-        let is_it = |kept: Kept| matches!(kept.content, Content::Lock { token, kept: false, .. } if token == wanted);
-        self.at(server, key).any(is_it)
+        self.at(server, key).any(|kept| is_token(&kept, wanted))
     }
 
-    /// Whether a majority has the token, counting those that had it taken away from them.
-    pub(super) fn is_locked(&self, key: KeyId, token: Token) -> bool {
-        let servers = 0..self.locks.len();
-        let counts =
-            |server: &ServerId| self.has(*server, key, token) || self.was_taken(*server, token);
-        servers.filter(counts).count() >= self.majority()
+    /// Whether a majority has the token for so many milliseconds, counting those that had it taken away from
+    /// them.
+    pub(super) fn is_locked(&self, key: KeyId, token: Token, millis: u64) -> bool {
+        let counts = |server: &ServerId| {
+            let now = self.server_clocks[*server].millis(self.now);
+            let is_there = |kept: &Kept| kept.expires.is_none_or(|expires| now + millis <= expires);
+            let mut has = self.at(*server, key).filter(|kept| is_token(kept, token));
+            has.any(|kept| is_there(&kept)) || self.was_taken(*server, token)
+        };
+        (0..self.locks.len()).filter(counts).count() >= self.majority()
     }
 
     pub(super) fn was_taken(&self, server: ServerId, token: Token) -> bool {
@@ -441,4 +457,9 @@ impl Facts {
         }
         sum
     }
+}
+
+/// Whether this is a lock with the token that is not given back.
+fn is_token(kept: &Kept, wanted: Token) -> bool {
+    matches!(kept.content, Content::Lock { token, kept: false, .. } if token == wanted)
 }
