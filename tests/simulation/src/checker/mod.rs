@@ -12,7 +12,6 @@ mod numbers;
 mod order;
 mod orphans;
 mod owed;
-mod owners;
 mod passing_on;
 mod patience;
 mod progress;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::testimony::{Event, KeyId, ServerId, Token};
-use super::owners::Held;
+use super::facts::Held;
 use super::{Facts, Limits, Rule};
 
 /// What a round trip takes beside its parcels.

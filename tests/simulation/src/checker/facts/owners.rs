@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::super::testimony::{Content, ErrandId, Event, Kept, KeyId, ProcessId, ServerId, Token};
-use super::Facts;
-use super::facts::Errand;
+use super::super::super::testimony::{
+    Content, ErrandId, Event, Kept, KeyId, ProcessId, ServerId, Token,
+};
+use super::{Errand, Facts};
 
 #[derive(Debug, Default)]
 pub(super) struct Owners {
@@ -53,16 +54,20 @@ impl Owners {
 
 /// A lock that is not given back.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Held {
-    pub(super) server: ServerId,
-    pub(super) key: KeyId,
-    pub(super) token: Token,
-    pub(super) owner: ProcessId,
+pub(in super::super) struct Held {
+    pub(in super::super) server: ServerId,
+    pub(in super::super) key: KeyId,
+    pub(in super::super) token: Token,
+    pub(in super::super) owner: ProcessId,
 }
 
 impl Facts {
     /// What a server has of a key that is not given back.
-    pub(super) fn held(&self, server: ServerId, key: KeyId) -> impl Iterator<Item = Held> {
+    pub(in super::super) fn held(
+        &self,
+        server: ServerId,
+        key: KeyId,
+    ) -> impl Iterator<Item = Held> {
         self.at(server, key)
             .filter_map(move |kept| match kept.content {
                 Content::Lock {
@@ -81,7 +86,7 @@ impl Facts {
     }
 
     /// The errands that have it, or may be about to.
-    pub(super) fn may_have(&self, held: Held) -> impl Iterator<Item = ErrandId> {
+    pub(in super::super) fn may_have(&self, held: Held) -> impl Iterator<Item = ErrandId> {
         self.errands.iter().filter_map(move |(id, errand)| {
             let may_have = errand.process == held.owner
                 && errand.key == held.key
@@ -91,14 +96,14 @@ impl Facts {
     }
 
     /// Whether this errand has it, since there is no other that could.
-    pub(super) fn surely_has(&self, id: ErrandId, held: Held) -> bool {
+    pub(in super::super) fn surely_has(&self, id: ErrandId, held: Held) -> bool {
         let mut errands = self.may_have(held);
         errands.next() == Some(id) && errands.next().is_none()
     }
 
     /// Whether an errand asks for its key at this moment: of several keys, one is asked for when those before
     /// are had. One that may be had, or may have been, is not asked for.
-    pub(super) fn is_asking(&self, id: ErrandId, errand: &Errand) -> bool {
+    pub(in super::super) fn is_asking(&self, id: ErrandId, errand: &Errand) -> bool {
         let Some(first) = errand.array else {
             return true;
         };
