@@ -1,6 +1,6 @@
-//! Promise 1: the body runs only under the lock, and its lease ends before the key does.
+//! Promise 1: the body runs only under the lock, its lease ends before the key does, and so does the body.
 
-use super::super::testimony::Event;
+use super::super::testimony::{Event, KeyId};
 use super::{Facts, Rule};
 
 /// What is rounded.
@@ -33,5 +33,22 @@ impl Rule for UnderLock {
             entered.token,
             facts.server_clocks[0].millis(facts.now) % 1_000_000
         ))
+    }
+
+    fn look(&mut self, facts: &Facts) -> Result<(), (KeyId, String)> {
+        for (id, errand) in &facts.errands {
+            let Some(entered) = errand.entered.as_ref().filter(|it| it.is_inside) else {
+                continue;
+            };
+            let is_under_lock = facts.is_locked(errand.key, entered.token, 0);
+            if !is_under_lock && !errand.terms.finish && facts.runs(errand.process) {
+                let wrong = format!(
+                    "errand {id} goes on, and the time of {:?} is over on the servers",
+                    entered.token
+                );
+                return Err((errand.key, wrong));
+            }
+        }
+        Ok(())
     }
 }

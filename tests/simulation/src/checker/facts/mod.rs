@@ -201,7 +201,8 @@ impl Facts {
                 self.errands.retain(|_, errand| errand.process != *process);
             }
             Event::Stopped { process, until } => {
-                self.processes[*process].stopped_until = *until;
+                let stopped_until = &mut self.processes[*process].stopped_until;
+                *stopped_until = (*stopped_until).max(*until);
                 self.trouble(*until);
             }
             Event::Trouble { until, .. } => self.trouble(*until),
