@@ -133,6 +133,7 @@
 //! - [How does a web handler lock?](guide::web)
 //! - [Wait or retry?](guide::waiting)
 //! - [How many at a time?](guide::several)
+//! - [How do I lock several keys at once?](guide::keys)
 //! - [How are durations written, and where do they come from?](guide::durations)
 //! - [In which order do attributes stand?](guide::order)
 //! - [How do I test my own functions?](guide::testing)

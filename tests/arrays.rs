@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use common::{LIMIT, locker_at, redis};
 use redis_locked::{LockError, LockGuard, Locker, LostReason};
-use redis_locked_test_support::{Cluster, Server, until};
+use redis_locked_test_support::{AfterLoss, Cluster, Server, bulk, until};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
@@ -66,6 +66,9 @@ async fn a_guard_whose_key_was_taken_tells_which() {
     assert_eq!(lost_by(&error), (Some("b"), LostReason::TakenOver));
     assert_eq!(all.lost().await, LostReason::TakenOver);
     assert!(!all.is_held() && all.remaining().is_zero());
+    let lease = all.lease();
+    let loss = lease.loss().expect("lost");
+    assert_eq!(lost_by(&loss), (Some("b"), LostReason::TakenOver));
     let error = all.release().await.expect_err("not ours");
     assert!(
         matches!(
@@ -78,8 +81,62 @@ async fn a_guard_whose_key_was_taken_tells_which() {
         "{error}"
     );
     assert_eq!(error.key(), Some("b"));
+    assert!(lease.loss().is_none(), "released");
     until_free(&server, &["a", "c"]).await;
     assert_eq!(server.get("b").await.as_deref(), Some("thief"));
+}
+
+#[tokio::test]
+async fn a_lease_tells_which_key_was_lost() {
+    let (server, locker) = redis().await;
+    let request = locker.lock_all(["a", "b", "c"]).ttl(BRIEF).renew();
+    let all = request.acquire().await.expect("free");
+    assert!(all.loss().is_none());
+    assert!(server.del("b").await);
+    assert_eq!(all.lost().await, LostReason::Deleted);
+    let loss = all.loss().expect("lost");
+    assert_eq!(lost_by(&loss), (Some("b"), LostReason::Deleted));
+}
+
+#[tokio::test]
+async fn a_round_does_not_find_what_the_one_before_has_set() {
+    const KEEPER_PAUSES: Duration = Duration::from_millis(800);
+    let server = Server::start().await;
+    let proxy = server.proxy().await;
+    let locker = locker_at(&proxy.url()).await;
+    proxy.drop_next_answer(bulk("SET"), AfterLoss::Cut);
+    proxy.refuse(true).await;
+    let request = locker.lock_all(["a", "b"]).ttl(TTL).retries(1);
+    let both = tokio::spawn(request.backoff(KEEPER_PAUSES).acquire());
+    until_had(&server, "a").await;
+    // What releases in the background has asked often by now, and pauses for long.
+    sleep(KEEPER_PAUSES * 7 / 8).await;
+    assert!(server.exists("a").await, "nobody could release it");
+    proxy.refuse(false).await;
+    let both = both.await.expect("no panic").expect("ours, or free");
+    assert_eq!((both.attempts(), proxy.lost_answers()), (2, 1));
+    both.release().await.expect("ours");
+    assert!(!server.exists("a").await && !server.exists("b").await);
+}
+
+#[tokio::test]
+async fn what_a_round_may_have_set_is_free_when_the_next_does_not_come_to_it() {
+    let server = Server::start().await;
+    let proxy = server.proxy().await;
+    let locker = locker_at(&proxy.url()).await;
+    proxy.drop_next_answer(bulk("b"), AfterLoss::Cut);
+    proxy.refuse(true).await;
+    let request = locker.lock_all(["a", "b"]).ttl(TTL).retries(1_000_000);
+    let both = tokio::spawn(request.backoff(PAUSE).acquire());
+    until_had(&server, "b").await;
+    server.set_px("a", "theirs", 60_000).await;
+    proxy.refuse(false).await;
+    until_free(&server, &["b"]).await;
+    assert!(!both.is_finished());
+    assert!(server.del("a").await);
+    let both = timeout(LIMIT, both).await.expect("in time");
+    let both = both.expect("no panic").expect("free");
+    both.release().await.expect("ours");
 }
 
 #[tokio::test]

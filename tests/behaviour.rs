@@ -1,4 +1,4 @@
-//! One list of cases, run against the memory store and against Redis: both behave the same.
+//! One list of cases, run against the memory store, against Redis and against a cluster: all behave the same.
 
 #[path = "behaviour/arrays.rs"]
 mod arrays;
@@ -17,6 +17,21 @@ mod refusals;
 mod several;
 #[path = "behaviour/turns.rs"]
 mod turns;
+
+use redis_locked::Locker;
+use redis_locked_test_support::Cluster;
+
+/// A locker for this case. A cluster takes seconds to start, so that the cases of a subject share one. Their prefixes
+/// keep them apart.
+async fn on_cluster(cluster: &Cluster, case: &str) -> Locker {
+    println!("{case}");
+    let builder = Locker::builder()
+        .prefix(format!("{case}:"))
+        .connection_timeout(common::LIMIT / 2)
+        .response_timeout(common::LIMIT / 2);
+    let connecting = builder.connect_cluster(cluster.urls());
+    connecting.await.expect("the cluster answers")
+}
 
 /// Each case is a function that takes a fresh `Locker`.
 macro_rules! cases {
@@ -37,6 +52,17 @@ macro_rules! cases {
                     let (_server, locker) = crate::common::redis().await;
                     crate::$subject::$case(locker).await;
                 })*
+            })*
+        }
+
+        mod cluster {
+            $(#[tokio::test]
+            async fn $subject() {
+                let cluster = redis_locked_test_support::Cluster::start().await;
+                $(
+                    let locker = crate::on_cluster(&cluster, stringify!($case)).await;
+                    crate::$subject::$case(locker).await;
+                )*
             })*
         }
     };
@@ -138,6 +164,15 @@ macro_rules! of_each_kind {
                     let (_server, locker) = crate::common::redis().await;
                     kinds::$case(locker, Kind::$kind).await;
                 })*
+            }
+
+            #[tokio::test]
+            async fn cluster() {
+                let cluster = redis_locked_test_support::Cluster::start().await;
+                $(
+                    let locker = crate::on_cluster(&cluster, stringify!($case)).await;
+                    kinds::$case(locker, Kind::$kind).await;
+                )*
             }
         }
     };

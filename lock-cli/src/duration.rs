@@ -15,6 +15,11 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
             "it has no unit; write {number}s, {number}m or {number}h"
         ));
     }
+    if !text.contains(|c: char| c.is_ascii_digit()) {
+        return Err(
+            "it is no duration; write a number and a unit, such as 30s, 1m 30s or 1d".into(),
+        );
+    }
     let duration = humantime::parse_duration(text)
         .map_err(|error| format!("{error}; write 500ms, 30s or 1m 30s"))?;
     let mut units = text.split(|c: char| !c.is_alphabetic());
@@ -31,6 +36,7 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
 
 /// A duration over zero.
 pub(crate) fn positive(text: &str) -> Result<Duration, String> {
+    let text = if text.trim() == "0" { "0s" } else { text };
     match duration(text)? {
         Duration::ZERO => Err("it is zero; give more".into()),
         more => Ok(more),
@@ -71,6 +77,15 @@ mod tests {
     fn a_number_without_a_unit_is_told_which_to_add() {
         let told = duration("5").expect_err("five of what?");
         assert_eq!(told, "it has no unit; write 5s, 5m or 5h");
+    }
+
+    #[test]
+    fn a_word_is_told_what_a_duration_is() {
+        for text in ["daily", "", "* * * * *"] {
+            let told = duration(text).expect_err("no number");
+            assert!(told.contains("a number and a unit"), "{text}: {told}");
+        }
+        assert_eq!(positive("0"), Err("it is zero; give more".to_owned()));
     }
 
     #[test]

@@ -98,7 +98,7 @@ impl From<LockError> for Failure {
 }
 
 /// The library names arguments and methods where the tool has options.
-fn in_options(text: &str) -> String {
+pub(crate) fn in_options(text: &str) -> String {
     let options = [
         ("`ttl`", "--ttl"),
         ("`renew`", "--renew"),
@@ -106,6 +106,8 @@ fn in_options(text: &str) -> String {
         ("`min_hold`", "--min-hold"),
         ("`once_per`", "--once-per"),
         ("`record`", "--record"),
+        ("`permits`", "--permits"),
+        ("`shared`", "--shared"),
         ("its once_per", "--once-per"),
         ("its record is to live", "--record is"),
         ("`retries`", "--retries"),

@@ -24,7 +24,11 @@ pub(crate) fn answer(error: &Error) -> Failure {
         }
         _ => "see `redis-locked --help`".to_owned(),
     };
-    Failure::usage(format_args!("{}; {help}", mend(error, &command)))
+    let mend = mend(error, &command);
+    if mend.ends_with('?') {
+        return Failure::usage(format_args!("{mend} Or {help}"));
+    }
+    Failure::usage(format_args!("{mend}; {help}"))
 }
 
 fn mend(error: &Error, command: &str) -> String {
@@ -37,6 +41,9 @@ fn mend(error: &Error, command: &str) -> String {
         ErrorKind::UnknownArgument if command == "run" && !found.starts_with('-') => format!(
             "{found:?} is no option: write `--` before the command, as in `redis-locked run … -- {found}`"
         ),
+        ErrorKind::UnknownArgument if is_of_a_command(&found) && command.starts_with('-') => {
+            format!("{found} stands behind the command, as in `redis-locked list {found} …`")
+        }
         ErrorKind::UnknownArgument => match nearest(&found, command) {
             None => format!("there is no option or argument {found:?}"),
             Some(near) => format!("there is no option {found}; did you mean --{near}?"),
@@ -51,22 +58,46 @@ fn mend(error: &Error, command: &str) -> String {
                 }
             }
         }
-        ErrorKind::MissingRequiredArgument => format!("give {found}"),
+        ErrorKind::MissingRequiredArgument => match (command, found.as_str()) {
+            ("break", "--owner") => "give --owner or --token".to_owned(),
+            ("break", _) => {
+                "give a key with --owner or --token, or --owner alone to free all locks of an owner"
+                    .to_owned()
+            }
+            ("run", "--renew") => "--max-hold needs --renew".to_owned(),
+            _ => format!("give {found}"),
+        },
         ErrorKind::ArgumentConflict => format!(
             "{found} and {} exclude each other: give one of them",
             told(ContextKind::PriorArg)
         ),
-        ErrorKind::InvalidValue if value.is_empty() => format!("{found} needs a value"),
+        ErrorKind::InvalidValue if value.is_empty() => {
+            let whole = error.get(ContextKind::InvalidArg).map(ToString::to_string);
+            format!("{found} needs a value: {}", whole.unwrap_or_default())
+        }
         ErrorKind::InvalidValue => format!(
             "{found} is none of {}: {value:?}",
             told(ContextKind::ValidValue)
         ),
         ErrorKind::ValueValidation => {
             let why = error.source().map_or_else(String::new, ToString::to_string);
+            let why = match why.as_str() {
+                "invalid digit found in string" => "it is no whole number; give one, such as 3",
+                why => why,
+            };
             format!("{found} {value:?}: {why}")
         }
         _ => first_line(error),
     }
+}
+
+/// Whether each command that asks servers has this option.
+fn is_of_a_command(found: &str) -> bool {
+    let tool = Cli::command();
+    let list = tool.find_subcommand("list");
+    let mut options = list.into_iter().flat_map(clap::Command::get_arguments);
+    let name = found.strip_prefix("--");
+    name.is_some() && options.any(|option| option.get_long() == name)
 }
 
 /// The option of the command whose name is nearest to what was written.

@@ -17,7 +17,7 @@ async fn a_mistake_is_answered_with_its_mend() {
         ),
         (
             "run --kye k --ttl 5s -- true",
-            "there is no option --kye; did you mean --key?",
+            "there is no option --kye; did you mean --key? Or see `",
         ),
         (
             "run -k k --ttl 5 -- true",
@@ -29,7 +29,34 @@ async fn a_mistake_is_answered_with_its_mend() {
             "run -k k --ttl 5s --retries 1 --wait 1s -- true",
             "exclude each other: give one of them",
         ),
-        ("run -k k --ttl -- true", "--ttl"),
+        (
+            "run -k k --wait -- true",
+            "--wait needs a value: --wait <DURATION>",
+        ),
+        (
+            "run -k k --ttl 5s --retries often -- true",
+            "--retries \"often\": it is no whole number; give one, such as 3",
+        ),
+        (
+            "run -k k --ttl 5s --max-hold 1m -- true",
+            "--max-hold needs --renew",
+        ),
+        (
+            "run -k k --ttl 5s --permits 0 -- true",
+            "--permits \"0\": let in 1 at a time, which is a plain lock, up to 1000",
+        ),
+        (
+            "run -k k --ttl 5s --permits 2 --once-per 1d -- true",
+            "leave out --once-per and --record, or --permits and --shared",
+        ),
+        (
+            "run -k k --ttl 5s --once-per daily -- true",
+            "write a number and a unit, such as 30s, 1m 30s or 1d",
+        ),
+        (
+            "--prefix jobs: list",
+            "--prefix stands behind the command, as in `redis-locked list --prefix …`",
+        ),
         (
             "run -k k --ttl 5s --min-hold 6s -- true",
             "--min-hold is over --ttl of 5s; raise --ttl, or use --renew",
@@ -54,8 +81,8 @@ async fn a_mistake_is_answered_with_its_mend() {
             "list --url localhost",
             "a URL or certificate cannot be used",
         ),
-        ("break k", "--owner"),
-        ("break", "--owner"),
+        ("break k", "give --owner or --token"),
+        ("break", "give a key with --owner or --token"),
     ] {
         let words: Vec<_> = arguments.split(' ').collect();
         let ended = tool(&server.url(), &words).await;
@@ -63,7 +90,7 @@ async fn a_mistake_is_answered_with_its_mend() {
         assert!(ended.err.contains(told), "{arguments}: {}", ended.err);
         assert!(ended.err.starts_with("redis-locked: "), "{}", ended.err);
         assert_eq!(ended.err.lines().count(), 1, "{}", ended.err);
-        for library in ["`ttl`", "`renew`", "its min_hold"] {
+        for library in ["`ttl`", "`renew`", "its min_hold", "`shared`"] {
             assert!(!ended.err.contains(library), "{}", ended.err);
         }
     }

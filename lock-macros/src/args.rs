@@ -199,19 +199,26 @@ impl Args {
             });
             rows.min_by_key(|(distance, row)| (*distance, row.name))
         };
-        let message = if let Some(row) = elsewhere.or_else(|| Some(nearest()?.1)) {
+        // One slip in another library's name.
+        let nearly = || {
+            let is_near = |name: &str| name.len() > 4 && strsim::osa_distance(&text, name) == 1;
+            ARGUMENTS
+                .iter()
+                .find(|row| has_value && row.elsewhere.split(' ').any(is_near))
+        };
+        let meant = elsewhere.or_else(|| Some(nearest()?.1)).or_else(nearly);
+        let message = if let Some(row) = meant {
             self.meant.push(row.name);
-            let example = row.example;
-            if elsewhere.is_some() {
-                format!(
-                    "there is no argument `{text}`; here it is `{}`, as in `{example}`",
-                    row.name
-                )
+            let Argument { name, example, .. } = row;
+            let written = if name == example {
+                format!("`{name}`")
             } else {
-                format!(
-                    "there is no argument `{text}`; did you mean `{}`, as in `{example}`?",
-                    row.name
-                )
+                format!("`{name}`, as in `{example}`")
+            };
+            if elsewhere.is_some() {
+                format!("there is no argument `{text}`; here it is {written}")
+            } else {
+                format!("there is no argument `{text}`; did you mean {written}?")
             }
         } else if has_value {
             let names: Vec<_> = ARGUMENTS.iter().map(|row| row.name).collect();

@@ -92,7 +92,7 @@ use proc_macro::TokenStream;
 /// | `record` | duration, or nothing | off; 30 days with `once_per` | how long to keep a record of the last run, for `Locker::last_run`: who, from when to when, with what outcome; alone, 30 days |
 /// | `name` | string literal | the template of the key | what spans and metrics call the lock |
 /// | `bind` | a name | none | a variable of type `Lease` that the body can use |
-/// | `locker` | `Locker`, `&Locker`, `Arc<Locker>` | see below | the locker to use, which is borrowed and never moved: `locker = self.locker` |
+/// | `locker` | `Locker`, `&Locker`, `Arc<Locker>`, `LazyLock<Locker>` | see below | the locker to use, which is borrowed and never moved: `locker = self.locker`, or a static: `locker = LOCKER` |
 /// | `crate` | path | `::redis_locked` | for crates that re-export this one |
 ///
 /// A duration is a literal such as `"500ms"`, `"5s"` or `"1m 30s"`, which is checked when compiling, or an

@@ -127,6 +127,8 @@ impl Written<'_> {
         };
         if is_number {
             Ok(expr)
+        } else if string(&expr).is_some() {
+            self.refuse(expr, &format!("{what}, without quotes"))
         } else {
             self.refuse(expr, what)
         }
@@ -212,7 +214,8 @@ impl Written<'_> {
     fn duration(&self, text: &str, literal: &LitStr) -> Result<Duration> {
         let Ok(duration) = humantime::parse_duration(text) else {
             let message = format!(
-                "{text:?} is not a duration: write a number and a unit, such as \"500ms\", \"5s\" or \"1m 30s\""
+                "{text:?} is not a duration: write a number and a unit, such as {}",
+                units(self.name)
             );
             return Err(Error::new(literal.span(), message));
         };
@@ -238,6 +241,15 @@ impl Written<'_> {
             return self.refuse(literal, "can't be over ten years: write a shorter one");
         }
         Ok(duration)
+    }
+}
+
+/// Durations as this argument has them.
+fn units(name: &Ident) -> &'static str {
+    if name == "once_per" || name == "record" {
+        "\"1h\", \"1d\" or \"30days\""
+    } else {
+        "\"500ms\", \"5s\" or \"1m 30s\""
     }
 }
 

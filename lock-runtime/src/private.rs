@@ -114,7 +114,8 @@ pub fn tokens(lease: &Lease) -> impl Iterator<Item = &str> {
 #[diagnostic::on_unimplemented(
     message = "`locker` takes a `Locker`, not `{Self}`",
     label = "not a `Locker`",
-    note = "give an expression of type `Locker`, `&Locker` or `Arc<Locker>`; it is borrowed, never moved",
+    note = "give an expression of type `Locker`, `&Locker`, `Arc<Locker>` or `LazyLock<Locker>`; it is borrowed, never moved",
+    note = "of an `Option` or a `OnceLock`, say what follows where it is empty: `locker = self.locker.as_ref().expect(\"connected\")`",
     note = "a `Locker` is made of an address by `Locker::connect(\"redis://…\").await`"
 )]
 pub trait AsLocker {
@@ -135,6 +136,12 @@ impl<L: AsLocker + ?Sized> AsLocker for &L {
 }
 
 impl<L: AsLocker + ?Sized> AsLocker for std::sync::Arc<L> {
+    fn as_locker(&self) -> &Locker {
+        (**self).as_locker()
+    }
+}
+
+impl<L: AsLocker, F: FnOnce() -> L> AsLocker for std::sync::LazyLock<L, F> {
     fn as_locker(&self) -> &Locker {
         (**self).as_locker()
     }

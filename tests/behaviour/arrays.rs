@@ -199,8 +199,8 @@ pub(crate) async fn an_extension_lengthens_all(locker: Locker) {
         assert!(left.expect("it expires") > TTL / 2);
     }
     held.release().await.expect("ours");
-    let expired = has(locker.lock_all(["a", "b"]).ttl(PAUSE * 10)).await;
-    sleep(PAUSE * 15).await;
+    let expired = has(locker.lock_all(["a", "b"]).ttl(BRIEF)).await;
+    sleep(BRIEF * 2).await;
     let error = expired.extend(TTL).await.expect_err("it is over");
     assert!(error.is_lost(), "{error}");
     assert_eq!(error.key(), Some("a"));

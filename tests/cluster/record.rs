@@ -1,21 +1,12 @@
 //! The record of runs, when the master of their slot is killed.
 
-use redis_locked::{Locker, LockerBuilder};
+use redis_locked::LockerBuilder;
 use redis_locked_test_support::Cluster;
 
-use crate::failover::{CONFIRMED, Fleet, KEY};
+use crate::failover::{Fleet, KEY};
 
 async fn fleet(cluster: &Cluster) -> Fleet {
-    let connect = async |builder: LockerBuilder| {
-        let connecting = builder.connect_cluster(cluster.urls());
-        connecting.await.expect("it answers")
-    };
-    let (count, within) = CONFIRMED;
-    Fleet {
-        ours: connect(Locker::builder()).await,
-        theirs: connect(Locker::builder()).await,
-        confirming: connect(Locker::builder().replicas(count, within)).await,
-    }
+    Fleet::new(|builder: LockerBuilder| builder.connect_cluster(cluster.urls())).await
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-use redis_locked::{LastRun, LockRequest, Locker, Outcome, Recorded};
+use redis_locked::{LastRun, LockError, LockRequest, Locker, LockerBuilder, Outcome, Recorded};
 use redis_locked_test_support::until_some;
 use tokio::sync::watch;
 
@@ -17,16 +17,13 @@ const RETRIES: u32 = 600;
 
 /// Two processes. The braces keep all keys at one master.
 pub(crate) struct Fleet {
-    pub(crate) ours: Locker,
-    pub(crate) theirs: Locker,
+    ours: Locker,
+    theirs: Locker,
     /// Waits for a replica to confirm what it writes.
-    pub(crate) confirming: Locker,
+    confirming: Locker,
 }
 
 pub(crate) const KEY: &str = "{job}";
-
-/// What the lockers of [`Fleet::confirming`] ask for.
-pub(crate) const CONFIRMED: (u32, Duration) = (1, Duration::from_secs(10));
 
 fn job(locker: &Locker, key: &str) -> LockRequest<Recorded> {
     let request = locker.lock(key).ttl(LONG).once_per(PERIOD);
@@ -34,6 +31,17 @@ fn job(locker: &Locker, key: &str) -> LockRequest<Recorded> {
 }
 
 impl Fleet {
+    pub(crate) async fn new(
+        connect: impl AsyncFn(LockerBuilder) -> Result<Locker, LockError>,
+    ) -> Self {
+        let connected = async |builder| connect(builder).await.expect("the servers answer");
+        Self {
+            ours: connected(Locker::builder()).await,
+            theirs: connected(Locker::builder()).await,
+            confirming: connected(Locker::builder().replicas(1, LIMIT / 6)).await,
+        }
+    }
+
     /// A replica has all that the master has been told until now.
     async fn is_replicated(&self) {
         let mark = self.confirming.lock(format!("{KEY}:mark")).retries(RETRIES);

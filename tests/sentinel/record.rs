@@ -1,21 +1,15 @@
 //! The record of runs, when the master is killed.
 
-use redis_locked::{Locker, LockerBuilder};
+use redis_locked::LockerBuilder;
 use redis_locked_test_support::Sentinels;
 
-use crate::failover::{CONFIRMED, Fleet};
+use crate::failover::Fleet;
 
 async fn fleet(sentinels: &Sentinels) -> Fleet {
-    let connect = async |builder: LockerBuilder| {
-        let connecting = builder.connect_sentinel(sentinels.urls(), sentinels.name());
-        connecting.await.expect("they answer")
-    };
-    let (count, within) = CONFIRMED;
-    Fleet {
-        ours: connect(Locker::builder()).await,
-        theirs: connect(Locker::builder()).await,
-        confirming: connect(Locker::builder().replicas(count, within)).await,
-    }
+    Fleet::new(|builder: LockerBuilder| {
+        builder.connect_sentinel(sentinels.urls(), sentinels.name())
+    })
+    .await
 }
 
 #[tokio::test]

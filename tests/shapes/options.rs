@@ -1,6 +1,6 @@
 //! Every argument, as a literal and as an expression.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use redis_locked::{Backoff, LockError, Locker, redis_locked};
@@ -88,6 +88,13 @@ async fn on_an_arc(locker: Arc<Locker>) -> Result<String, LockError> {
     held()
 }
 
+static LOCKER: LazyLock<Locker> = LazyLock::new(Locker::in_memory);
+
+#[redis_locked(key = "k", locker = LOCKER)]
+async fn on_a_static() -> Result<String, LockError> {
+    held()
+}
+
 #[tokio::test]
 async fn all_arguments() {
     assert_eq!(alone(literals(1)).await, "all:1");
@@ -114,4 +121,5 @@ async fn lockers() {
     let locker = on_a_value(locker).await.unwrap();
     assert_eq!(on_a_place(Box::new(locker.clone())).await.unwrap(), "k");
     assert_eq!(on_an_arc(Arc::new(locker)).await.unwrap(), "k");
+    assert_eq!(on_a_static().await.unwrap(), "k");
 }

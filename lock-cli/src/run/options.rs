@@ -31,7 +31,7 @@ pub(crate) struct Run {
     #[arg(long, value_name = "DURATION", value_parser = ttl)]
     pub(crate) ttl: Duration,
     /// How many may hold the key at a time, over all machines: from 1, which is a plain lock, to 1000
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, value_name = "N", value_parser = permits)]
     pub(crate) permits: Option<u32>,
     /// Hold the key together with all others that are --shared; those that are not keep them out
     #[arg(long, conflicts_with = "permits")]
@@ -232,6 +232,12 @@ fn ttl(text: &str) -> Result<Duration, String> {
         return Err("a process needs time to end; give at least 1s".into());
     }
     Ok(ttl)
+}
+
+fn permits(text: &str) -> Result<u32, String> {
+    let number = text.parse().ok();
+    let number = number.filter(|number| (1..=1000).contains(number));
+    number.ok_or_else(|| "let in 1 at a time, which is a plain lock, up to 1000".into())
 }
 
 fn wait(text: &str) -> Result<Wait, String> {

@@ -12,7 +12,7 @@ use super::plan::Plan;
 use super::signals::{Signals, ends, listen};
 use super::terminal::{Loan, stop_job};
 use super::voice::Voice;
-use crate::exit::{Failure, LOST};
+use crate::exit::{Failure, LOST, in_options};
 
 /// How often is looked whether the group has ended, when its leader has: nobody tells.
 const LOOK: Duration = Duration::from_millis(10);
@@ -91,8 +91,11 @@ pub(crate) async fn supervise(
         tokio::select! {
             _ = children.recv() => {}
             () = sleep(LOOK), if watch.group.is_leaderless() => {}
-            reason = lease.lost(), if !told => {
-                watch.end(&format!("lock {:?} was lost: {reason}", options.name()));
+            _ = lease.lost(), if !told => {
+                // Of several keys, it tells which.
+                if let Some(loss) = lease.loss() {
+                    watch.end(&in_options(&loss.to_string()));
+                }
             }
             () = sleep_until(wake), if told => {
                 watch.group.send(Signal::SIGKILL);

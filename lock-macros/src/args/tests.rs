@@ -169,7 +169,8 @@ fn the_nearest_name_is_offered_or_ours_for_that_of_another_library() {
     for (text, name) in [
         ("tll", "ttl"),
         ("TTL", "there are"),
-        ("dealy", "there are"),
+        ("dealy", "did you mean `backoff`"),
+        ("timeot", "did you mean `ttl`"),
         ("tlt", "ttl"),
         ("retrys", "retries"),
         ("retry", "retries"),
@@ -333,7 +334,7 @@ fn documented(takes: &Takes) -> &'static str {
         Takes::Closure => "`FnOnce(LockError) -> R`",
         Takes::Word(..) => "`cancel` or `finish`",
         Takes::Variable => "a name",
-        Takes::Expr => "`Locker`, `&Locker`, `Arc<Locker>`",
+        Takes::Expr => "`Locker`, `&Locker`, `Arc<Locker>`, `LazyLock<Locker>`",
         Takes::Path => "path",
         Takes::Text => "string literal",
     }

@@ -22,7 +22,7 @@ use crate::tenure::{Tenure, Terms};
 ///
 /// Bind it to a name: `let _guard = locker.lock("k").acquire().await?` holds the lock to the end of the
 /// block. `let _ = locker.lock("k").acquire().await?` drops the guard, and so releases the lock, in
-/// the same statement.
+/// the same statement. rustc does not say so by itself; `#![warn(let_underscore_drop)]` has it do so.
 ///
 /// A guard cannot stop your code when the lock expires: check [`Lease::is_held`], or await
 /// [`Lease::lost`]. [`LockRequest::run`](crate::LockRequest::run) does that for you. A guard derefs to

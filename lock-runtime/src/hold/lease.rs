@@ -134,7 +134,8 @@ impl Lease {
         self.parts().all(|part| part.is_held(now))
     }
 
-    /// Waits until the lock is lost, and tells how. Of several keys, the first that is lost counts.
+    /// Waits until the lock is lost, and tells how. Of several keys, the first that is lost counts;
+    /// [`loss`](Self::loss) tells which.
     ///
     /// With `renew`, the holder is told at once that its key was deleted or overwritten. That is from the
     /// first extension on, which comes after a quarter of the ttl. Before that, on several
@@ -149,6 +150,33 @@ impl Lease {
         }
         let all = self.parts().map(|part| part.lost().boxed());
         select_all(all).await.0
+    }
+
+    /// How the lock is lost, and which key: [`LockError::Lost`], as the caller of a body is told it. `None` while
+    /// the lock is held, and once it was released. Of several keys that are lost, it is the first in their order.
+    /// Sends nothing.
+    ///
+    /// ```
+    /// # use redis_locked_runtime as redis_locked;
+    /// # use std::time::Duration;
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), redis_locked::LockError> {
+    /// let locker = redis_locked::Locker::in_memory();
+    /// let both = locker.lock_all(["a", "b"]).ttl(Duration::from_secs(5)).acquire().await?;
+    /// assert!(both.loss().is_none());
+    /// // … something that takes too long …
+    /// # tokio::time::sleep(Duration::from_secs(6)).await;
+    /// if let Some(loss) = both.loss() {
+    ///     println!("{loss}"); // lock "a" was lost: its ttl was over …
+    /// #   assert_eq!((loss.is_lost(), loss.key()), (true, Some("a")));
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn loss(&self) -> Option<LockError> {
+        let now = Instant::now();
+        self.parts().find_map(|part| part.loss(now))
     }
 
     /// Makes the lock last at least `ttl` from now, and moves the body's deadline along. The deadline

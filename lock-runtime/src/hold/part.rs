@@ -72,6 +72,13 @@ impl Part {
         self.look(|tenure| tenure.is_held(now)).unwrap_or(false)
     }
 
+    /// How it is lost, if it is.
+    pub(super) fn loss(&self, now: Instant) -> Option<LockError> {
+        self.tenure.wake(now, Look::Lately);
+        let reason = self.look(|tenure| tenure.loss(now)).flatten()?;
+        Some(self.tenure.loss(reason))
+    }
+
     pub(super) async fn lost(&self) -> LostReason {
         loop {
             let mut over = pin!(self.tenure.over.notified());

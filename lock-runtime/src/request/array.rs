@@ -67,22 +67,32 @@ impl Array {
     async fn in_rounds(self, retries: u32, backoff: Backoff) -> Result<LockGuard, LockError> {
         let mut pauses = backoff.pauses();
         let mut round = 0;
+        // Of which key it is not known whether the last round has set it.
+        let mut in_doubt: Option<(usize, Hold)> = None;
         loop {
             round += 1;
             let is_last = round > retries;
             let mut had = Had::new(self.terms.ttl);
             let mut missed = None;
-            for request in &self.requests {
-                let mut once = Once { is_last };
+            let mut before = in_doubt.take();
+            for (index, request) in self.requests.iter().enumerate() {
+                let of_this = before.take_if(|(of, _)| *of == index);
+                let mut once = Once {
+                    is_last,
+                    in_doubt: of_this.map(|(_, hold)| hold),
+                };
                 match had.beside(attempts(request, &mut once)).await {
                     Ok(Ok(got)) => had.add(got),
                     Ok(Err(why)) => missed = Some((request, why)),
                     Err(lost) => missed = Some((request, Missed::ForGood(lost))),
                 }
                 if missed.is_some() {
+                    in_doubt = once.in_doubt.map(|hold| (index, hold));
                     break;
                 }
             }
+            // The round did not come to it: others may have it during the pause.
+            drop(before);
             let Some((request, missed)) = missed else {
                 return had.begin(self.terms, Some(round), self.started).await;
             };

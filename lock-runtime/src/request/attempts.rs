@@ -64,6 +64,11 @@ pub(super) trait PauseBetween {
         progress: &Progress,
     ) -> impl Future<Output = NextStep> + Send;
 
+    /// The owner of the key, after the last attempt: it has to give back what may be its own.
+    fn gave_up(&mut self, hold: Hold) {
+        drop(hold);
+    }
+
     /// What has come of an attempt that was cut short, where that is more than what is known of the
     /// one before it.
     fn cut(&self, _request: &Request, _asked: Instant) -> Option<StoreError> {
@@ -178,7 +183,10 @@ pub(super) async fn attempts(
                     attempts: progress.attempts,
                 });
             }
-            NextStep::GiveUp => return Err(Missed::GaveUp(Box::new(progress))),
+            NextStep::GiveUp => {
+                between.gave_up(hold);
+                return Err(Missed::GaveUp(Box::new(progress)));
+            }
         }
     }
 }

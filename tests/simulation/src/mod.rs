@@ -25,4 +25,9 @@ mod words;
 mod workload;
 mod world;
 
+/// A run allocates all the time, and nothing else of it can be made faster so easily.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+pub use crate::store::redis::source_of;
 pub use run::{Line, Report, Sort, Violation, run, sort, story};

@@ -124,4 +124,9 @@ async fn named_by_nothing() -> Result<(), LockError> {
     Ok(())
 }
 
+#[redis_locked(key = "k", timeot = "5s", readers)]
+async fn nearly_anothers_name() -> Result<(), LockError> {
+    Ok(())
+}
+
 fn main() {}

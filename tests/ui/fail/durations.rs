@@ -92,4 +92,9 @@ async fn long_periods() -> Result<(), LockError> {
     Ok(())
 }
 
+#[redis_locked(key = "k", once_per = "daily")]
+async fn a_word_for_a_period() -> Result<(), LockError> {
+    Ok(())
+}
+
 fn main() {}

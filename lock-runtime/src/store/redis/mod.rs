@@ -68,6 +68,8 @@ use operation::Operation;
 pub(crate) use profile::Profile;
 use profile::refuses_scripts;
 use refusal::is_between_nodes;
+#[cfg(simulation)]
+pub use script::source_of;
 pub(crate) use servers::Servers;
 #[cfg(simulation)]
 pub(crate) use servers::{Dial, Single};

@@ -69,10 +69,12 @@ pub(super) static END_AND_RELEASE: Script = Script::new(concat!(
     function!("plain" release!()),
     lua!("record_end"),
 ));
-pub(super) static ACQUIRE_PLACE: Script =
-    Script::new(lua!("holders" "clock" "places" "pass_on" "sit" "acquire_place"));
-pub(super) static RELEASE_PLACE: Script =
-    Script::new(lua!("holders" "clock" "places" "pass_on" "open_door" "release_place"));
+pub(super) static ACQUIRE_PLACE: Script = Script::new(
+    lua!("holders" "acquire_place" "clock" "places" "pass_on" "sit" "acquire_place_in_line"),
+);
+pub(super) static RELEASE_PLACE: Script = Script::new(
+    lua!("release_place" "holders" "clock" "places" "pass_on" "open_door" "release_place_in_line"),
+);
 pub(super) static EXTEND_PLACE: Script =
     Script::new(lua!("holders" "clock" "places" "extend_place"));
 pub(super) static WATCH: Script = Script::new(lua!("watch"));
@@ -95,6 +97,33 @@ static ALL: [&Script; 13] = [
     &EXTEND_PLACE,
     &LIST_HOLDERS,
 ];
+
+/// What the simulation sends with arguments of its own.
+///
+/// # Panics
+///
+/// When no script is called so.
+#[cfg(simulation)]
+#[must_use]
+pub fn source_of(name: &str) -> &'static str {
+    let script = match name {
+        "acquire" => &ACQUIRE,
+        "acquire and begin" => &ACQUIRE_AND_BEGIN,
+        "acquire place" => &ACQUIRE_PLACE,
+        "end and release" => &END_AND_RELEASE,
+        "extend" => &EXTEND,
+        "extend place" => &EXTEND_PLACE,
+        "last run" => &LAST_RUN,
+        "list holders" => &LIST_HOLDERS,
+        "look" => &LOOK,
+        "look and begin" => &LOOK_AND_BEGIN,
+        "release" => &RELEASE,
+        "release place" => &RELEASE_PLACE,
+        "watch" => &WATCH,
+        other => panic!("no script is called {other:?}"),
+    };
+    script.source
+}
 
 pub(super) struct Script {
     source: &'static str,

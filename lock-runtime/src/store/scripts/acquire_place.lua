@@ -1,7 +1,7 @@
 -- Takes a place of a key that several may hold, when there is room and nobody who is there waits in
 -- front; else takes a seat in the line, as look.lua does, and says how it stands.
 --
--- It stands behind sit.lua.
+-- It stands behind holders.lua.
 --
 -- KEYS      the lock, and those of pass_on.lua; without a line, the lock and maybe the counter
 -- ARGV      those of look.lua, the letter of our value says what we want
@@ -10,95 +10,42 @@
 -- Answers as look.lua does. Where places are held, it gives in place of the holder's value what
 -- shown_holders of holders.lua does, and the milliseconds until this request could have its place.
 
-local which, limit = letter(ARGV[1]), tonumber(ARGV[11])
+local limit = tonumber(ARGV[11])
+local which = limit and 'p' or 's'
 local is_fenced = ARGV[4] == '1'
-if is_fenced and counted() == nil then
-  return {-1}
-end
 
-local is_line, may_write = line_types()
-local held = look_at_key()
-
-local function busy(seat, open, in_front)
-  local rank, place, waiting = false, false, 0
-  if seat ~= 4 then
-    rank = redis.call('ZRANK', KEYS[2], ARGV[1])
-    place = redis.call('ZSCORE', KEYS[2], ARGV[1])
-    waiting = redis.call('ZCARD', KEYS[2]) - (rank and 1 or 0)
+-- The short way, in front of all that the line needs: where nobody waits, and there is room beside those
+-- who have places now. Whatever else there is, it changes nothing, and the rest goes on.
+local function take()
+  local first = redis.pcall('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
+  if first.err or first[1] and letter(first[1]) ~= which then
+    return false
   end
-  local left, shown = open, string.sub(held.value or '', 1, 428)
-  if held.value then
-    left = redis.call('PTTL', KEYS[1])
-  elseif held.count > 0 then
-    -- Behind another: when all have ended.
-    local from = room_from(held, not in_front and which, limit)
-    left, shown = math.ceil((from - micros) / 1000), shown_holders(KEYS[1])
-    if shown == '' then
-      shown = {held.count} -- a right to say more is missing
-    end
+  local left = redis.call('PTTL', KEYS[1])
+  local time = redis.call('TIME')
+  local micros = time[1] * 1000000 + time[2]
+  if first[1] and (left < 0 or tonumber(first[2]) <= micros) then
+    return false
   end
-  return {0, left, shown, seat, rank or -1, waiting, tonumber(place or 0), open}
-end
-
-if may_write and is_settled(ARGV[1]) then
-  return busy(6, 0)
-end
-
--- The place is ours until then at least. Never shortened: this may come late, when its holder has
--- been told of more.
-local function ours(how)
+  if limit and redis.call('ZCARD', KEYS[1]) >= limit then
+    return false
+  end
+  if redis.call('ZSCORE', KEYS[1], ARGV[1]) then
+    return false -- ours already
+  end
+  -- As `put` of places.lua does.
   local ends = micros + ARGV[2] * 1000
-  local known = redis.call('ZSCORE', KEYS[1], ARGV[1])
-  if not known or tonumber(known) < ends then
-    put(ARGV[1], ends)
+  if left <= tonumber(ARGV[2]) then
+    redis.call('PEXPIREAT', KEYS[1], math.ceil(ends / 1000))
   end
-  return {how, is_fenced and draw(counted()) or 0}
-end
-
-if held.letter and redis.call('ZSCORE', KEYS[1], ARGV[1]) then
-  return ours(2)
-end
-
-if not may_write then
-  if has_room(held, which, limit) then
-    return ours(1)
+  redis.call('ZADD', KEYS[1], ends, ARGV[1])
+  if not first[1] then
+    redis.call('PEXPIREAT', KEYS[1], math.ceil(ends / 1000))
   end
-  return busy(4, 0)
+  return true
 end
 
-local first
-if is_line then
-  first = first_there()
+local is_short = not is_fenced and (not KEYS[3] or redis.pcall('EXISTS', KEYS[2], KEYS[3]) == 0)
+if is_short and take() then
+  return {1, 0}
 end
-local place = first and redis.call('ZSCORE', KEYS[2], ARGV[1])
--- Somebody waits who has not begun, so that what we came for will be done.
-local is_owed = ARGV[10] == '1' and first and not place
-local open = 0
-if first and held.count == 0 then
-  open = math.max(tonumber(redis.call('HGET', KEYS[3], '#open') or 0) - now, 0)
-end
-
-if first and first ~= ARGV[1] and open == 0 and let_in(held) > 0 then
-  -- There was room that nobody has told of: a place has ended, or one who waited in front has gone.
-  pcall(tell_first, 'f')
-  if held.letter and redis.call('ZSCORE', KEYS[1], ARGV[1]) then
-    return ours(1)
-  end
-  first = first_there()
-  place = place and redis.call('ZSCORE', KEYS[2], ARGV[1])
-end
-
-if open == 0 and (not first or first == ARGV[1]) and has_room(held, which, limit) then
-  local granted = ours(1)
-  if first then
-    -- Those behind us may have room, too.
-    leave(first)
-    held.letter, held.count = which, held.count + 1
-    let_in(held)
-    pcall(tell_first, 'f')
-  end
-  return granted
-end
-
-local sits = is_owed and 5 or sit(place)
-return busy(sits, open, first and first ~= ARGV[1])

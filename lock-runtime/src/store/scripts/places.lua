@@ -8,19 +8,24 @@
 --
 -- A set is ours only by the form of its first value and by its expiry: another's is not touched.
 local function look_at_key()
-  local which = redis.call('TYPE', KEYS[1]).ok
-  if which == 'none' then
+  local first = redis.pcall('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
+  if first.err then
+    if not string.find(first.err, 'WRONGTYPE', 1, true) then
+      redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES') -- fails again, and the error names this line
+    end
+    local is_string = redis.call('TYPE', KEYS[1]).ok == 'string'
+    return {value = is_string and redis.call('GET', KEYS[1]) or ''}
+  end
+  if not first[1] then
     return {count = 0}
   end
-  if which == 'string' then
-    return {value = redis.call('GET', KEYS[1])}
-  end
-  local first = which == 'zset' and redis.call('ZRANGE', KEYS[1], 0, 0)[1]
-  local kind = first and letter(first)
+  local kind = letter(first[1])
   if not kind or redis.call('PTTL', KEYS[1]) < 0 then
     return {value = ''}
   end
-  redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', whole(micros))
+  if tonumber(first[2]) <= micros then
+    redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', whole(micros))
+  end
   return {letter = kind, count = redis.call('ZCARD', KEYS[1])}
 end
 

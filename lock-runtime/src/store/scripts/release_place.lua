@@ -1,8 +1,6 @@
 -- Gives a place of a key back, and lets in those of the line for whom there is room then. With a
 -- value that has no place, it leaves the line.
 --
--- It stands behind open_door.lua.
---
 -- KEYS, ARGV  those of release.lua
 --
 -- A place that stays gets another value, as in release.lua, and has its holder's room until it ends.
@@ -10,57 +8,28 @@
 -- Answers 1 when it was ours or was released so before, 0 when it is gone or its time was over, -1
 -- when the key is someone else's.
 
-local held = look_at_key()
-local kept = '~' .. ARGV[1]
-if held.letter and redis.call('ZSCORE', KEYS[1], kept) then
+-- The short way, in front of all that the line needs: where nobody waits, and what is ours goes now.
+-- Whatever else there is, it changes nothing, and the rest goes on.
+local function give()
+  local later = redis.pcall('ZREVRANK', KEYS[1], ARGV[1])
+  if type(later) ~= 'number' then
+    return false
+  end
+  local time = redis.call('TIME')
+  if tonumber(redis.call('ZSCORE', KEYS[1], ARGV[1])) <= time[1] * 1000000 + time[2] then
+    return false
+  end
+  redis.call('ZREM', KEYS[1], ARGV[1])
+  local last = later == 0 and redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES')[2]
+  if last then
+    -- The key lives until the last place has ended.
+    redis.call('PEXPIREAT', KEYS[1], math.ceil(last / 1000))
+  end
+  return true
+end
+
+local is_doubted = ARGV[4] ~= '0'
+local is_short = ARGV[2] == '0' and not is_doubted and (not KEYS[2] or redis.pcall('EXISTS', KEYS[2]) == 0)
+if is_short and give() then
   return 1
 end
-
-local answer = held.value and -1 or 0
-local ended = held.letter and redis.call('ZSCORE', KEYS[1], ARGV[1])
-if ended then
-  answer = 1
-  redis.call('ZREM', KEYS[1], ARGV[1])
-  held.count = held.count - 1
-  if ARGV[2] ~= '0' then
-    put(kept, micros + ARGV[2] * 1000)
-    held.count = held.count + 1
-  end
-  local last = redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES')[2]
-  if last then
-    expire_at(tonumber(last))
-  end
-end
-
-local is_line, may_write = line_types()
-local is_doubted = ARGV[4] ~= '0'
-local was_first = false
-if may_write and (is_doubted or answer ~= 1) then
-  was_first = is_line and redis.call('ZRANGE', KEYS[2], 0, 0)[1] == ARGV[1]
-  leave(ARGV[1])
-  if is_doubted then
-    pcall(settle, ARGV[1], ARGV[4])
-  end
-end
-
--- Whether what is given back would have kept the first of the line out for longer than what is left.
-local function is_sooner()
-  local value, seat = first_there()
-  return ended and value and tonumber(ended) > room_from(held, letter(value), seat.limit)
-end
-
-local function serve()
-  if held.count == 0 then
-    if hand_over() then
-      tell_first('f')
-    end
-  elseif let_in(held) > 0 or was_first or is_sooner() then
-    tell_first('f')
-  end
-end
-
--- Whatever fails in the line, the place is given back.
-if is_line then
-  pcall(serve)
-end
-return answer

@@ -161,17 +161,18 @@ impl Core {
         if traits.outside_of_scripts {
             return Reply::error(NOT_ALLOWED);
         }
-        let mut running = self.running.take().expect("a script runs");
-        if let Some(refusal) = self.mood.refuses_in_script(traits, running.has_written) {
-            self.running = Some(running);
+        let mood = self.mood;
+        let running = self.running.as_mut().expect("a script runs");
+        if let Some(refusal) = mood.refuses_in_script(traits, running.has_written) {
             return Reply::error(&refusal);
         }
         running.has_written |= traits.writes;
         let reply = run(self, arguments).into();
         if traits.reads {
+            let running = self.running.take().expect("it still runs");
             self.remember(running.keys.iter().map(Vec::as_slice));
+            self.running = Some(running);
         }
-        self.running = Some(running);
         reply
     }
 

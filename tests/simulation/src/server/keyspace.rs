@@ -11,14 +11,18 @@ pub type Micros = u64;
 
 pub type Bytes = Rc<[u8]>;
 
-/// The value of one key.
+/// The value of one key. The journal and whoever reads it share it; whoever changes it makes a copy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Value {
     String(Bytes),
-    Hash(BTreeMap<Bytes, Bytes>),
-    /// A sorted set: members and their scores, which are whole numbers here.
-    Set(BTreeMap<Bytes, i64>),
+    Hash(Rc<Fields>),
+    Set(Rc<Members>),
 }
+
+pub type Fields = BTreeMap<Bytes, Bytes>;
+
+/// A sorted set: members and their scores, which are whole numbers here.
+pub type Members = BTreeMap<Bytes, i64>;
 
 impl Value {
     pub(super) fn kind(&self) -> &'static str {

@@ -22,7 +22,7 @@ use client::Client;
 pub use client::ClientId;
 use command::{Arguments, Command, Run};
 use core::Core;
-pub use keyspace::{Bytes, Change, Data, Micros, Stored, Value};
+pub use keyspace::{Bytes, Change, Data, Fields, Members, Micros, Stored, Value};
 use lua::Scripts;
 pub use lua::run_instead;
 pub use mood::Mood;

@@ -4,4 +4,5 @@ mod expiry;
 mod moods;
 mod pair;
 mod random;
+mod scripts;
 mod words;

@@ -201,10 +201,20 @@ fn lines(bytes: &[u8]) -> Vec<Vec<u8>> {
     lines
 }
 
-/// Equal, or two numbers that tell what is left of a long time, or the time itself.
+/// Equal word by word, but for numbers that tell what is left of a long time, or the time itself.
 fn are_near(one: &[u8], other: &[u8]) -> bool {
+    let words = |bytes: &[u8]| bytes.split(|it| *it == b' ').count();
+    let mut both = one
+        .split(|it| *it == b' ')
+        .zip(other.split(|it| *it == b' '));
+    words(one) == words(other) && both.all(|(one, other)| are_near_words(one, other))
+}
+
+fn are_near_words(one: &[u8], other: &[u8]) -> bool {
     let number = |bytes: &[u8]| -> Option<u64> {
-        let digits = bytes.strip_prefix(b":").unwrap_or(bytes).trim_ascii_end();
+        let mut kinds = [b":", b","].into_iter();
+        let digits = kinds.find_map(|kind| bytes.strip_prefix(kind));
+        let digits = digits.unwrap_or(bytes).trim_ascii_end();
         str::from_utf8(digits).ok()?.parse().ok()
     };
     one == other

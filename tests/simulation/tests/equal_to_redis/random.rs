@@ -8,21 +8,8 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use crate::pair::{Command, Pair, command, real_server};
+use crate::scripts::{BELL, placed, script};
 
-/// As `script.rs` of the runtime puts them together.
-macro_rules! script {
-    ($($file:literal)*) => {
-        concat!($(include_str!(
-            concat!("../../../../lock-runtime/src/store/scripts/", $file, ".lua")
-        )),*)
-    };
-}
-
-const SCRIPTS: [&str; 3] = [
-    script!("holders" "acquire"),
-    script!("extend"),
-    script!("release" "holders" "clock" "places" "pass_on" "open_door" "release_in_line"),
-];
 const CLIENTS: usize = 3;
 
 #[derive(Clone)]
@@ -44,15 +31,15 @@ impl fmt::Debug for Step {
     }
 }
 
-fn any_of(words: &'static [&'static str]) -> impl Strategy<Value = String> {
+pub(crate) fn any_of(words: &'static [&'static str]) -> impl Strategy<Value = String> {
     prop::sample::select(words).prop_map(str::to_owned)
 }
 
-fn key() -> impl Strategy<Value = String> {
+pub(crate) fn key() -> impl Strategy<Value = String> {
     any_of(&["lock", "lock", "lock", "counter", "other"])
 }
 
-fn value() -> impl Strategy<Value = String> {
+pub(crate) fn value() -> impl Strategy<Value = String> {
     any_of(&[
         "a;web",
         "b;web",
@@ -65,7 +52,7 @@ fn value() -> impl Strategy<Value = String> {
 }
 
 /// Long ones, and one that is over before the next step.
-fn millis() -> impl Strategy<Value = String> {
+pub(crate) fn millis() -> impl Strategy<Value = String> {
     any_of(&["30000", "60000", "90000000", "1"])
 }
 
@@ -79,6 +66,9 @@ fn words() -> impl Strategy<Value = String> {
         key().prop_map(|key| format!("DEL {key} lock")),
         key().prop_map(|key| format!("PERSIST {key}")),
         key().prop_map(|key| format!("HSET {key} f v")),
+        (key(), placed()).prop_map(|(key, value)| format!("ZREM {key} {value}")),
+        any_of(&["DEL line", "DEL seats", "DEL successes", "DEL failures"]),
+        any_of(&["ZRANGE line 0 -1 WITHSCORES", "ZRANGE lock 0 -1 WITHSCORES"]),
         (key(), value()).prop_map(|(key, value)| format!("SET {key} {value}")),
         (
             key(),
@@ -105,47 +95,6 @@ fn words() -> impl Strategy<Value = String> {
             "DBSIZE",
         ]),
     ]
-}
-
-fn script() -> impl Strategy<Value = Command> {
-    let by = prop::bool::ANY;
-    let acquire = (
-        by,
-        key(),
-        prop::option::of(key()),
-        value(),
-        millis(),
-        millis(),
-    )
-        .prop_map(|(by, key, counter, value, millis, lifetime)| {
-            let keys = counter.map_or(format!("1 {key}"), |counter| format!("2 {key} {counter}"));
-            run(0, by, &format!("{keys} {value} {millis} {lifetime}"))
-        });
-    let owned = (
-        1..3_usize,
-        by,
-        key(),
-        value(),
-        millis(),
-        any_of(&["0", "20000"]),
-    )
-        .prop_map(|(script, by, key, value, millis, keep)| {
-            let time = if script == 2 { keep } else { millis };
-            run(script, by, &format!("1 {key} {value} {time}"))
-        });
-    prop_oneof![acquire, owned]
-}
-
-fn run(script: usize, by_hash: bool, rest: &str) -> Command {
-    let source = SCRIPTS[script];
-    let hash = redis::Script::new(source).get_hash().to_owned();
-    let mut parts = if by_hash {
-        vec![b"EVALSHA".to_vec(), hash.into_bytes()]
-    } else {
-        vec![b"EVAL".to_vec(), source.as_bytes().to_vec()]
-    };
-    parts.extend(command(rest));
-    parts
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -181,11 +130,15 @@ async fn random_commands_and_scripts() {
     };
     let told = RefCell::new(0);
     let outcome = TestRunner::new(config).run(&prop::collection::vec(step(), 1..40), |steps| {
-        let mut pair = Pair::new(&server, CLIENTS);
+        // The last one only listens.
+        let mut pair = Pair::new(&server, CLIENTS + 1);
         for client in 0..CLIENTS {
             for words in ["HELLO 3 SETNAME test", "CLIENT TRACKING ON NOLOOP"] {
                 pair.ask(client, &command(words));
             }
+        }
+        for words in ["HELLO 3", &format!("SUBSCRIBE {BELL}")] {
+            pair.ask(CLIENTS, &command(words));
         }
         for step in steps {
             let heard = pair.ask(step.client, &step.command);

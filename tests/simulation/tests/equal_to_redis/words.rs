@@ -146,6 +146,10 @@ const PLAIN: &[&str] = &[
     "ZRANK z b",
     "ZRANK z none",
     "ZRANK none a",
+    "ZREVRANK z b",
+    "ZREVRANK z none",
+    "ZREVRANK none a",
+    "ZREVRANK z",
     "ZSCORE z b",
     "ZSCORE z none",
     "ZSCORE none a",
@@ -355,6 +359,15 @@ const SCRIPTS: &[(&str, &str)] = &[
     ("return {err='a\\nb'}", "0"),
     ("return redis.call('hset','h','f',1)", "0"),
     ("return redis.call('info','cluster')", "0"),
+    (
+        "redis.call('del','z') redis.call('zadd','z',1,'a',2,'b') return redis.call('zrange','z',0,-1,'WITHSCORES')",
+        "0",
+    ),
+    (
+        "return redis.call('zrangebyscore','z','(1',2,'WITHSCORES')",
+        "0",
+    ),
+    ("return redis.call('zscore','z','a')", "0"),
 ];
 
 #[tokio::test]

@@ -21,6 +21,11 @@ async fn locker_is_an_address() -> Result<(), LockError> {
     Ok(())
 }
 
+#[redis_locked(key = "k", locker = locker)]
+async fn locker_may_be_missing(locker: Option<redis_locked::Locker>) -> Result<(), LockError> {
+    Ok(())
+}
+
 #[redis_locked(key = "k", locker = lockr)]
 async fn unknown_locker(locker: &redis_locked::Locker) -> Result<(), LockError> {
     Ok(())

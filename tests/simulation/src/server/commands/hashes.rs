@@ -1,12 +1,12 @@
 //! Hashes.
 
-use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use crate::simulation::server::command::{
     Arguments, Command, Keys, READS, WRITES, WRITES_MORE, wrong_number,
 };
 use crate::simulation::server::core::{Core, WRONG_TYPE};
-use crate::simulation::server::keyspace::{Bytes, Value};
+use crate::simulation::server::keyspace::{Bytes, Fields, Value};
 use crate::simulation::server::reply::{Answer, Refusal, Reply};
 
 pub(super) const COMMANDS: &[Command] = &[
@@ -16,14 +16,12 @@ pub(super) const COMMANDS: &[Command] = &[
     Command::new("hset", -4, Keys::First, WRITES_MORE, set),
 ];
 
-type Fields = BTreeMap<Bytes, Bytes>;
-
 /// The fields of a hash, and when it expires.
-fn hash(core: &mut Core, key: &[u8]) -> Result<(Fields, Option<u64>), Refusal> {
+fn hash(core: &mut Core, key: &[u8]) -> Result<(Rc<Fields>, Option<u64>), Refusal> {
     match core.look_up(key) {
-        None => Ok((Fields::new(), None)),
+        None => Ok((Rc::default(), None)),
         Some(stored) => match &stored.value {
-            Value::Hash(fields) => Ok((fields.clone(), stored.expires)),
+            Value::Hash(fields) => Ok((Rc::clone(fields), stored.expires)),
             _ => Err(WRONG_TYPE.into()),
         },
     }
@@ -47,7 +45,7 @@ fn get_many(core: &mut Core, arguments: &Arguments) -> Answer {
 fn delete(core: &mut Core, arguments: &Arguments) -> Answer {
     let (mut fields, expires) = hash(core, &arguments[1])?;
     let before = fields.len();
-    fields.retain(|name, _| !arguments[2..].iter().any(|gone| **gone == **name));
+    Rc::make_mut(&mut fields).retain(|name, _| !arguments[2..].iter().any(|gone| **gone == **name));
     let gone = before - fields.len();
     if fields.is_empty() && gone > 0 {
         core.put(&arguments[1], None);
@@ -63,10 +61,11 @@ fn set(core: &mut Core, arguments: &Arguments) -> Answer {
     };
     let (mut fields, expires) = hash(core, &arguments[1])?;
     let before = fields.len();
+    let changed = Rc::make_mut(&mut fields);
     for [name, value] in pairs {
-        fields.insert(name.as_slice().into(), value.as_slice().into());
+        changed.insert(name.as_slice().into(), value.as_slice().into());
     }
-    let added = fields.len() - before;
+    let added = changed.len() - before;
     core.put_value(&arguments[1], Value::Hash(fields), expires);
     Ok(Reply::Integer(i64::try_from(added).expect("it is small")))
 }

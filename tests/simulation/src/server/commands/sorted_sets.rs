@@ -1,11 +1,11 @@
 //! Sorted sets, with whole numbers for scores.
 
-use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use super::{SYNTAX, integer, word};
 use crate::simulation::server::command::{Arguments, Command, Keys, READS, WRITES, WRITES_MORE};
 use crate::simulation::server::core::{Core, WRONG_TYPE};
-use crate::simulation::server::keyspace::{Bytes, Value};
+use crate::simulation::server::keyspace::{Bytes, Members, Value};
 use crate::simulation::server::reply::{Answer, Refusal, Reply};
 
 pub(super) const COMMANDS: &[Command] = &[
@@ -23,7 +23,9 @@ pub(super) const COMMANDS: &[Command] = &[
     }),
     Command::new("zrange", -4, Keys::First, READS, range),
     Command::new("zrangebyscore", -4, Keys::First, READS, range_by_score),
-    Command::new("zrank", 3, Keys::First, READS, rank),
+    Command::new("zrank", 3, Keys::First, READS, |core, arguments| {
+        rank(core, arguments, |before, _| before)
+    }),
     Command::new("zrem", -3, Keys::First, WRITES, remove),
     Command::new(
         "zremrangebyscore",
@@ -35,17 +37,18 @@ pub(super) const COMMANDS: &[Command] = &[
             retain(core, &arguments[1], |_, score| !within.has(score))
         },
     ),
+    Command::new("zrevrank", 3, Keys::First, READS, |core, arguments| {
+        rank(core, arguments, |before, in_all| in_all - 1 - before)
+    }),
     Command::new("zscore", 3, Keys::First, READS, score),
 ];
 
-type Members = BTreeMap<Bytes, i64>;
-
 /// The members of a set, and when it expires.
-fn set(core: &mut Core, key: &[u8]) -> Result<(Members, Option<u64>), Refusal> {
+fn set(core: &mut Core, key: &[u8]) -> Result<(Rc<Members>, Option<u64>), Refusal> {
     match core.look_up(key) {
-        None => Ok((Members::new(), None)),
+        None => Ok((Rc::default(), None)),
         Some(stored) => match &stored.value {
-            Value::Set(members) => Ok((members.clone(), stored.expires)),
+            Value::Set(members) => Ok((Rc::clone(members), stored.expires)),
             _ => Err(WRONG_TYPE.into()),
         },
     }
@@ -55,8 +58,8 @@ fn count(number: usize) -> Reply {
     Reply::Integer(i64::try_from(number).expect("it is small"))
 }
 
-fn in_order(members: Members) -> Vec<(i64, Bytes)> {
-    let members = members.into_iter().map(|(member, score)| (score, member));
+fn in_order(members: &Members) -> Vec<(i64, &Bytes)> {
+    let members = members.iter().map(|(member, score)| (*score, member));
     let mut members: Vec<_> = members.collect();
     members.sort_unstable();
     members
@@ -71,14 +74,14 @@ fn add(core: &mut Core, arguments: &Arguments) -> Answer {
         let score = integer(score).map_err(|_| "ERR value is not a valid float")?;
         scored.push((score, member));
     }
-    let (mut members, expires) = set(core, &arguments[1])?;
-    let before = members.clone();
+    let (before, expires) = set(core, &arguments[1])?;
+    let mut members = Members::clone(&before);
     for (score, member) in scored {
         members.insert(member.as_slice().into(), score);
     }
     let added = members.len() - before.len();
-    if members != before {
-        core.put_value(&arguments[1], Value::Set(members), expires);
+    if members != *before {
+        core.put_value(&arguments[1], Value::Set(Rc::new(members)), expires);
     }
     Ok(count(added))
 }
@@ -91,7 +94,7 @@ fn range(core: &mut Core, arguments: &Arguments) -> Answer {
     };
     let (from, to) = (integer(&arguments[2])?, integer(&arguments[3])?);
     let (members, _) = set(core, &arguments[1])?;
-    let members = in_order(members);
+    let members = in_order(&members);
     let length = i64::try_from(members.len()).expect("it is small");
     let place = |index: i64| if index < 0 { index + length } else { index };
     let (from, to) = (place(from).max(0), place(to));
@@ -100,12 +103,16 @@ fn range(core: &mut Core, arguments: &Arguments) -> Answer {
     Ok(told(core, members.map(|(_, member)| member), with_scores))
 }
 
-fn told(core: &mut Core, members: impl Iterator<Item = (i64, Bytes)>, with_scores: bool) -> Reply {
+fn told<'a>(
+    core: &mut Core,
+    members: impl Iterator<Item = (i64, &'a Bytes)>,
+    with_scores: bool,
+) -> Reply {
     let protocol = core.client().protocol;
     let in_script = core.running.is_some();
     let mut answer = Vec::new();
     for (score, member) in members {
-        let member = Reply::Bulk(member);
+        let member = Reply::Bulk(Bytes::clone(member));
         if !with_scores {
             answer.push(member);
         } else if in_script || protocol.number() == 2 {
@@ -169,7 +176,7 @@ fn range_by_score(core: &mut Core, arguments: &Arguments) -> Answer {
     }
     let within = Within::of(&arguments[2], &arguments[3])?;
     let (members, _) = set(core, &arguments[1])?;
-    let members = in_order(members).into_iter();
+    let members = in_order(&members).into_iter();
     let members = members.filter(|(score, _)| within.has(*score));
     let most = usize::try_from(most).unwrap_or(usize::MAX);
     let members: Vec<_> = match usize::try_from(skipped) {
@@ -179,11 +186,13 @@ fn range_by_score(core: &mut Core, arguments: &Arguments) -> Answer {
     Ok(told(core, members.into_iter(), with_scores))
 }
 
-fn rank(core: &mut Core, arguments: &Arguments) -> Answer {
+/// `place` is what is said of a member, by how many are before it, of how many in all.
+fn rank(core: &mut Core, arguments: &Arguments, place: fn(usize, usize) -> usize) -> Answer {
     let (members, _) = set(core, &arguments[1])?;
-    let mut members = in_order(members).into_iter();
-    let found = members.position(|(_, member)| *member == *arguments[2]);
-    Ok(found.map_or(Reply::Null, count))
+    let in_all = members.len();
+    let mut members = in_order(&members).into_iter();
+    let before = members.position(|(_, member)| **member == *arguments[2]);
+    Ok(before.map_or(Reply::Null, |before| count(place(before, in_all))))
 }
 
 fn score(core: &mut Core, arguments: &Arguments) -> Answer {
@@ -206,14 +215,14 @@ fn remove(core: &mut Core, arguments: &Arguments) -> Answer {
 }
 
 /// Removes all others. Answers how many there were.
-fn retain(core: &mut Core, key: &[u8], mut keeps: impl FnMut(&[u8], i64) -> bool) -> Answer {
+fn retain(core: &mut Core, key: &[u8], keeps: impl Fn(&[u8], i64) -> bool) -> Answer {
     let (mut members, expires) = set(core, key)?;
-    let before = members.len();
-    members.retain(|member, score| keeps(member, *score));
-    let gone = before - members.len();
-    if members.is_empty() && gone > 0 {
+    let gone = members.iter().filter(|(it, score)| !keeps(it, **score));
+    let gone = gone.count();
+    if gone > 0 && gone == members.len() {
         core.put(key, None);
     } else if gone > 0 {
+        Rc::make_mut(&mut members).retain(|member, score| keeps(member, *score));
         core.put_value(key, Value::Set(members), expires);
     }
     Ok(count(gone))

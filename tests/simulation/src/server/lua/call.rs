@@ -7,7 +7,8 @@ use mlua::{Lua, Table, Value, Variadic};
 
 use super::super::core::Core;
 use super::super::reply::Reply;
-use super::{convert, errors, sha1_hex};
+use super::compiled::sha1_hex;
+use super::{convert, errors};
 
 pub(super) fn library(lua: &Lua, core: &Rc<RefCell<Core>>) -> mlua::Result<Table> {
     let redis = lua.create_table()?;

@@ -1,15 +1,14 @@
 //! Runs Lua scripts as Redis does: each is compiled once, and found by its hash from then on.
 
 mod call;
+mod compiled;
 mod convert;
 mod errors;
 mod globals;
 
-use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
-use std::sync::OnceLock;
 
 use mlua::{Function, Lua, LuaOptions, StdLib, Table, Value};
 
@@ -17,10 +16,13 @@ use super::command::Arguments;
 use super::commands::scripting::{About, Given, parts};
 use super::core::{Core, Running};
 use super::reply::{Answer, Refusal, Reply};
+use compiled::Compiled;
+pub use compiled::run_instead;
 
-/// What Redis calls every script in errors.
-const CHUNK: &str = "@user_script";
 const HASH_LENGTH: usize = 40;
+/// The garbage is looked for when there is so much more than was used, in percent. There is hardly any: by
+/// default, Lua looks all the time.
+const GARBAGE: i32 = 1_000;
 const NO_SCRIPT: &str = "NOSCRIPT No matching script. Please use EVAL.";
 
 pub(super) struct Scripts {
@@ -31,7 +33,6 @@ pub(super) struct Scripts {
     xpcall: Function,
     on_error: Function,
     by_hash: HashMap<String, Function>,
-    hashes: HashMap<Vec<u8>, String>,
 }
 
 impl Scripts {
@@ -44,6 +45,7 @@ impl Scripts {
         // A panic of ours is none of the script's errors.
         let options = LuaOptions::new().catch_rust_panics(false);
         let lua = Lua::new_with(libraries, options)?;
+        lua.gc_set_pause(GARBAGE);
         let globals = globals::of_scripts(&lua)?;
         globals.raw_set("redis", call::library(&lua, core)?)?;
         Ok(Self {
@@ -53,7 +55,6 @@ impl Scripts {
             on_error: lua.create_function(|lua, error| errors::locate(lua, &error))?,
             lua,
             by_hash: HashMap::new(),
-            hashes: HashMap::new(),
         })
     }
 
@@ -133,54 +134,15 @@ impl Scripts {
     }
 
     fn compile(&mut self, source: &[u8]) -> Result<(String, Function), Refusal> {
-        let hash = if let Some(hash) = self.hashes.get(source) {
-            hash.clone()
-        } else {
-            let hash = sha1_hex(source);
-            self.hashes.insert(source.to_vec(), hash.clone());
-            hash
-        };
+        let compiled =
+            Compiled::of(source, &self.lua).map_err(|error| errors::of_compiling(&error))?;
+        let hash = compiled.hash.clone();
         if let Some(script) = self.by_hash.get(&hash) {
             return Ok((hash, script.clone()));
         }
-        let source = mistaken(source);
-        let chunk = self.lua.load(&*source).set_name(CHUNK);
-        let chunk = chunk.set_mode(mlua::ChunkMode::Text);
-        let chunk = chunk.set_environment(self.environment.clone());
-        let script = chunk
-            .into_function()
-            .map_err(|error| errors::of_compiling(&error))?;
+        let script = compiled.load(&self.lua, self.environment.clone());
+        let script = script.expect("what Lua has compiled can be loaded");
         self.by_hash.insert(hash.clone(), script.clone());
         Ok((hash, script))
     }
-}
-
-/// A part of all scripts, and what is run instead of it.
-static INSTEAD: OnceLock<(Vec<u8>, Vec<u8>)> = OnceLock::new();
-
-/// From now on, every server runs this in the place of a part of its scripts, which keep their hashes: a
-/// mistake on purpose, for which nothing has to be built.
-///
-/// # Panics
-///
-/// When it was said before.
-pub fn run_instead(part: Vec<u8>, mistake: Vec<u8>) {
-    INSTEAD.set((part, mistake)).expect("one mistake at a time");
-}
-
-fn mistaken(source: &[u8]) -> Cow<'_, [u8]> {
-    let Some((part, mistake)) = INSTEAD.get() else {
-        return Cow::Borrowed(source);
-    };
-    let mut places = source.windows(part.len());
-    match places.position(|place| place == part) {
-        None => Cow::Borrowed(source),
-        Some(at) => Cow::Owned([&source[..at], mistake, &source[at + part.len()..]].concat()),
-    }
-}
-
-fn sha1_hex(bytes: &[u8]) -> String {
-    let mut hash = sha1_smol::Sha1::new();
-    hash.update(bytes);
-    hash.digest().to_string()
 }
