@@ -53,10 +53,12 @@ enum Worlds {
     Quorum,
     Renewed,
     Taken,
+    Arrays,
+    Numbers,
 }
 
 impl Worlds {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 10] = [
         Self::Calmer,
         Self::Line,
         Self::Places,
@@ -65,6 +67,8 @@ impl Worlds {
         Self::Quorum,
         Self::Renewed,
         Self::Taken,
+        Self::Arrays,
+        Self::Numbers,
     ];
 
     /// As the simulation calls them.
@@ -78,6 +82,8 @@ impl Worlds {
             Self::Quorum => "quorum",
             Self::Renewed => "renewed",
             Self::Taken => "taken",
+            Self::Arrays => "arrays",
+            Self::Numbers => "numbers",
         }
     }
 }

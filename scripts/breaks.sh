@@ -16,6 +16,10 @@ rustc --edition 2024 -D warnings -o "$place/breaks" scripts/breaks.rs
 git ls-files -z --cached --others --exclude-standard | while IFS= read -r -d '' file; do
     cmp --quiet "$file" "$place/tree/$file" || cp --parents "$file" "$place/tree"
 done
+# What is gone goes there, too.
+LC_ALL=C comm -13 <(git ls-files --cached --others --exclude-standard | LC_ALL=C sort) \
+    <(cd "$place/tree" && find . -type f -printf '%P\n' | LC_ALL=C sort) |
+    (cd "$place/tree" && xargs -r -d '\n' rm)
 cd "$place/tree"
 export CARGO_TARGET_DIR="$place/target"
 "$place/breaks" tests/simulation/breaks.txt "$@"

@@ -12,7 +12,8 @@ use redis_locked_simulation::simulation::{Sort, run, sort, story};
 
 const USAGE: &str = "\
 usage: redis-locked-simulation [--instead FILE,FILE] [--seeds FROM..TO] [--seconds N] [--threads N]
-                               [--broken N] [--worlds all|calmer|line|places|records|doubt|quorum|renewed|taken]
+                               [--broken N] [--worlds all|calmer|line|places|records|doubt|quorum|renewed|taken|
+                                         arrays|numbers]
        redis-locked-simulation [--instead FILE,FILE] --story SEED
 
   --instead  the servers run the second file in the place of the first, a part of our scripts
@@ -25,7 +26,9 @@ usage: redis-locked-simulation [--instead FILE,FILE] [--seeds FROM..TO] [--secon
              several hold few keys; records: only those with many runs that are recorded;
              doubt: only those in which commands come late; quorum: only those of several servers
              in which nothing goes wrong; renewed: only those in which bodies outlast their ttl;
-             taken: only those in which others take locks away
+             taken: only those in which others take locks away; arrays: only those with many requests
+             for several keys; numbers: only those in which fencing numbers are drawn while the
+             server's clock is set back
   --story    tell what happens with one seed";
 
 struct Options {
@@ -87,6 +90,8 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Option<Options> {
                     "quorum" => |seed| sort(seed) == Sort::Quorum,
                     "taken" => |seed| sort(seed) == Sort::Taken,
                     "renewed" => |seed| sort(seed) == Sort::Renewed,
+                    "numbers" => |seed| sort(seed) == Sort::Numbers,
+                    "arrays" => |seed| sort(seed) == Sort::Arrays,
                     _ => return None,
                 };
             }

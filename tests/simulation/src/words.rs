@@ -10,6 +10,7 @@ impl fmt::Display for Event {
         match self {
             Self::Asked {
                 errand,
+                array,
                 process,
                 key,
                 terms,
@@ -19,7 +20,8 @@ impl fmt::Display for Event {
                 write!(
                     f,
                     "errand {errand}: process {process} asks for {name}, {terms}"
-                )
+                )?;
+                array.map_or(Ok(()), |first| write!(f, ", with all of errand {first}"))
             }
             Self::Entered {
                 errand,

@@ -3,6 +3,7 @@
 //! Each promise is a [`Rule`] in a file of its own, over the [`Facts`] that all share. Of DESIGN.md's
 //! promises, 9 and 10 are not of this kind.
 
+mod arrays;
 mod deadlines;
 mod exclusion;
 mod facts;
@@ -95,6 +96,7 @@ impl Witness {
             Box::new(passing_on::PassingOn::default()),
             Box::new(owed::Owed::default()),
             Box::new(records::Records::default()),
+            Box::new(arrays::Arrays::default()),
         ];
         Self(Arc::new(Mutex::new(Checker {
             facts: Facts::new(servers, keys, limits),

@@ -33,6 +33,8 @@ pub(super) struct Order {
     closed: BTreeMap<ProcessId, u64>,
     /// Those with which somebody has entered: whoever enters with one again got it in its process.
     had: BTreeSet<Token>,
+    /// Those that one for several keys may have had, from whenever on, and may have passed on.
+    of_arrays: BTreeSet<Token>,
 }
 
 impl Rule for Order {
@@ -51,8 +53,10 @@ impl Rule for Order {
                     self.waiting_since.remove(&place);
                 }
                 let is_left_to_next = next.is_some_and(|(_, next)| {
-                    // One that is not polled may have had no place to leave.
+                    // One that is not polled may have had no place to leave, nor one for several keys.
                     at.entered.is_none()
+                        && at.array.is_none()
+                        && next.array.is_none()
                         && next.terms.fenced == at.terms.fenced
                         && next.terms.room == at.terms.room
                         && at.terms.room != Room::Shared
@@ -72,10 +76,18 @@ impl Rule for Order {
                 after: Some(after),
                 ..
             } => {
-                if let Some(process) = turn_of(*after)
+                if let Some((process, token)) = turn_of(*after)
                     && before.is_none_or(|before| before.content != after.content)
                 {
-                    self.anew.insert((process, *key), facts.now);
+                    let place = (process, *key);
+                    self.anew.insert(place, facts.now);
+                    if facts
+                        .errands
+                        .values()
+                        .any(|it| is_at(it, place) && it.array.is_some())
+                    {
+                        self.of_arrays.insert(token);
+                    }
                 }
             }
             Event::Closed { process } => {
@@ -86,6 +98,9 @@ impl Rule for Order {
                 // Whoever waits behind it has its own place from now on.
                 self.anew.insert(place, facts.now);
                 let is_passed_on_inside = !self.had.insert(*token);
+                if self.of_arrays.contains(token) {
+                    return Ok(());
+                }
                 if is_passed_on_inside && entering.terms.room == Room::Shared {
                     return Err(format!(
                         "{token:?} is passed on, past those in front of it who want to be alone"
@@ -129,8 +144,10 @@ impl Order {
             let Some((first, errand)) = waiting(facts, place).next() else {
                 continue;
             };
-            // One that is not polled hears nothing, and those behind it wait for it.
-            if waiting(facts, place).any(|(_, errand)| errand.terms.kind == "drop") {
+            // One that is not polled hears nothing, and those behind it wait for it. One for several keys
+            // may not ask for this one yet.
+            let is_in_line = |it: &Errand| it.terms.kind != "drop" && it.array.is_none();
+            if waiting(facts, place).any(|(_, errand)| !is_in_line(errand)) {
                 continue;
             }
             let closed = self.closed.get(&process).copied().unwrap_or(0);
@@ -148,11 +165,14 @@ impl Order {
 }
 
 /// Whose lock it is.
-fn turn_of(kept: Kept) -> Option<ProcessId> {
+fn turn_of(kept: Kept) -> Option<(ProcessId, Token)> {
     match kept.content {
         Content::Lock {
-            owner, kept: false, ..
-        } => Some(owner),
+            token,
+            owner,
+            kept: false,
+            ..
+        } => Some((owner, token)),
         _ => None,
     }
 }
@@ -165,8 +185,12 @@ fn at(facts: &Facts, errand: ErrandId) -> (Place, &Errand) {
 /// Those of a process who wait for a key, in the order in which they came.
 fn waiting(facts: &Facts, place: Place) -> impl Iterator<Item = (&ErrandId, &Errand)> {
     facts.errands.iter().filter(move |(_, errand)| {
-        (errand.process, errand.key) == place && errand.entered.is_none() && waits(errand)
+        is_at(errand, place) && errand.entered.is_none() && waits(errand)
     })
+}
+
+fn is_at(errand: &Errand, place: Place) -> bool {
+    (errand.process, errand.key) == place
 }
 
 fn waits(errand: &Errand) -> bool {

@@ -1,10 +1,15 @@
 //! Promise 11: what passes is outlasted.
 
 use super::super::testimony::{Event, Outcome, Patience};
+use super::facts::Errand;
 use super::{COALESCE, Facts, Rule};
 
 /// Below, a few round trips are a large part of the ttl.
 const LONG_TTL: u64 = 1_000;
+
+/// For so long, a lock is passed on to one who waits in line (`seats.rs`). One who waits for other keys
+/// may not have had it extended yet.
+const RESERVED: u64 = 2_000;
 
 pub(super) struct PatienceKept;
 
@@ -36,9 +41,13 @@ impl Rule for PatienceKept {
             {
                 Err(format!("errand {errand} gave up, though it waits forever"))
             }
-            (Outcome::LostByTime, _) if at.terms.renew && at.terms.ttl >= LONG_TTL => {
+            (Outcome::LostByTime, _) if is_renewed(at) && at.terms.ttl >= LONG_TTL => {
                 // It outlasts a break of two thirds of the ttl, less what it takes to connect anew.
-                let ttl = at.terms.ttl;
+                let ttl = if at.entered.is_some() {
+                    at.terms.ttl
+                } else {
+                    at.terms.ttl.min(RESERVED)
+                };
                 let from = facts.now.saturating_sub(ttl + ttl / 10);
                 let troubled = facts.troubled(from, facts.now, facts.limits.operation);
                 if troubled < ttl / 2 {
@@ -52,4 +61,9 @@ impl Rule for PatienceKept {
             _ => Ok(()),
         }
     }
+}
+
+/// Keys that are had are held on to while others are asked for.
+fn is_renewed(errand: &Errand) -> bool {
+    errand.terms.renew || errand.array.is_some() && errand.entered.is_none()
 }

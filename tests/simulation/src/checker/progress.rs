@@ -24,17 +24,17 @@ impl Rule for Progress {
     }
 
     fn look(&mut self, facts: &Facts) -> Result<(), (KeyId, String)> {
-        let waiting: Vec<_> = facts
-            .errands
-            .values()
-            .filter(|errand| waits(errand))
-            .collect();
+        let waiting = facts.errands.iter().filter(|(_, errand)| waits(errand));
+        let waiting: Vec<_> = waiting.collect();
         let mut since = BTreeMap::new();
-        for errand in &waiting {
+        for (id, errand) in &waiting {
             let key = errand.key;
-            let mut others = waiting.iter().filter(|other| other.key == key);
+            let mut others = waiting.iter().filter(|(_, other)| other.key == key);
             // Whichever of them is the first in line.
-            if facts.runs(errand.process) && others.all(|other| has_room(facts, other)) {
+            if facts.runs(errand.process)
+                && others.all(|(_, other)| has_room(facts, other))
+                && facts.is_asking(**id, errand)
+            {
                 since.insert(key, self.since.get(&key).copied().unwrap_or(facts.now));
             }
         }

@@ -9,13 +9,14 @@ use futures_util::future::BoxFuture;
 use tokio::time::sleep;
 
 use super::super::chance::{between, one_in};
-use super::super::testimony::{ErrandId, Event, How, Outcome};
-use super::caller::{Caller, outcome_of};
+use super::super::testimony::{ErrandId, How};
+use super::caller::Caller;
+use super::errand::{Answer, Errand};
 use crate::Lease;
 
 pub(super) struct Body {
     caller: Caller,
-    errand: ErrandId,
+    errand: Errand,
     work: BoxFuture<'static, ()>,
     is_inside: bool,
     /// What it testifies at its end.
@@ -25,12 +26,12 @@ pub(super) struct Body {
 impl Body {
     pub(super) fn new(
         caller: &Caller,
-        errand: ErrandId,
+        errand: &Errand,
         work: impl Future<Output = ()> + Send + 'static,
     ) -> Self {
         Self {
             caller: caller.clone(),
-            errand,
+            errand: errand.clone(),
             work: Box::pin(work),
             is_inside: false,
             ends: How::Ended,
@@ -44,10 +45,7 @@ impl Body {
 
     fn leave(&mut self, how: How) {
         self.is_inside = false;
-        self.caller.witness.tell(&Event::Left {
-            errand: self.errand,
-            how,
-        });
+        self.caller.leaves(&self.errand, how);
     }
 }
 
@@ -58,16 +56,16 @@ impl Future for Body {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<ErrandId> {
         let lease = Lease::current().expect("a body has a lease");
         if self.is_inside {
-            self.caller.goes_on(self.errand, &lease);
+            self.caller.goes_on(&self.errand, &lease);
         } else {
-            self.caller.enters(self.errand, &lease);
+            self.caller.enters(&self.errand, &lease);
             self.is_inside = true;
         }
         match self.work.as_mut().poll(cx) {
             Poll::Ready(()) => {
                 let ends = self.ends;
                 self.leave(ends);
-                Poll::Ready(self.errand)
+                Poll::Ready(self.errand.id())
             }
             Poll::Pending => Poll::Pending,
         }
@@ -102,11 +100,8 @@ pub(super) async fn extending_work(length: u64, ttl: u64) {
         if one_in(3) {
             let lease = Lease::current().expect("a body has a lease");
             let extended = lease.extend(Duration::from_millis(ttl)).await;
-            if let Err(error) = extended
-                && matches!(outcome_of(&error), Outcome::Refused)
-            {
-                panic!("an extension was refused: {error}");
-            }
+            // Whoever is refused it accuses itself.
+            extended.map_err(|error| Answer::from(&error)).ok();
         }
     }
 }

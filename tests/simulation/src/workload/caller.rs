@@ -10,10 +10,10 @@ use super::super::chance::{between, weighed};
 use super::super::checker::{COALESCE, Witness};
 use super::super::plan::Plan;
 use super::super::read::name_of;
-use super::super::testimony::{
-    ErrandId, Event, KeyId, Outcome, Patience, ProcessId, Room, Terms, Token, millis_since,
-};
-use crate::{Backoff, Lease, LockError, LockRequest, Locker, LostReason, OnLost};
+use super::super::testimony::{Event, How, Patience, ProcessId, Room, Terms, Token, millis_since};
+use super::errand::{Answer, Errand, Part, Wanted, names};
+use super::kinds::Family;
+use crate::{Backoff, Lease, LockRequest, Locker, OnLost};
 
 #[derive(Clone)]
 pub(in super::super) struct Caller {
@@ -30,7 +30,11 @@ impl Caller {
         while !self.is_ending.load(Ordering::Relaxed) {
             self.pause(self.plan.longest_pause).await;
             let (kind, _) = weighed(&self.plan.kinds, |(_, weight)| *weight);
-            let key = between(0..=self.plan.keys - 1);
+            let wanted = if kind.family == Family::Arrays {
+                Wanted::several(self.plan.keys)
+            } else {
+                Wanted::one(self.plan.keys)
+            };
             let terms = Terms {
                 kind: kind.name,
                 ttl: between(self.plan.ttls.clone()),
@@ -46,7 +50,7 @@ impl Caller {
                 finish: false,
             };
             let terms = (kind.ask)(&self.plan, terms);
-            (kind.deed)(self.clone(), key, terms).await;
+            self.clone().act(kind.deed, wanted, terms).await;
         }
     }
 
@@ -57,9 +61,13 @@ impl Caller {
         }
     }
 
-    pub(super) fn request(&self, key: KeyId, terms: &Terms) -> LockRequest {
+    pub(super) fn request(&self, wanted: &Wanted, terms: &Terms) -> LockRequest {
         let millis = Duration::from_millis;
-        let mut request = self.locker.lock(name_of(key)).ttl(millis(terms.ttl));
+        let request = match wanted {
+            Wanted::One(key) => self.locker.lock(name_of(*key)),
+            Wanted::All(keys) => self.locker.lock_all(names(keys)),
+        };
+        let mut request = request.ttl(millis(terms.ttl));
         request = match terms.patience {
             Patience::Retries(retries) => request
                 .retries(retries)
@@ -93,44 +101,81 @@ impl Caller {
         request
     }
 
-    // What it testifies.
+    // What it testifies, of each key.
 
-    pub(super) fn asks(&self, key: KeyId, terms: &Terms) -> ErrandId {
-        let errand = self.witness.new_errand();
-        self.witness.tell(&Event::Asked {
-            errand,
-            process: self.process,
+    pub(super) fn asks(&self, wanted: &Wanted, terms: &Terms) -> Errand {
+        let keys = wanted.keys().into_iter();
+        let parts = keys.map(|key| Part {
+            id: self.witness.new_errand(),
             key,
-            terms: *terms,
-            local: self.local(),
         });
+        let errand = Errand {
+            parts: parts.collect(),
+        };
+        for part in &errand.parts {
+            self.witness.tell(&Event::Asked {
+                errand: part.id,
+                array: matches!(wanted, Wanted::All(_)).then(|| errand.id()),
+                process: self.process,
+                key: part.key,
+                terms: *terms,
+                local: self.local(),
+            });
+        }
         errand
     }
 
-    pub(super) fn enters(&self, errand: ErrandId, lease: &Lease) {
-        self.witness.tell(&Event::Entered {
-            errand,
-            token: Token::of(lease.token().as_bytes()).expect("a token is long enough"),
-            local: self.local(),
-            left: left(lease),
-            number: lease.fencing_token().map(u64::from),
-        });
+    /// It has all keys, or says so.
+    pub(super) fn enters(&self, errand: &Errand, lease: &Lease) {
+        let mut had: Vec<_> = lease.keys().zip(lease.tokens()).collect();
+        had.sort_unstable();
+        let wanted: Vec<_> = errand.parts.iter().map(|part| name_of(part.key)).collect();
+        if !had.iter().map(|(key, _)| key).eq(&wanted) {
+            let wrong = format!("errand {} wants {wanted:?}, and has {had:?}", errand.id());
+            self.witness.accuse(&wrong);
+        }
+        for (part, (_, token)) in errand.parts.iter().zip(had) {
+            self.witness.tell(&Event::Entered {
+                errand: part.id,
+                token: Token::of(token.as_bytes()).expect("a token is long enough"),
+                local: self.local(),
+                left: left(lease),
+                number: lease.fencing_token().map(u64::from),
+            });
+        }
     }
 
-    pub(super) fn goes_on(&self, errand: ErrandId, lease: &Lease) {
-        self.witness.tell(&Event::Inside {
-            errand,
-            local: self.local(),
-            left: left(lease),
-        });
+    pub(super) fn goes_on(&self, errand: &Errand, lease: &Lease) {
+        for part in &errand.parts {
+            self.witness.tell(&Event::Inside {
+                errand: part.id,
+                local: self.local(),
+                left: left(lease),
+            });
+        }
     }
 
-    pub(super) fn gets(&self, errand: ErrandId, outcome: Outcome) {
-        self.witness.tell(&Event::Got {
-            errand,
-            outcome,
-            local: self.local(),
-        });
+    pub(super) fn leaves(&self, errand: &Errand, how: How) {
+        // Which of several is lost, a guard does not say. The others are not.
+        let how = match how {
+            How::Stopped if errand.parts.len() > 1 => How::Dropped,
+            how => how,
+        };
+        for part in &errand.parts {
+            let errand = part.id;
+            self.witness.tell(&Event::Left { errand, how });
+        }
+    }
+
+    pub(super) fn gets(&self, errand: &Errand, answer: impl Into<Answer>) {
+        let answer = answer.into();
+        for part in &errand.parts {
+            self.witness.tell(&Event::Got {
+                errand: part.id,
+                outcome: errand.outcome_for(*part, &answer),
+                local: self.local(),
+            });
+        }
     }
 
     fn local(&self) -> u64 {
@@ -141,22 +186,4 @@ impl Caller {
 /// The milliseconds that are left; a part of one is one.
 fn left(lease: &Lease) -> u64 {
     u64::try_from(lease.remaining().as_micros().div_ceil(1000)).expect("not that long")
-}
-
-/// What a caller gets with this error.
-pub(super) fn outcome_of(error: &LockError) -> Outcome {
-    match error {
-        LockError::Busy { attempts, .. } => Outcome::Busy {
-            attempts: *attempts,
-        },
-        LockError::Lost { reason, .. } => match reason {
-            LostReason::Expired => Outcome::LostByTime,
-            LostReason::MaxHold => Outcome::LostByLimit,
-            _ => Outcome::LostByOthers,
-        },
-        LockError::NotHeld { .. } => Outcome::NotHeld,
-        LockError::AlreadyDone { .. } => Outcome::AlreadyDone,
-        LockError::Backend { .. } => Outcome::Backend,
-        _ => Outcome::Refused,
-    }
 }

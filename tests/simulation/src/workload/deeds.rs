@@ -5,130 +5,154 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use tokio::time::{sleep, timeout};
 
 use super::super::chance::{between, one_in};
-use super::super::testimony::{ErrandId, Event, How, KeyId, Outcome, Terms};
+use super::super::testimony::{ErrandId, Event, How, Outcome, Terms};
 use super::body::{Body, extending_work, work};
-use super::caller::{Caller, outcome_of};
+use super::caller::Caller;
+use super::errand::{Answer, Errand, Wanted};
 use crate::private::FromSkipped;
 use crate::{LockError, LockGuard};
 
-type Ran = Result<ErrandId, LockError>;
-
-pub(super) async fn run(caller: Caller, key: KeyId, terms: Terms) {
-    let errand = caller.asks(key, &terms);
-    let body = Body::new(&caller, errand, work(length(&caller, &terms)));
-    let ran = caller.request(key, &terms).run(body).await;
-    caller.gets(errand, outcome(ran));
+#[derive(Clone, Copy)]
+pub(super) enum Deed {
+    /// Its body runs.
+    Run,
+    /// The same, and the body makes its lease longer.
+    Extend,
+    /// The caller drops it after some polls, wherever it is then.
+    DropAfterPolls,
+    /// The caller drops it after some time.
+    LeaveInTime,
+    /// With a guard, which is released or dropped.
+    ByHand,
+    /// `skip`: nothing comes of it when it is busy.
+    Skip,
+    /// The locker is shut down while others use it, which then goes on.
+    ShutDown,
 }
 
-pub(super) async fn extend(caller: Caller, key: KeyId, terms: Terms) {
-    let errand = caller.asks(key, &terms);
-    let length = 2 * length(&caller, &terms);
-    let ttl = between(10..=2 * terms.ttl.max(10));
-    let body = Body::new(&caller, errand, extending_work(length, ttl));
-    let ran = caller.request(key, &terms).run(body).await;
-    caller.gets(errand, outcome(ran));
-}
-
-/// The caller drops it after some polls, wherever it is then.
-pub(super) async fn drop_after_polls(caller: Caller, key: KeyId, terms: Terms) {
-    let errand = caller.asks(key, &terms);
-    let body = Body::new(&caller, errand, work(length(&caller, &terms)));
-    let running = caller.request(key, &terms).run(body);
-    let ran = Polled {
-        future: Box::pin(running),
-        left: between(0..=8),
-    };
-    let outcome = ran.await.map_or(Outcome::Left, outcome);
-    caller.gets(errand, outcome);
-}
-
-/// The caller drops it after some time.
-pub(super) async fn leave_in_time(caller: Caller, key: KeyId, terms: Terms) {
-    let errand = caller.asks(key, &terms);
-    let body = Body::new(&caller, errand, work(length(&caller, &terms)));
-    let limit = between(0..=2 * caller.plan.longest_body + 20);
-    let running = caller.request(key, &terms).run(body);
-    let ran = timeout(Duration::from_millis(limit), running).await;
-    caller.gets(errand, ran.map_or(Outcome::Left, outcome));
-}
-
-/// With a guard, which is released or dropped.
-pub(super) async fn by_hand(caller: Caller, key: KeyId, terms: Terms) {
-    let errand = caller.asks(key, &terms);
-    let guard = match caller.request(key, &terms).acquire().await {
-        Ok(guard) => guard,
-        Err(error) => return caller.gets(errand, outcome_of(&error)),
-    };
-    let leaves = |how| caller.witness.tell(&Event::Left { errand, how });
-    if guard.is_held() {
-        caller.enters(errand, &guard);
-        hold(&caller, errand, &guard, length(&caller, &terms)).await;
-        leaves(if guard.is_held() {
-            How::Ended
-        } else {
-            How::Stopped
-        });
-    }
-    if one_in(3) {
-        drop(guard);
-        return caller.gets(errand, Outcome::Left);
-    }
-    let released = guard.release();
-    let outcome = match released.await {
-        Ok(()) => Outcome::Released,
-        Err(error) => outcome_of(&error),
-    };
-    caller.gets(errand, outcome);
-}
-
-pub(super) async fn hold(caller: &Caller, errand: ErrandId, guard: &LockGuard, length: u64) {
-    let mut left = length;
-    let mut lost = pin!(guard.lost());
-    while left > 0 {
-        let step = between(1..=left.min(1 + length / 4));
-        left -= step;
-        let lost = timeout(Duration::from_millis(step), lost.as_mut()).await;
-        if lost.is_ok() || !guard.is_held() {
-            return;
-        }
-        caller.goes_on(errand, guard);
-    }
-}
-
-/// `skip`: nothing comes of it when it is busy.
-pub(super) async fn skip(caller: Caller, key: KeyId, terms: Terms) {
-    let errand = caller.asks(key, &terms);
-    let body = Body::new(&caller, errand, work(length(&caller, &terms)));
-    let ran = caller.request(key, &terms).run(body).await;
-    let was_busy = matches!(&ran, Err(error) if error.is_busy());
-    let seen = ran
-        .as_ref()
-        .map_or_else(outcome_of, |ran| Outcome::Ran(*ran));
-    if let Err(error) = ran {
-        let skipped = Option::<ErrandId>::from_skipped(error);
-        assert!(
-            skipped.is_none() || !was_busy,
-            "what was skipped has a result"
-        );
-    }
-    caller.gets(errand, seen);
-}
-
-/// Shuts the locker down while others use it, which then goes on.
-pub(super) async fn shut_down(caller: Caller, key: KeyId, terms: Terms) {
-    run(caller.clone(), key, terms).await;
-    if one_in(8) {
-        let limit = Duration::from_millis(200);
-        // With others at work, there may always be one release more.
-        if timeout(limit, caller.locker.shutdown()).await.is_ok() {
-            let process = caller.process;
-            caller.witness.tell(&Event::Closed { process });
+impl Caller {
+    pub(super) async fn act(self, deed: Deed, wanted: Wanted, terms: Terms) {
+        let errand = self.asks(&wanted, &terms);
+        let answer = match deed {
+            Deed::Run | Deed::ShutDown => self.running(&errand, &wanted, &terms).await,
+            Deed::Extend => self.extending(&errand, &wanted, &terms).await.into(),
+            Deed::DropAfterPolls => {
+                let future = self.running(&errand, &wanted, &terms);
+                let left = between(0..=8);
+                let ran = Polled { future, left };
+                ran.await.unwrap_or_else(|| Outcome::Left.into())
+            }
+            Deed::LeaveInTime => {
+                let running = self.running(&errand, &wanted, &terms);
+                let limit = between(0..=2 * self.plan.longest_body + 20);
+                let ran = timeout(Duration::from_millis(limit), running).await;
+                ran.unwrap_or_else(|_| Outcome::Left.into())
+            }
+            Deed::ByHand if terms.record => self.recorded_by_hand(&errand, &wanted, &terms).await,
+            Deed::ByHand => self.by_hand(&errand, &wanted, &terms).await,
+            Deed::Skip => self.skip(&errand, &wanted, &terms).await,
+        };
+        self.gets(&errand, answer);
+        if matches!(deed, Deed::ShutDown) {
+            self.shut_down().await;
         }
     }
-    sleep(Duration::from_millis(1)).await;
+
+    /// Runs a body under the lock.
+    fn running<'a>(
+        &'a self,
+        errand: &'a Errand,
+        wanted: &'a Wanted,
+        terms: &'a Terms,
+    ) -> BoxFuture<'a, Answer> {
+        if terms.record {
+            return self.run_recorded(errand, wanted, terms).boxed();
+        }
+        let body = Body::new(self, errand, work(length(self, terms)));
+        let running = self.request(wanted, terms).run(body);
+        running.map(Answer::from).boxed()
+    }
+
+    async fn extending(
+        &self,
+        errand: &Errand,
+        wanted: &Wanted,
+        terms: &Terms,
+    ) -> Result<ErrandId, LockError> {
+        let length = 2 * length(self, terms);
+        let ttl = between(10..=2 * terms.ttl.max(10));
+        let body = Body::new(self, errand, extending_work(length, ttl));
+        self.request(wanted, terms).run(body).await
+    }
+
+    async fn by_hand(&self, errand: &Errand, wanted: &Wanted, terms: &Terms) -> Answer {
+        let guard = match self.request(wanted, terms).acquire().await {
+            Ok(guard) => guard,
+            Err(error) => return Answer::from(&error),
+        };
+        if guard.is_held() {
+            self.enters(errand, &guard);
+            self.hold(errand, &guard, length(self, terms)).await;
+            let how = if guard.is_held() {
+                How::Ended
+            } else {
+                How::Stopped
+            };
+            self.leaves(errand, how);
+        }
+        if one_in(3) {
+            drop(guard);
+            return Outcome::Left.into();
+        }
+        guard.release().await.into()
+    }
+
+    pub(super) async fn hold(&self, errand: &Errand, guard: &LockGuard, length: u64) {
+        let mut left = length;
+        let mut lost = pin!(guard.lost());
+        while left > 0 {
+            let step = between(1..=left.min(1 + length / 4));
+            left -= step;
+            let lost = timeout(Duration::from_millis(step), lost.as_mut()).await;
+            if lost.is_ok() || !guard.is_held() {
+                return;
+            }
+            self.goes_on(errand, guard);
+        }
+    }
+
+    async fn skip(&self, errand: &Errand, wanted: &Wanted, terms: &Terms) -> Answer {
+        let body = Body::new(self, errand, work(length(self, terms)));
+        match self.request(wanted, terms).run(body).await {
+            Ok(ran) => Outcome::Ran(ran).into(),
+            Err(error) => {
+                let (answer, was_busy) = (Answer::from(&error), error.is_busy());
+                let skipped = Option::<ErrandId>::from_skipped(error);
+                assert!(
+                    skipped.is_none() || !was_busy,
+                    "what was skipped has a result"
+                );
+                answer
+            }
+        }
+    }
+
+    async fn shut_down(&self) {
+        if one_in(8) {
+            let limit = Duration::from_millis(200);
+            // With others at work, there may always be one release more.
+            if timeout(limit, self.locker.shutdown()).await.is_ok() {
+                let process = self.process;
+                self.witness.tell(&Event::Closed { process });
+            }
+        }
+        sleep(Duration::from_millis(1)).await;
+    }
 }
 
 /// How long a body takes: mostly less than its lease, sometimes more.
@@ -142,21 +166,14 @@ pub(super) fn length(caller: &Caller, terms: &Terms) -> u64 {
     }
 }
 
-fn outcome(ran: Ran) -> Outcome {
-    match ran {
-        Ok(result) => Outcome::Ran(result),
-        Err(error) => outcome_of(&error),
-    }
-}
-
 /// A future that is dropped after so many polls; `None` then.
-pub(super) struct Polled<F> {
-    pub(super) future: Pin<Box<F>>,
-    pub(super) left: u32,
+struct Polled<'a> {
+    future: BoxFuture<'a, Answer>,
+    left: u32,
 }
 
-impl<F: Future> Future for Polled<F> {
-    type Output = Option<F::Output>;
+impl Future for Polled<'_> {
+    type Output = Option<Answer>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if let Poll::Ready(output) = self.future.as_mut().poll(cx) {

@@ -1,23 +1,23 @@
 //! The table of kinds.
 
-use futures_util::future::BoxFuture;
-
-use super::super::chance::{between, one_in, one_of};
 use super::super::checker::COALESCE;
 use super::super::plan::Plan;
-use super::super::testimony::{Patience, Room, Terms};
-use super::caller::Caller;
-use super::{deeds, recorded};
+use super::super::testimony::Terms;
+use super::deeds::Deed;
+use super::terms::{
+    any, array, array_of_places, fenced, finish, forever, max_hold, min_hold, once_per, patient,
+    permits, plain, record, renew, retries, shared, wait,
+};
 
 /// A kind of request, and what is done with it.
 pub(in super::super) struct Kind {
     pub(in super::super) name: &'static str,
     /// Changes the terms of a plain request.
     pub(super) ask: fn(&Plan, Terms) -> Terms,
-    pub(super) deed: fn(Caller, usize, Terms) -> BoxFuture<'static, ()>,
-    /// Not on a quorum.
-    pub(in super::super) is_numbered: bool,
+    pub(super) deed: Deed,
     pub(in super::super) family: Family,
+    /// Not on a quorum.
+    pub(in super::super) is_of_one_server: bool,
 }
 
 /// What a kind is about: not all are in each world.
@@ -26,266 +26,101 @@ pub(in super::super) enum Family {
     Whole,
     Places,
     Records,
+    Arrays,
 }
 
 const fn kind(
     name: &'static str,
+    family: Family,
     ask: fn(&Plan, Terms) -> Terms,
-    deed: fn(Caller, usize, Terms) -> BoxFuture<'static, ()>,
+    deed: Deed,
 ) -> Kind {
     Kind {
         name,
         ask,
         deed,
-        is_numbered: false,
-        family: Family::Whole,
+        family,
+        is_of_one_server: matches!(family, Family::Places | Family::Records),
     }
 }
 
-const fn of_places(
-    name: &'static str,
-    ask: fn(&Plan, Terms) -> Terms,
-    deed: fn(Caller, usize, Terms) -> BoxFuture<'static, ()>,
-) -> Kind {
-    Kind {
-        is_numbered: true,
-        family: Family::Places,
-        ..kind(name, ask, deed)
-    }
-}
-
-const fn of_records(
-    name: &'static str,
-    ask: fn(&Plan, Terms) -> Terms,
-    deed: fn(Caller, usize, Terms) -> BoxFuture<'static, ()>,
-) -> Kind {
-    Kind {
-        is_numbered: true,
-        family: Family::Records,
-        ..kind(name, ask, deed)
+impl Kind {
+    const fn of_one_server(self) -> Self {
+        Self {
+            is_of_one_server: true,
+            ..self
+        }
     }
 }
 
 pub(in super::super) static KINDS: &[Kind] = &[
+    kind("plain", Family::Whole, plain, Deed::Run),
+    kind("retries", Family::Whole, retries, Deed::Run),
+    kind("wait", Family::Whole, wait, Deed::Run),
+    kind("forever", Family::Whole, forever, Deed::Run),
+    kind("renew", Family::Whole, renew, Deed::Run),
+    kind("max_hold", Family::Whole, max_hold, Deed::Run),
+    kind("min_hold", Family::Whole, min_hold, Deed::Run),
+    kind("min_hold by hand", Family::Whole, min_hold, Deed::ByHand),
+    kind("finish", Family::Whole, finish, Deed::Run),
+    kind("extend", Family::Whole, wait, Deed::Extend),
+    kind("drop", Family::Whole, any, Deed::DropAfterPolls),
+    kind("leave", Family::Whole, any, Deed::LeaveInTime),
+    kind("hand", Family::Whole, any, Deed::ByHand),
+    kind("skip", Family::Whole, plain, Deed::Skip),
+    kind("shutdown", Family::Whole, wait, Deed::ShutDown),
+    kind(COALESCE, Family::Whole, patient, Deed::Run).of_one_server(),
+    kind("fenced", Family::Whole, fenced, Deed::Run).of_one_server(),
+    kind("permits", Family::Places, permits, Deed::Run),
+    kind("permits by hand", Family::Places, permits, Deed::ByHand),
     kind(
-        "plain",
-        |_, terms| terms,
-        |caller, key, terms| Box::pin(deeds::run(caller, key, terms)),
+        "permits, dropped",
+        Family::Places,
+        permits,
+        Deed::DropAfterPolls,
     ),
-    kind("retries", retries, |caller, key, terms| {
-        Box::pin(deeds::run(caller, key, terms))
-    }),
-    kind("wait", wait, |caller, key, terms| {
-        Box::pin(deeds::run(caller, key, terms))
-    }),
-    kind("forever", forever, |caller, key, terms| {
-        Box::pin(deeds::run(caller, key, terms))
-    }),
-    kind("renew", renew, |caller, key, terms| {
-        Box::pin(deeds::run(caller, key, terms))
-    }),
-    kind("max_hold", max_hold, |caller, key, terms| {
-        Box::pin(deeds::run(caller, key, terms))
-    }),
-    kind("min_hold", min_hold, |caller, key, terms| {
-        Box::pin(deeds::run(caller, key, terms))
-    }),
-    kind("min_hold by hand", min_hold, |caller, key, terms| {
-        Box::pin(deeds::by_hand(caller, key, terms))
-    }),
-    kind("finish", finish, |caller, key, terms| {
-        Box::pin(deeds::run(caller, key, terms))
-    }),
-    kind("extend", wait, |caller, key, terms| {
-        Box::pin(deeds::extend(caller, key, terms))
-    }),
-    kind("drop", any, |caller, key, terms| {
-        Box::pin(deeds::drop_after_polls(caller, key, terms))
-    }),
-    kind("leave", any, |caller, key, terms| {
-        Box::pin(deeds::leave_in_time(caller, key, terms))
-    }),
-    kind("hand", any, |caller, key, terms| {
-        Box::pin(deeds::by_hand(caller, key, terms))
-    }),
+    kind("permits, extended", Family::Places, permits, Deed::Extend),
+    kind("shared", Family::Places, shared, Deed::Run),
+    kind("shared by hand", Family::Places, shared, Deed::ByHand),
+    kind("shared, left", Family::Places, shared, Deed::LeaveInTime),
+    kind("shared, extended", Family::Places, shared, Deed::Extend),
+    kind("once_per", Family::Records, once_per, Deed::Run),
+    kind("once_per by hand", Family::Records, once_per, Deed::ByHand),
     kind(
-        "skip",
-        |_, terms| terms,
-        |caller, key, terms| Box::pin(deeds::skip(caller, key, terms)),
+        "once_per, left",
+        Family::Records,
+        once_per,
+        Deed::LeaveInTime,
     ),
-    kind("shutdown", wait, |caller, key, terms| {
-        Box::pin(deeds::shut_down(caller, key, terms))
-    }),
-    Kind {
-        is_numbered: true,
-        ..kind(COALESCE, patient, |caller, key, terms| {
-            Box::pin(deeds::run(caller, key, terms))
-        })
-    },
-    Kind {
-        is_numbered: true,
-        ..kind("fenced", fenced, |caller, key, terms| {
-            Box::pin(deeds::run(caller, key, terms))
-        })
-    },
-    of_places("permits", permits, |caller, key, terms| {
-        Box::pin(deeds::run(caller, key, terms))
-    }),
-    of_places("permits by hand", permits, |caller, key, terms| {
-        Box::pin(deeds::by_hand(caller, key, terms))
-    }),
-    of_places("permits, dropped", permits, |caller, key, terms| {
-        Box::pin(deeds::drop_after_polls(caller, key, terms))
-    }),
-    of_places("permits, extended", permits, |caller, key, terms| {
-        Box::pin(deeds::extend(caller, key, terms))
-    }),
-    of_places("shared", shared, |caller, key, terms| {
-        Box::pin(deeds::run(caller, key, terms))
-    }),
-    of_places("shared by hand", shared, |caller, key, terms| {
-        Box::pin(deeds::by_hand(caller, key, terms))
-    }),
-    of_places("shared, left", shared, |caller, key, terms| {
-        Box::pin(deeds::leave_in_time(caller, key, terms))
-    }),
-    of_places("shared, extended", shared, |caller, key, terms| {
-        Box::pin(deeds::extend(caller, key, terms))
-    }),
-    of_records("once_per", once_per, |caller, key, terms| {
-        Box::pin(recorded::run(caller, key, terms))
-    }),
-    of_records("once_per by hand", once_per, |caller, key, terms| {
-        Box::pin(recorded::by_hand(caller, key, terms))
-    }),
-    of_records("once_per, left", once_per, |caller, key, terms| {
-        Box::pin(recorded::leave_in_time(caller, key, terms))
-    }),
-    of_records("record", record, |caller, key, terms| {
-        Box::pin(recorded::run(caller, key, terms))
-    }),
-    of_records("record, dropped", record, |caller, key, terms| {
-        Box::pin(recorded::drop_after_polls(caller, key, terms))
-    }),
+    kind("record", Family::Records, record, Deed::Run),
+    kind(
+        "record, dropped",
+        Family::Records,
+        record,
+        Deed::DropAfterPolls,
+    ),
+    kind("array", Family::Arrays, array, Deed::Run),
+    kind("array by hand", Family::Arrays, array, Deed::ByHand),
+    kind(
+        "array, dropped",
+        Family::Arrays,
+        array,
+        Deed::DropAfterPolls,
+    ),
+    kind("array, left", Family::Arrays, array, Deed::LeaveInTime),
+    kind("array, extended", Family::Arrays, array, Deed::Extend),
+    kind(
+        "array of places",
+        Family::Arrays,
+        array_of_places,
+        Deed::Run,
+    )
+    .of_one_server(),
+    kind(
+        "array of places by hand",
+        Family::Arrays,
+        array_of_places,
+        Deed::ByHand,
+    )
+    .of_one_server(),
 ];
-
-fn record(plan: &Plan, terms: Terms) -> Terms {
-    Terms {
-        record: true,
-        ..sometimes_more(plan, terms)
-    }
-}
-
-/// Mostly with the same period, and sometimes as after a deploy that has changed it.
-fn once_per(plan: &Plan, terms: Terms) -> Terms {
-    let period = if one_in(8) {
-        2 * plan.period
-    } else {
-        plan.period
-    };
-    Terms {
-        once_per: Some(period),
-        ..record(plan, terms)
-    }
-}
-
-/// In any way, and mostly with nothing else.
-fn sometimes_more(plan: &Plan, terms: Terms) -> Terms {
-    match between(0..=9) {
-        0 => min_hold(plan, terms),
-        1 => renew(plan, terms),
-        2 => max_hold(plan, terms),
-        3 => fenced(plan, terms),
-        4 => finish(plan, terms),
-        _ => any(plan, terms),
-    }
-}
-
-fn permits(plan: &Plan, terms: Terms) -> Terms {
-    Terms {
-        room: Room::Permit,
-        permits: *one_of(&[2, 2, 2, 3, 5]),
-        ..sometimes_more(plan, terms)
-    }
-}
-
-fn shared(plan: &Plan, terms: Terms) -> Terms {
-    Terms {
-        room: Room::Shared,
-        ..sometimes_more(plan, terms)
-    }
-}
-
-fn retries(_: &Plan, terms: Terms) -> Terms {
-    let patience = Patience::Retries(between(1..=5));
-    Terms { patience, ..terms }
-}
-
-fn wait(plan: &Plan, terms: Terms) -> Terms {
-    let patience = Patience::Wait(between(0..=plan.longest_wait));
-    Terms { patience, ..terms }
-}
-
-fn forever(plan: &Plan, terms: Terms) -> Terms {
-    if !plan.is_patient {
-        return wait(plan, terms);
-    }
-    let patience = Patience::Forever;
-    Terms { patience, ..terms }
-}
-
-fn patient(plan: &Plan, terms: Terms) -> Terms {
-    if one_in(3) {
-        forever(plan, terms)
-    } else {
-        wait(plan, terms)
-    }
-}
-
-fn renew(plan: &Plan, terms: Terms) -> Terms {
-    Terms {
-        renew: true,
-        ..any(plan, terms)
-    }
-}
-
-fn max_hold(plan: &Plan, terms: Terms) -> Terms {
-    Terms {
-        max_hold: Some(between(1..=3 * terms.ttl)),
-        ..renew(plan, terms)
-    }
-}
-
-/// Not so long that the others never come to their end.
-const LONGEST_MIN_HOLD: u64 = 5_000;
-
-fn min_hold(plan: &Plan, terms: Terms) -> Terms {
-    Terms {
-        min_hold: Some(between(1..=terms.ttl.min(LONGEST_MIN_HOLD))),
-        ..any(plan, terms)
-    }
-}
-
-fn finish(plan: &Plan, terms: Terms) -> Terms {
-    Terms {
-        finish: true,
-        ..any(plan, terms)
-    }
-}
-
-fn fenced(plan: &Plan, terms: Terms) -> Terms {
-    Terms {
-        fenced: true,
-        ..any(plan, terms)
-    }
-}
-
-/// Any way to be patient.
-fn any(plan: &Plan, terms: Terms) -> Terms {
-    match between(0..=5) {
-        0 => terms,
-        1 => retries(plan, terms),
-        2 => forever(plan, terms),
-        _ => wait(plan, terms),
-    }
-}

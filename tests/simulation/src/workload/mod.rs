@@ -1,13 +1,13 @@
-//! What callers do: the kinds of requests, each a row.
-//!
-//! The next kind (keys in arrays) is one more row of
-//! [`KINDS`], and what is promised of it one more rule in the checker.
+//! What callers do: the kinds of requests, each a row of [`KINDS`]. What is promised of a kind is a rule in
+//! the checker.
 
 mod body;
 mod caller;
 mod deeds;
+mod errand;
 mod kinds;
 mod recorded;
+mod terms;
 
 pub(super) use caller::Caller;
 pub(super) use kinds::{Family, KINDS, Kind};

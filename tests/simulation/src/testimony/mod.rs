@@ -1,10 +1,13 @@
 //! What is said of a run: by the callers, by the servers' journals, and by the world itself.
 
+mod stored;
+
 use std::fmt;
 
 use tokio::time::Instant;
 
 use super::clock::Clock;
+pub(super) use stored::{Content, Kept, LastRun, Noted, Record, Run};
 
 /// A number for each thing that a caller does with a lock.
 pub(super) type ErrandId = u64;
@@ -113,68 +116,10 @@ pub(super) enum Outcome {
     AlreadyDone,
     /// As its body did.
     Panicked,
-    Refused,
     /// The caller dropped it.
     Left,
-}
-
-/// What a key holds; where several have places of it, one of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Kept {
-    pub(super) content: Content,
-    /// The last millisecond of the server's clock in which it is there.
-    pub(super) expires: Option<u64>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Content {
-    /// A lock's value; `kept` when it was released, and stays for `min_hold`.
-    Lock {
-        token: Token,
-        owner: ProcessId,
-        kept: bool,
-        room: Room,
-    },
-    /// A counter's.
-    Number(u64),
-    /// What no process of this world writes.
-    Foreign,
-    /// The same, where it is a sorted set.
-    ForeignSet,
-}
-
-/// What is kept of a key's runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub(super) struct Record {
-    /// What is under way.
-    pub(super) run: Option<Run>,
-    pub(super) last: Option<LastRun>,
-    /// The beginning of the latest period with a success.
-    pub(super) done: Option<u64>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Run {
-    pub(super) token: Token,
-    pub(super) owner: ProcessId,
-    pub(super) started: u64,
-    /// When its period began, or zero.
-    pub(super) period: u64,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct LastRun {
-    pub(super) owner: ProcessId,
-    pub(super) started: u64,
-    pub(super) ended: u64,
-    pub(super) how: How,
-}
-
-/// What stands where a record is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Noted {
-    Ours(Record),
-    Foreign,
+    /// It was told of another of its keys.
+    OfAnother,
 }
 
 /// Who changed a key.
@@ -198,6 +143,8 @@ pub(super) enum Which {
 pub(super) enum Event {
     Asked {
         errand: ErrandId,
+        /// The first errand of those for several keys, had together in their order.
+        array: Option<ErrandId>,
         process: ProcessId,
         key: KeyId,
         terms: Terms,
