@@ -10,7 +10,8 @@ use super::certificates::{self, Pem};
 /// The certificates of a locker.
 #[derive(Clone, Default)]
 pub(crate) struct Tls {
-    /// Who may have signed the servers' certificates; without it, whom the system trusts.
+    /// The authorities that may have signed the servers' certificates; without it, those that the system
+    /// trusts.
     #[cfg(feature = "tls")]
     pub(crate) root: Option<Pem>,
     /// The client's certificate and its key.
