@@ -33,7 +33,7 @@ local function take()
   if redis.call('ZSCORE', KEYS[1], ARGV[1]) then
     return false -- ours already
   end
-  -- As `put` of places.lua does.
+  -- As `put` of places.lua does; the expiry is left alone where another place lasts longer.
   local ends = micros + ARGV[2] * 1000
   if left <= tonumber(ARGV[2]) then
     redis.call('PEXPIREAT', KEYS[1], math.ceil(ends / 1000))

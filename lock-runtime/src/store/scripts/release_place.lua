@@ -28,7 +28,7 @@ local function give()
   return true
 end
 
-local is_doubted = ARGV[4] ~= '0'
+local is_doubted = KEYS[2] and ARGV[4] ~= '0'
 local is_short = ARGV[2] == '0' and not is_doubted and (not KEYS[2] or redis.pcall('EXISTS', KEYS[2]) == 0)
 if is_short and give() then
   return 1
