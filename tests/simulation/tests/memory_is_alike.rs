@@ -101,6 +101,54 @@ fn memory_has_the_line_that_the_scripts_have_on_the_simulated_server() {
     run(500, step_in_line(), &Ground::Simulated);
 }
 
+/// Found by chance, on one run of some hundreds: the place that stays hid the place that is held.
+#[test]
+fn a_place_beside_one_that_stays_is_given_back() {
+    let reader = Owned {
+        key: 0,
+        value: VALUES + WAITING - 1,
+    };
+    let time = Time {
+        units: 0,
+        odd: false,
+    };
+    let acquire = Step::Acquire {
+        owned: reader,
+        asking: Ask::WhoHolds,
+        numbered: false,
+        time,
+    };
+    let steps = [
+        acquire.clone(),
+        Step::Release {
+            owned: reader,
+            keep: Some(time),
+        },
+        acquire.clone(),
+        Step::Release {
+            owned: reader,
+            keep: None,
+        },
+        acquire,
+    ];
+    let look = Step::Look {
+        owned: Owned {
+            key: 0,
+            value: VALUES,
+        },
+        numbered: false,
+        time,
+        coalesce: false,
+        again: false,
+    };
+    for length in [4, 5] {
+        let mut steps = steps[..length].to_vec();
+        steps.push(look.clone());
+        let alike = compare(&steps, &Ground::Simulated);
+        alike.expect("they are alike");
+    }
+}
+
 #[tokio::test]
 async fn memory_answers_what_the_scripts_answer_on_a_real_server() {
     let server = support::Server::start().await;

@@ -251,15 +251,14 @@ impl Table {
         let mut released = Released::Gone;
         let mut ended = None;
         if let Some(places) = self.live_places(key) {
-            if places.position(&kept).is_some() {
-                return (Released::Done, told);
-            }
             if let Some(at) = places.position(&entry.value) {
                 ended = Some(places.all.remove(at).ends);
                 released = Released::Done;
                 if let Some(keep) = keep {
                     places.put(&kept, now + keep);
                 }
+            } else if places.position(&kept).is_some() {
+                return (Released::Done, told);
             }
         } else if self.live(key).is_some() {
             released = Released::TakenOver;
