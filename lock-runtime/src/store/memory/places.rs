@@ -267,11 +267,13 @@ impl Table {
         if line.is_empty() {
             return (released, told);
         }
-        let mut tells = self.is_sooner(key, ended, line.first_there(now).as_ref());
-        if released != Released::Done {
-            tells = line.rank(&entry.value) == Some(0);
+        let tells = if released == Released::Done {
+            self.is_sooner(key, ended, line.first_there(now).as_ref())
+        } else {
+            let was_first = line.rank(&entry.value) == Some(0);
             line.leave(&entry.value);
-        }
+            was_first
+        };
         self.go_on(key, &mut line, now, &mut told, tells);
         self.put_line(key, line, now);
         (released, told)
