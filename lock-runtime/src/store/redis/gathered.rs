@@ -25,8 +25,8 @@ use redis::{Cmd, Pipeline, RedisError, RedisResult, Value};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::lone::Lone;
 use super::message::Answers;
+use super::room::Room;
 
 /// How many commands may be under way of callers who send by themselves.
 const ALONE: usize = 1;
@@ -47,7 +47,8 @@ pub(super) struct Gathered(Arc<Home>);
 
 struct Home {
     connection: MultiplexedConnection,
-    lone: Lone,
+    /// Where those send who do it by themselves.
+    alone: Arc<Room<(RedisResult<Value>, Cmd)>>,
     /// How long a command may take, from when its caller asked.
     patience: Duration,
     /// How many callers have asked and were not answered.
@@ -82,7 +83,7 @@ impl Gathered {
         tokio::spawn(sending);
         Self(Arc::new(Home {
             connection,
-            lone: Lone::new(),
+            alone: Room::new(),
             patience,
             asking: AtomicUsize::new(0),
             staying,
@@ -108,7 +109,10 @@ impl Gathered {
         let _counted = Counted(&self.0.asking);
         // Callers may have left whose commands are still there.
         if others < ALONE && self.0.staying.load(Ordering::Acquire) == 0 {
-            return self.0.lone.send(&self.0.connection, command).await;
+            let sent = carry(self.connection(), take(command));
+            let (answer, carried) = self.0.alone.run(sent).await;
+            *command = carried;
+            return answer;
         }
         let (answer, answered) = oneshot::channel();
         let command = command.clone();
@@ -121,6 +125,11 @@ impl Gathered {
             Err(late) => Err(io::Error::from(late).into()),
         }
     }
+}
+
+async fn carry(mut connection: MultiplexedConnection, command: Cmd) -> (RedisResult<Value>, Cmd) {
+    let answer = connection.send_packed_command(&command).await;
+    (answer, command)
 }
 
 fn ended() -> RedisError {

@@ -19,7 +19,6 @@ mod found;
 mod gathered;
 mod hearing;
 mod line;
-mod lone;
 #[cfg(all(feature = "cluster", feature = "sentinel"))]
 pub(crate) mod masters;
 mod message;
@@ -29,6 +28,7 @@ mod profile;
 mod reconnecting;
 mod recorded;
 mod refusal;
+mod room;
 #[cfg(feature = "cluster")]
 mod route;
 mod script;
@@ -68,6 +68,7 @@ use operation::Operation;
 pub(crate) use profile::Profile;
 use profile::refuses_scripts;
 use refusal::is_between_nodes;
+use room::Room;
 #[cfg(simulation)]
 pub use script::source_of;
 pub(crate) use servers::Servers;
@@ -91,6 +92,8 @@ pub(crate) struct RedisStore {
     /// Where those who wait line up on the server.
     line: Option<Arc<Line>>,
     unkept: Arc<Unkept>,
+    acquiring: Arc<Room<Attempted>>,
+    releasing: Arc<Room<Result<Released, StoreError>>>,
 }
 
 impl RedisStore {
@@ -115,6 +118,8 @@ impl RedisStore {
             tracking: Tracking::new(&servers, timeouts, alerts, line.clone(), on_stray),
             hearing: Arc::default(),
             unkept: Arc::default(),
+            acquiring: Room::new(),
+            releasing: Room::new(),
             line,
             place: servers.place().into(),
             servers,
@@ -199,6 +204,8 @@ fn give_back(stray: Stray, connection: &Connection, timeouts: Timeouts, line: Op
     });
 }
 
+/// Where the user lacks a right that only the line needs, or the line can't be had together with the
+/// key, the key is given back without it.
 /// Where the user lacks a right that only the line needs, or the line can't be had together with the
 /// key, the key is given back without it.
 async fn release(
@@ -397,11 +404,11 @@ impl Store for RedisStore {
             let place = Arc::clone(&self.place);
             // Two futures, for a look takes thrice the room.
             if !waits && !is_place {
-                return Box::pin(async move {
+                return Box::pin(self.acquiring.run(async move {
                     let operation = &mut operation;
                     let outcome = take_or_look(operation, &line, &entry, ttl, &tracking).await;
                     attempted(outcome, operation, &place)
-                });
+                }));
             }
             return Box::pin(async move {
                 let operation = &mut operation;
@@ -444,10 +451,10 @@ impl Store for RedisStore {
             operation = operation.with_replicas(self.replicas);
         }
         let (how, place) = (GivenBack { keep, unsettled }, Arc::clone(&self.place));
-        Box::pin(async move {
+        Box::pin(self.releasing.run(async move {
             let released = release(&mut operation, &entry, how, line.as_deref()).await;
             released.map_err(|error| error.at(&place))
-        })
+        }))
     }
 
     fn extend(&self, batch: Vec<(Arc<Entry>, Duration)>) -> BoxFuture<'static, Vec<Extension>> {

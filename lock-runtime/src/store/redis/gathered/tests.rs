@@ -114,7 +114,7 @@ async fn one_alone_uses_the_same_room_again() {
         };
         let (answer, ()) = join(ask(&gathered, number), serving).await;
         assert_eq!(answer.expect("answered"), value(number));
-        assert!(gathered.0.lone.has_room());
+        assert!(gathered.0.alone.is_free());
     }
 }
 
