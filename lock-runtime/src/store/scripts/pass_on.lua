@@ -37,7 +37,13 @@ local function is_heard(bell)
   return redis.call('PUBSUB', 'NUMSUB', bell)[2] > 0
 end
 
+-- {value, seat} of the first who is there, or {} where nobody is, once that was asked for.
+local head
+
 local function leave(value)
+  if head and head[1] == value then
+    head = nil
+  end
   redis.call('ZREM', KEYS[2], value)
   redis.call('HDEL', KEYS[3], value)
 end
@@ -86,17 +92,18 @@ end
 
 -- The first who is there, and its seat. Those before it are gone, and leave.
 local function first_there()
-  while true do
+  while not head do
     local value = redis.call('ZRANGE', KEYS[2], 0, 0)[1]
+    local seat = value and seat_of(value)
     if not value then
-      return nil
+      head = {}
+    elseif seat and is_heard(seat.bell) then
+      head = {value, seat}
+    else
+      leave(value)
     end
-    local seat = seat_of(value)
-    if seat and is_heard(seat.bell) then
-      return value, seat
-    end
-    leave(value)
   end
+  return head[1], head[2]
 end
 
 local function ring(value, seat, words)

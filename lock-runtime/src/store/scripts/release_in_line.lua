@@ -1,18 +1,21 @@
 -- The rest of release.lua, where a line stands, or where we are to be remembered as settled.
 
-local is_line, may_write = line_types()
-
 -- What we asked may still arrive, for so long: then it is to find us settled, and take neither the
 -- key nor a seat.
 local is_doubted = ARGV[4] ~= '0'
-if may_write and (is_doubted or value ~= ARGV[1]) then
-  local was_first = is_line and redis.call('ZRANGE', KEYS[2], 0, 0)[1] == ARGV[1]
-  leave(ARGV[1])
-  if is_doubted then
-    pcall(settle, ARGV[1], ARGV[4])
-  end
-  if was_first and value and value ~= ARGV[1] then
-    pcall(go_on_without)
+local is_line = has_line
+if is_doubted or value ~= ARGV[1] then
+  local may_write
+  is_line, may_write = line_types()
+  if may_write then
+    local was_first = is_line and redis.call('ZRANGE', KEYS[2], 0, 0)[1] == ARGV[1]
+    leave(ARGV[1])
+    if is_doubted then
+      pcall(settle, ARGV[1], ARGV[4])
+    end
+    if was_first and value and value ~= ARGV[1] then
+      pcall(go_on_without)
+    end
   end
 end
 
