@@ -120,6 +120,7 @@ impl Contender {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Ours | Self::Locker(_) => "redis-locked",
+            Self::Raw(raw) if raw.gathers() => "raw commands, gathered into pipelines by hand",
             Self::Raw(_) => "raw commands",
             Self::Rslock(_) => "rslock",
             Self::RedisLock { .. } => "redis-lock",
