@@ -25,8 +25,9 @@ use super::{
 };
 use crate::kind::Kind;
 
-/// Keys that have expired are swept when the table has grown to this many, then to twice the rest.
-const FIRST_SWEEP: usize = 1024;
+/// What has expired is swept so often, where there are so many.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+const MANY: usize = 1024;
 
 pub(crate) struct MemoryStore {
     table: Mutex<Table>,
@@ -42,7 +43,7 @@ struct Table {
     records: Records,
     /// From when places count.
     made: Instant,
-    sweep_at: usize,
+    swept: Instant,
     /// One counter for all keys: it grows for each of them, and nothing has to be kept per key.
     last_fence: u64,
 }
@@ -61,7 +62,7 @@ impl Table {
             lines: HashMap::new(),
             records: Records::new(clock),
             made: Instant::now(),
-            sweep_at: FIRST_SWEEP,
+            swept: Instant::now(),
             last_fence: 0,
         }
     }
@@ -266,13 +267,17 @@ impl Table {
     }
 
     fn sweep(&mut self, now: Instant) {
-        if self.len() >= self.sweep_at {
-            self.keys.retain(|_, stored| now < stored.expires);
-            self.places.retain(|_, places| !places.are_over(now));
-            self.lines.retain(|_, line| !line.is_over(now));
-            self.records.sweep(now);
-            self.sweep_at = FIRST_SWEEP.max(2 * self.len());
+        if self.len() < MANY || now.saturating_duration_since(self.swept) < SWEEP_EVERY {
+            return;
         }
+        self.swept = now;
+        self.keys.retain(|_, stored| now < stored.expires);
+        self.keys.shrink_to(MANY);
+        self.places.retain(|_, places| !places.are_over(now));
+        self.places.shrink_to(MANY);
+        self.lines.retain(|_, line| !line.is_over(now));
+        self.lines.shrink_to(MANY);
+        self.records.sweep(now);
     }
 
     fn len(&self) -> usize {
@@ -377,6 +382,12 @@ impl MemoryStore {
             alerts: Arc::default(),
             ears: Arc::default(),
         }
+    }
+
+    /// How much is kept: of keys, lines and records, those that have expired among them.
+    #[cfg(test)]
+    pub(super) fn kept(&self) -> usize {
+        self.table().len()
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {

@@ -68,6 +68,25 @@ async fn nothing_that_comes_late_finds_a_key_that_was_released_and_kept_in_memor
     assert_eq!(store.release_now(&ours, None), Some(Released::Gone));
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_has_expired_does_not_stay_in_memory() {
+    let store = MemoryStore::default();
+    let acquire = async |number: usize, ttl| {
+        let entry = Entry {
+            key: number.to_string(),
+            ..Entry::left(String::new(), OURS.into())
+        };
+        drop(store.acquire(entry.into(), ttl, Asking::Plain).await);
+    };
+    for number in 0..5000 {
+        acquire(number, if number < 10 { TTL } else { SHORT }).await;
+    }
+    assert_eq!(store.kept(), 5000);
+    tokio::time::advance(2 * SHORT).await;
+    acquire(5000, TTL).await;
+    assert_eq!(store.kept(), 11);
+}
+
 /// Asks for another alert as soon as it is woken, as a task may on an executor that runs at once.
 struct Returns {
     alerts: Arc<Alerts>,
