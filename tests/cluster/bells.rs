@@ -1,0 +1,75 @@
+//! A bell is heard where its slot is by then, also by a process that has not heard of a change.
+
+use std::time::Instant;
+
+use redis_locked::Locker;
+use redis_locked_test_support::{Cluster, Server, until};
+
+use crate::line::{REFRESH, ask, bells, places};
+use crate::waiting::waiter;
+use crate::{LIMIT, connect, lock};
+
+/// Has its place in the line of a held key by its second look, and then its turn.
+async fn waits_in_line(cluster: &Cluster, locker: &Locker, key: &str) {
+    let holder = connect(cluster).await;
+    let guard = lock(&holder, key).await;
+    let (began, waiting) = (Instant::now(), waiter(locker, key));
+    until(LIMIT, "it has its place", async || {
+        places(cluster, key).await == 1
+    })
+    .await;
+    assert!(began.elapsed() < REFRESH, "{:?}", began.elapsed());
+    guard.release().await.expect("still ours");
+    waiting.await.expect("ran").expect("its turn");
+}
+
+/// How often the node subscribed somebody to a bell, and how often it refused to, since its counts were
+/// reset.
+async fn subscribed(node: &Server) -> (u64, u64) {
+    let info: String = ask(node, &["INFO", "commandstats"]).await;
+    let stats = info
+        .lines()
+        .find_map(|line| line.strip_prefix("cmdstat_ssubscribe:"));
+    let count = |name: &str| {
+        let mut fields = stats.into_iter().flat_map(|stats| stats.split(','));
+        let count = fields.find_map(|field| field.strip_prefix(name)?.strip_prefix('='));
+        count.map_or(0, |count| count.parse().expect("a number"))
+    };
+    (count("calls"), count("rejected_calls"))
+}
+
+#[tokio::test]
+async fn a_slot_has_moved_in_which_no_bell_was_heard() {
+    let cluster = Cluster::start().await;
+    let locker = connect(&cluster).await;
+    let keys = cluster.a_key_per_master("job").await;
+    // From then on it knows where the slots are.
+    waits_in_line(&cluster, &locker, &keys[1]).await;
+    let [from, to] = [&keys[0], &keys[2]].map(|key| cluster.master_of(key));
+    let (from, to) = (from.await, to.await);
+    cluster.move_slot(&keys[0], to).await;
+    waits_in_line(&cluster, &locker, &keys[0]).await;
+    // It was where the slot had been.
+    assert_eq!(subscribed(cluster.node(from)).await, (0, 1));
+    assert_eq!(subscribed(cluster.node(to)).await, (1, 0));
+}
+
+/// A replica hears what is said at its master, and so it subscribes whoever asks: only the look finds that
+/// the master knows nothing of it.
+#[tokio::test]
+async fn a_master_has_become_a_replica_at_which_no_bell_was_heard() {
+    let cluster = Cluster::start().await;
+    let locker = connect(&cluster).await;
+    let keys = cluster.a_key_per_master("job").await;
+    waits_in_line(&cluster, &locker, &keys[1]).await;
+    let old = cluster.master_of(&keys[0]).await;
+    let new = cluster.fail_over(&keys[0]).await;
+    cluster.settled().await;
+    waits_in_line(&cluster, &locker, &keys[0]).await;
+    assert_eq!(subscribed(cluster.node(old)).await, (1, 0));
+    assert_eq!(subscribed(cluster.node(new)).await, (1, 0));
+    until(LIMIT, "it has left the replica", async || {
+        bells(cluster.node(old)).await == 0
+    })
+    .await;
+}
