@@ -20,7 +20,6 @@ use tokio::time::{Instant, sleep, timeout};
 use super::cluster::{Address, Cluster, Ranges, Seeds};
 use super::operation::{Operation, Reader, Said};
 use super::reconnecting::Reconnecting;
-use super::route::node_of;
 use super::script::WATCH;
 use super::settings::Timeouts;
 use crate::store::StoreError;
@@ -115,7 +114,7 @@ impl Bells {
                 }
                 Err(error) => error,
             };
-            self.look_up_anew(slot, &error);
+            self.known().homes = Homes::default();
             let may_be_elsewhere = error.is_io_error()
                 || matches!(
                     error.kind(),
@@ -209,15 +208,6 @@ impl Bells {
         }
     }
 
-    fn look_up_anew(&self, slot: u16, error: &RedisError) {
-        let mut known = self.known();
-        let is_moved = error.kind() == ErrorKind::Server(ServerErrorKind::Moved);
-        match node_of(error).filter(|_| is_moved) {
-            Some(to) if known.homes.of(slot).as_ref() != Some(&to) => known.homes.moved(slot, to),
-            _ => known.homes = Homes::default(),
-        }
-    }
-
     fn master(&self, at: &Address) -> Master {
         let masters = &mut self.known().masters;
         let master = masters
@@ -278,13 +268,9 @@ impl Bells {
 
     /// By the node, unless it was asked to.
     fn unsubscribed(&self, channel: &str) {
-        let mut known = self.known();
-        if !known.channels.remove(channel) {
-            return;
+        if self.known().channels.remove(channel) {
+            self.tell_deaf(&HashSet::from([channel.to_owned()]));
         }
-        known.homes = Homes::default();
-        drop(known);
-        self.tell_deaf(&HashSet::from([channel.to_owned()]));
     }
 
     fn tell_deaf(&self, lost: &HashSet<String>) {
