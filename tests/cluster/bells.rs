@@ -3,7 +3,8 @@
 use std::time::Instant;
 
 use redis_locked::Locker;
-use redis_locked_test_support::{Cluster, Server, until};
+use redis_locked_test_support::{Cluster, Logs, Server, until};
+use tracing::Level;
 
 use crate::line::{REFRESH, ask, bells, places};
 use crate::waiting::waiter;
@@ -72,4 +73,27 @@ async fn a_master_has_become_a_replica_at_which_no_bell_was_heard() {
         bells(cluster.node(old)).await == 0
     })
     .await;
+}
+
+/// As those before Redis 7.
+#[tokio::test]
+async fn nodes_without_sharded_channels_have_no_line() {
+    let cluster = Cluster::with(&[("rename-command SSUBSCRIBE", "unheard-of")]).await;
+    let (logs, _collecting) = Logs::of_this_thread();
+    let (ours, theirs) = (connect(&cluster).await, connect(&cluster).await);
+    let master = cluster.node(cluster.master_of("job").await);
+    for _ in 0..2 {
+        let guard = lock(&ours, "job").await;
+        let waiting = waiter(&theirs, "job");
+        master.wait_until_tracking(LIMIT).await;
+        assert_eq!(places(&cluster, "job").await, 0);
+        guard.release().await.expect("still ours");
+        waiting.await.expect("ran").expect("told that it is free");
+    }
+    let mut warnings = logs.events();
+    warnings.retain(|event| event.level == Level::WARN);
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    let said = format!("{warnings:?}");
+    assert!(said.contains("Redis offers no line here"), "{said}");
+    assert!(said.contains("unknown command"), "{said}");
 }

@@ -135,7 +135,13 @@ impl Bells {
         commands.cmd("SSUBSCRIBE").arg(channel);
         // Who may not ring it, should not have it rung by others either: nobody would pass a lock on.
         commands.cmd("SPUBLISH").arg(channel).arg("");
-        match commands.query_async::<Vec<Value>>(&mut connection).await {
+        // Else redis-rs hands out one error for all of them, without what the node said.
+        commands.ignore_errors();
+        let answers = commands.query_async::<Vec<RedisResult<Value>>>(&mut connection);
+        let answers: RedisResult<Vec<_>> = answers
+            .await
+            .and_then(|answers| answers.into_iter().collect());
+        match answers {
             Ok(answers) if confirms(&answers, channel) => {
                 master.answered(now);
                 self.known().channels.add(channel, on, now);
