@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use crate::{LIMIT, LONG, connect, lock};
 
 /// Who waits looks about each 5 s in any case.
-pub(crate) const REFRESH: Duration = Duration::from_secs(4);
+const REFRESH: Duration = Duration::from_secs(4);
 
 /// How long a bell is kept that nobody needs.
 const KEPT: Duration = Duration::from_secs(15);

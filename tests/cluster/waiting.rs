@@ -30,13 +30,13 @@ pub(crate) fn waiter(locker: &Locker, key: &str) -> Waiting {
 
 /// Which scripts a node was asked to run.
 #[derive(Debug, Default, PartialEq)]
-struct Asked {
+pub(crate) struct Asked {
     /// How the line stands.
     looks: usize,
     /// What the key holds, and to be told of changes.
     watches: usize,
     /// Others: to take the key without a line, to give it back.
-    others: usize,
+    pub(crate) others: usize,
 }
 
 /// One in line looks, and has itself told of changes.
@@ -57,7 +57,7 @@ fn is_script(event: &Event) -> bool {
     event.command() == "evalsha" && !event.is_from_script()
 }
 
-fn asked(events: &[Event]) -> Asked {
+pub(crate) fn asked(events: &[Event]) -> Asked {
     let mut asked = Asked::default();
     for event in events.iter().filter(|event| is_script(event)) {
         let words = &event.arguments;
