@@ -1,5 +1,7 @@
 //! Locks on a Redis Cluster: three masters with a replica each, started by each test.
 
+#[path = "cluster/bells.rs"]
+mod bells;
 #[path = "common/failover.rs"]
 mod failover;
 #[path = "cluster/line.rs"]

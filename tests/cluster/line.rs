@@ -17,7 +17,7 @@ const REFRESH: Duration = Duration::from_secs(4);
 /// How long a bell is kept that nobody needs.
 const KEPT: Duration = Duration::from_secs(15);
 
-async fn ask<T: redis::FromRedisValue>(server: &Server, words: &[&str]) -> T {
+pub(crate) async fn ask<T: redis::FromRedisValue>(server: &Server, words: &[&str]) -> T {
     let mut connection = server.connection().await;
     let mut command = redis::cmd(words[0]);
     command.arg(&words[1..]);
@@ -26,12 +26,12 @@ async fn ask<T: redis::FromRedisValue>(server: &Server, words: &[&str]) -> T {
 }
 
 /// How many sharded channels somebody hears at this node.
-async fn bells(server: &Server) -> usize {
+pub(crate) async fn bells(server: &Server) -> usize {
     let channels: Vec<String> = ask(server, &["PUBSUB", "SHARDCHANNELS"]).await;
     channels.len()
 }
 
-async fn places(cluster: &Cluster, key: &str) -> usize {
+pub(crate) async fn places(cluster: &Cluster, key: &str) -> usize {
     let master = cluster.node(cluster.master_of(key).await);
     ask(master, &["ZCARD", &format!("{{{key}}}:line")]).await
 }

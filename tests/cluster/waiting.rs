@@ -3,17 +3,17 @@
 use std::time::{Duration, Instant};
 
 use redis_locked::{LockError, LockGuard, Locker};
-use redis_locked_test_support::{Cluster, Server, until};
+use redis_locked_test_support::{Cluster, Event, Server, until, until_some};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use crate::{LIMIT, LONG, PAUSE, RETRIES, connect, is_busy, lock};
 
-/// Who is not told when the lock is free asks again at least once a second.
+/// Less than the pause between two looks, which is 5 s: nothing is asked in it behind a look.
 const LULL: Duration = Duration::from_secs(4);
 
-/// Longer than it takes to look for a node in vain, and than anybody pauses who is not told.
-const QUIET: Duration = Duration::from_secs(2);
+/// Longer than it takes from a look to what follows it. One that polls is never quiet.
+const QUIET: Duration = Duration::from_millis(500);
 
 type Waiting = JoinHandle<Result<Instant, LockError>>;
 
@@ -28,43 +28,98 @@ pub(crate) fn waiter(locker: &Locker, key: &str) -> Waiting {
     })
 }
 
-/// How often scripts were run on a node since its counts were reset.
-async fn asked(server: &Server) -> u64 {
-    let calls = server.command_calls().await;
-    calls.get("evalsha").copied().unwrap_or(0)
+/// Which scripts a node was asked to run.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Asked {
+    /// How the line stands.
+    looks: usize,
+    /// What the key holds, and to be told of changes.
+    watches: usize,
+    /// Others: to take the key without a line, to give it back.
+    pub(crate) others: usize,
 }
 
-/// That this node will tell the waiter, who leaves it in peace until then.
-async fn lies_in_wait(waiting: &Waiting, server: &Server) {
-    server.wait_until_tracking(LIMIT).await;
-    // Where its slot has moved, or its master is another, it finds its place again first. One that polls
-    // is never quiet.
-    let mut before = None;
-    until(LIMIT, "it is quiet", async || {
+/// One in line looks, and has itself told of changes.
+const IN_LINE: Asked = Asked {
+    looks: 1,
+    watches: 1,
+    others: 0,
+};
+
+/// One that has no line asks for the key, and is told of changes by that.
+const WITHOUT_LINE: Asked = Asked {
+    looks: 0,
+    watches: 0,
+    others: 1,
+};
+
+fn is_script(event: &Event) -> bool {
+    event.command() == "evalsha" && !event.is_from_script()
+}
+
+pub(crate) fn asked(events: &[Event]) -> Asked {
+    let mut asked = Asked::default();
+    for event in events.iter().filter(|event| is_script(event)) {
+        let words = &event.arguments;
+        if words.iter().any(|word| word.starts_with("bell:")) {
+            asked.looks += 1;
+        // The script, and one key.
+        } else if words.len() == 4 {
+            asked.watches += 1;
+        } else {
+            asked.others += 1;
+        }
+    }
+    asked
+}
+
+/// What is asked of this node in a lull, which begins with the first script after nothing was asked.
+async fn in_a_lull(server: &Server) -> Asked {
+    let monitor = until_some(LIMIT, "nothing is asked", async || {
+        let monitor = server.monitor();
         sleep(QUIET).await;
-        before.replace(asked(server).await) == before
+        let is_quiet = asked(&monitor.events().await) == Asked::default();
+        is_quiet.then_some(monitor)
     })
     .await;
-    server.reset_stats().await;
+    let first = monitor.wait_for(is_script, LIMIT).await;
     sleep(LULL).await;
-    assert!(!waiting.is_finished(), "granted while it is held");
-    let asked = asked(server).await;
-    // It looks at the line and at the key; where a node was looked for in vain, once more afterwards.
-    assert!(asked <= 4, "it polls: {asked} times in {LULL:?}");
+    let mut events = monitor.events().await;
+    // Should the machine stand still meanwhile, the next look may have come: it is later by the server's
+    // clock.
+    events.retain(|event| event.at < first.at + LULL);
+    asked(&events)
+}
+
+/// That this node will tell the waiter, who asks this from time to time and nothing else.
+async fn lies_in_wait(waiting: &Waiting, server: &Server, from_time_to_time: Asked) {
+    let began = Instant::now();
+    // Where its slot has moved, or its master is another, it finds its place again first, and each of its
+    // connections finds the node.
+    loop {
+        let asked = in_a_lull(server).await;
+        assert!(!waiting.is_finished(), "granted while it is held");
+        if asked == from_time_to_time {
+            return;
+        }
+        assert!(began.elapsed() < LIMIT / 2, "{asked:?} from time to time");
+    }
 }
 
 /// Releases the lock, and sees that this node wakes the waiter.
 async fn is_woken(waiting: Waiting, server: &Server, guard: LockGuard) {
-    lies_in_wait(&waiting, server).await;
     assert!(server.tracked_keys().await > 0, "nobody would be told");
-    server.reset_stats().await;
+    let monitor = server.monitor();
     let released = Instant::now();
     guard.release().await.expect("still ours");
     let granted = waiting.await.expect("ran").expect("granted");
     // Untold it would look again only at the end of the ttl.
     assert!(granted.duration_since(released) < LIMIT / 6);
-    let asked = asked(server).await;
-    assert!(asked <= 4, "it polled: {asked} times");
+    let asked = asked(&monitor.events().await);
+    // Two releases, and between them a look, since the last was long ago. That the key was changed may be
+    // heard before that it was passed on.
+    assert_eq!((asked.looks, asked.others), (1, 2), "{asked:?}");
+    assert!(asked.watches <= 1, "{asked:?}");
 }
 
 #[tokio::test]
@@ -75,8 +130,10 @@ async fn waiters_are_woken_on_every_shard() {
     let one = async |key: &String| {
         let guard = lock(&ours, key).await;
         let waiting = waiter(&theirs, key);
-        let master = cluster.master_of(key).await;
-        is_woken(waiting, cluster.node(master), guard).await;
+        let master = cluster.node(cluster.master_of(key).await);
+        master.wait_until_tracking(LIMIT).await;
+        assert_eq!(in_a_lull(master).await, IN_LINE);
+        is_woken(waiting, master, guard).await;
     };
     tokio::join!(one(&keys[0]), one(&keys[1]), one(&keys[2]));
 }
@@ -97,7 +154,7 @@ async fn nodes_that_speak_only_the_old_protocol_serve_all_the_same() {
     let waiting = waiter(&theirs, "job");
     let node = cluster.node(cluster.master_of("job").await);
     until(LIMIT, "it asks again and again", async || {
-        asked(node).await > 3
+        node.command_calls().await["evalsha"] > 3
     })
     .await;
     let released = Instant::now();
@@ -121,6 +178,7 @@ async fn a_failover_by_command_keeps_the_lock_and_wakes_those_who_wait() {
     guard.extend(2 * LONG).await.expect("still ours");
     cluster.node(new).wait_until_tracking(LIMIT).await;
     assert_eq!(cluster.node(old).tracked_keys().await, 0);
+    lies_in_wait(&waiting, cluster.node(new), IN_LINE).await;
     is_woken(waiting, cluster.node(new), guard).await;
 }
 
@@ -129,7 +187,8 @@ async fn when_a_master_is_killed_its_keys_are_granted_again_by_its_replica() {
     let cluster = Cluster::start().await;
     let (ours, theirs) = (connect(&cluster).await, connect(&cluster).await);
     let keys = cluster.a_key_per_master("job").await;
-    let renewed = ours.lock(&keys[0]).ttl(LONG).renew();
+    // No extension is due before the end.
+    let renewed = ours.lock(&keys[0]).ttl(10 * LONG).renew();
     let guard = renewed.acquire().await.expect("granted");
     let old = cluster.master_of(&keys[0]).await;
     let waiting = waiter(&theirs, &keys[0]);
@@ -155,6 +214,7 @@ async fn when_a_master_is_killed_its_keys_are_granted_again_by_its_replica() {
 
     let new = cluster.another_master(&keys[0], old).await;
     assert!(is_busy(&theirs, &keys[0]).await);
+    lies_in_wait(&waiting, cluster.node(new), IN_LINE).await;
     is_woken(waiting, cluster.node(new), guard).await;
     // The node comes back as a replica, without ado.
     cluster.node(old).restart().await;
@@ -197,6 +257,7 @@ async fn a_slot_moves_while_its_lock_is_held_and_waited_for() {
     let first = guard.fencing_token();
     cluster.node(to).wait_until_tracking(LIMIT).await;
     assert_eq!(cluster.node(from).tracked_keys().await, 0);
+    lies_in_wait(&waiting, cluster.node(to), IN_LINE).await;
     is_woken(waiting, cluster.node(to), guard).await;
     let next = fenced(&theirs).acquire().await.expect("granted");
     assert!(next.fencing_token() > first);
@@ -208,7 +269,8 @@ async fn a_slot_moves_while_its_lock_is_held_and_waited_for() {
     let guard = lock(&ours, key).await;
     assert!(is_busy(&theirs, key).await);
     let waiting = waiter(&theirs, key);
-    lies_in_wait(&waiting, cluster.node(from)).await;
+    lies_in_wait(&waiting, cluster.node(from), WITHOUT_LINE).await;
     cluster.finish_move(key, from).await;
+    lies_in_wait(&waiting, cluster.node(from), IN_LINE).await;
     is_woken(waiting, cluster.node(from), guard).await;
 }

@@ -25,7 +25,14 @@ async fn main() {
     }
     let rounds = std::env::var("ROUNDS").ok();
     let rounds = rounds.and_then(|rounds| rounds.parse().ok()).unwrap_or(5);
-    let known = ["line", "cluster", "sentinel", "quorum", "replicas"];
+    let known = [
+        "line",
+        "cluster",
+        "cluster-line",
+        "sentinel",
+        "quorum",
+        "replicas",
+    ];
     for name in &chosen {
         assert!(
             known.contains(&name.as_str()),
@@ -40,6 +47,9 @@ async fn main() {
     }
     if wanted("cluster") {
         cluster::run(rounds).await;
+    }
+    if wanted("cluster-line") {
+        cluster::run_in_line(rounds).await;
     }
     if wanted("sentinel") {
         sentinel::run(rounds).await;

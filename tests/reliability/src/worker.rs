@@ -32,7 +32,7 @@ async fn connect(kind: &str, urls: &[String], replicas: u32) -> Result<Locker, L
         builder = builder.replicas(replicas, Duration::from_millis(500));
     }
     match kind {
-        "cluster" => builder.connect_cluster(urls).await,
+        "cluster" | "cluster-line" => builder.connect_cluster(urls).await,
         "line" => builder.connect(&urls[0]).await,
         "sentinel" => builder.connect_sentinel(urls, "mymaster").await,
         // Longer than a machine that runs all of this takes by itself.
@@ -49,6 +49,11 @@ async fn connect(kind: &str, urls: &[String], replicas: u32) -> Result<Locker, L
 /// Whether these servers have fencing tokens.
 pub(crate) fn is_fenced(kind: &str) -> bool {
     kind != "quorum"
+}
+
+/// Whether processes wait in line there.
+pub(crate) fn is_in_line(kind: &str) -> bool {
+    ["line", "cluster-line"].contains(&kind)
 }
 
 fn variable(name: &str) -> String {
@@ -131,7 +136,7 @@ async fn lock_once(
         // Those who meet at a quorum have to step aside for one another.
         request = request.wait(TTL);
     }
-    if kind == "line" {
+    if is_in_line(&kind) {
         request = request.wait(10 * TTL);
     }
     let guard = request.acquire().await?;

@@ -35,23 +35,32 @@ struct Node {
 impl Cluster {
     /// Starts a cluster that takes a node for dead after two seconds.
     pub async fn start() -> Self {
-        Self::with_node_timeout(Duration::from_secs(2)).await
+        Self::with(&[]).await
     }
 
     /// Starts a cluster that takes a node for dead after this time without an answer.
     pub async fn with_node_timeout(timeout: Duration) -> Self {
+        let timeout = timeout.as_millis().to_string();
+        Self::with(&[("cluster-node-timeout", &timeout)]).await
+    }
+
+    /// Starts a cluster of nodes with these settings more, as in `redis.conf` (a name without the dashes).
+    pub async fn with(settings: &[(&str, &str)]) -> Self {
         let bus_ports: Vec<_> = (0..2 * MASTERS).map(|_| Port::claim()).collect();
         let mut starting = JoinSet::new();
         for (number, bus) in bus_ports.iter().enumerate() {
-            let builder = Server::builder()
+            let mut builder = Server::builder()
                 .arg("cluster-enabled", "yes")
                 .arg("cluster-port", &bus.number().to_string())
-                .arg("cluster-node-timeout", &timeout.as_millis().to_string())
+                .arg("cluster-node-timeout", "2000")
                 .arg("cluster-require-full-coverage", "no")
                 .arg("cluster-replica-validity-factor", "0")
                 .arg("cluster-allow-replica-migration", "no")
                 .arg("repl-diskless-sync-delay", "0")
                 .arg("repl-ping-replica-period", "1");
+            for (name, value) in settings {
+                builder = builder.arg(name, value);
+            }
             starting.spawn(async move { (number, builder.start().await) });
         }
         let mut nodes = starting.join_all().await;

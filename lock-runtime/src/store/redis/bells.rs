@@ -20,7 +20,6 @@ use tokio::time::{Instant, sleep, timeout};
 use super::cluster::{Address, Cluster, Ranges, Seeds};
 use super::operation::{Operation, Reader, Said};
 use super::reconnecting::Reconnecting;
-use super::route::node_of;
 use super::script::WATCH;
 use super::settings::Timeouts;
 use crate::store::StoreError;
@@ -115,7 +114,7 @@ impl Bells {
                 }
                 Err(error) => error,
             };
-            self.look_up_anew(slot, &error);
+            self.known().homes = Homes::default();
             let may_be_elsewhere = error.is_io_error()
                 || matches!(
                     error.kind(),
@@ -136,7 +135,13 @@ impl Bells {
         commands.cmd("SSUBSCRIBE").arg(channel);
         // Who may not ring it, should not have it rung by others either: nobody would pass a lock on.
         commands.cmd("SPUBLISH").arg(channel).arg("");
-        match commands.query_async::<Vec<Value>>(&mut connection).await {
+        // Else redis-rs hands out one error for all of them, without what the node said.
+        commands.ignore_errors();
+        let answers = commands.query_async::<Vec<RedisResult<Value>>>(&mut connection);
+        let answers: RedisResult<Vec<_>> = answers
+            .await
+            .and_then(|answers| answers.into_iter().collect());
+        match answers {
             Ok(answers) if confirms(&answers, channel) => {
                 master.answered(now);
                 self.known().channels.add(channel, on, now);
@@ -209,15 +214,6 @@ impl Bells {
         }
     }
 
-    fn look_up_anew(&self, slot: u16, error: &RedisError) {
-        let mut known = self.known();
-        let is_moved = error.kind() == ErrorKind::Server(ServerErrorKind::Moved);
-        match node_of(error).filter(|_| is_moved) {
-            Some(to) if known.homes.of(slot).as_ref() != Some(&to) => known.homes.moved(slot, to),
-            _ => known.homes = Homes::default(),
-        }
-    }
-
     fn master(&self, at: &Address) -> Master {
         let masters = &mut self.known().masters;
         let master = masters
@@ -278,13 +274,9 @@ impl Bells {
 
     /// By the node, unless it was asked to.
     fn unsubscribed(&self, channel: &str) {
-        let mut known = self.known();
-        if !known.channels.remove(channel) {
-            return;
+        if self.known().channels.remove(channel) {
+            self.tell_deaf(&HashSet::from([channel.to_owned()]));
         }
-        known.homes = Homes::default();
-        drop(known);
-        self.tell_deaf(&HashSet::from([channel.to_owned()]));
     }
 
     fn tell_deaf(&self, lost: &HashSet<String>) {

@@ -36,7 +36,7 @@ pub(super) fn redirected(error: &RedisError) -> Option<SingleNodeRoutingInfo> {
 }
 
 /// The host and the port of the node that takes what another has refused.
-pub(super) fn node_of(error: &RedisError) -> Option<(String, u16)> {
+fn node_of(error: &RedisError) -> Option<(String, u16)> {
     let (address, _) = error.redirect_node()?;
     let (host, port) = address.rsplit_once(':')?;
     let port = port.parse().ok()?;

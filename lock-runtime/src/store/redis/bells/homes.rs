@@ -1,24 +1,15 @@
 //! Which master of a cluster has which slot, as far as it is known.
 
-use std::collections::HashMap;
-
 use redis::cluster_routing::Slot;
 
 use crate::store::redis::cluster::{Address, Ranges};
 
 #[derive(Default)]
-pub(super) struct Homes {
-    ranges: Ranges,
-    /// Slots that have moved since.
-    moved: HashMap<u16, Address>,
-}
+pub(super) struct Homes(Ranges);
 
 impl Homes {
     pub(super) fn new(ranges: Ranges) -> Self {
-        Self {
-            ranges,
-            moved: HashMap::new(),
-        }
+        Self(ranges)
     }
 
     pub(super) fn of(&self, slot: u16) -> Option<Address> {
@@ -26,20 +17,12 @@ impl Homes {
             let mut slots = slots.iter();
             slots.any(|(from, to)| (*from..=*to).contains(&slot))
         };
-        let moved = self.moved.get(&slot);
-        let mut ranges = self.ranges.iter();
-        moved
-            .or_else(|| Some(ranges.find(|(_, slots)| has(slots))?.0))
-            .cloned()
-    }
-
-    /// A node said that this slot is there.
-    pub(super) fn moved(&mut self, slot: u16, to: Address) {
-        self.moved.insert(slot, to);
+        let mut ranges = self.0.iter();
+        Some(ranges.find(|(_, slots)| has(slots))?.0.clone())
     }
 
     pub(super) fn is_master(&self, at: &Address) -> bool {
-        self.ranges.contains_key(at)
+        self.0.contains_key(at)
     }
 }
 
@@ -61,14 +44,12 @@ mod tests {
     }
 
     #[test]
-    fn a_slot_that_moved_is_where_it_went() {
+    fn a_slot_is_at_the_master_that_has_it() {
         let [one, other] = [7001, 7002].map(|port| ("host".to_owned(), port));
         let ranges = Ranges::from([(one.clone(), vec![(0, 9), (20, 29)])]);
-        let mut homes = Homes::new(ranges);
+        let homes = Homes::new(ranges);
         assert_eq!(homes.of(9), Some(one.clone()));
         assert_eq!(homes.of(10), None);
-        homes.moved(25, other.clone());
-        assert_eq!(homes.of(25), Some(other.clone()));
         assert_eq!(homes.of(20), Some(one.clone()));
         assert!(homes.is_master(&one) && !homes.is_master(&other));
     }
