@@ -45,6 +45,10 @@ impl Rule for MinHold {
                 let Some(token) = token_of(*before) else {
                     return Ok(());
                 };
+                // What was lost comes again where it is passed on to one that a restored line still has.
+                if facts.was_taken(*server, token) {
+                    return Ok(());
+                }
                 let Some((process, until)) = self.stays.get(&token) else {
                     return Ok(());
                 };
