@@ -105,6 +105,21 @@ fn changes_only(phases: &[Phase], event: impl Fn(&mut Tenure)) {
 }
 
 #[test]
+fn clocks_may_drift_by_a_hundredth_and_two_milliseconds() {
+    let now = Instant::now();
+    assert_eq!(deadline(now, TTL), now + Duration::from_millis(9898));
+}
+
+#[test]
+fn nothing_rests_of_what_has_passed() {
+    let now = Instant::now();
+    assert_eq!(rest(Some(now + SECOND), now), Some(SECOND));
+    assert_eq!(rest(Some(now), now), None);
+    assert_eq!(rest(Some(now), now + SECOND), None);
+    assert_eq!(rest(None, now), None);
+}
+
+#[test]
 fn a_grant_begins_the_first_turn() {
     let now = Instant::now();
     let mut tenure = wanted(now);
@@ -252,11 +267,32 @@ fn it_is_passed_on_for_a_while_only_and_not_before_min_hold() {
     assert_eq!(held(now).passing_until(now), Some(now + PASSING_ON));
     assert_eq!(held(now).passing_until(now + PASSING_ON), None);
     assert_eq!(seated(now).passing_until(now), None);
-    let kept = Terms {
-        min_hold: Some(SECOND),
-        ..terms()
+    let kept = |min_hold| {
+        let terms = Terms {
+            min_hold: Some(min_hold),
+            ..terms()
+        };
+        held_by(terms, now)
     };
-    assert_eq!(held_by(kept, now).passing_until(now), None);
+    assert_eq!(kept(SECOND).passing_until(now), None);
+    // It is kept until the moment from which on it is not passed on.
+    let end = now + PASSING_ON;
+    assert_eq!(kept(PASSING_ON).passing_until(now), None);
+    let shorter = PASSING_ON - Duration::from_nanos(1);
+    assert_eq!(kept(shorter).passing_until(now), Some(end));
+    let last = end - Duration::from_nanos(1);
+    assert!(kept(shorter).pass_on(last, 0, &next()));
+}
+
+#[test]
+fn a_key_is_surely_there_up_to_its_deadline_also_while_it_is_released() {
+    let now = Instant::now();
+    let end = deadline(now, TTL);
+    let until = |at| each(now).map(|tenure| tenure.held_until(at));
+    let there = [None, None, Some(end), Some(end), None, None];
+    assert_eq!(until(now), there);
+    assert_eq!(until(end - Duration::from_nanos(1)), there);
+    assert_eq!(until(end), [None; 6]);
 }
 
 #[test]
@@ -387,6 +423,12 @@ fn each_phase_leaves_what_may_be_in_the_store() {
     assert_eq!(releasing, Some((true, false, None)));
     assert_eq!(lost, None, "the key is not ours");
     assert_eq!(ended, None);
+    let held = super::tests::held(now).abandon(now).cleanup;
+    assert_eq!(held.expect("its key").expires, now + TTL);
+    let are_lost = each(now).map(|tenure| tenure.is_lost());
+    assert_eq!(are_lost, [false, false, false, false, true, false]);
+    let are_over = each(now).map(|tenure| tenure.is_over());
+    assert_eq!(are_over, [false, false, false, false, false, true]);
 }
 
 #[test]
@@ -505,6 +547,22 @@ fn a_lock_is_passed_on_by_its_holder_while_it_is_young() {
     assert_eq!(tenure.accept(now, terms()), Begun::Held);
     assert!(tenure.pass_on(now, 1, &next()));
     assert!(!tenure.pass_on(now + PASSING_ON, 2, &next()), "others wait");
+}
+
+/// The number of a turn is the lower part of the fencing token.
+#[test]
+fn a_lock_with_a_number_is_passed_on_as_often_as_there_are_turns() {
+    let now = Instant::now();
+    let numbered = |turn| {
+        let mut tenure = wanted(now);
+        assert_eq!(tenure.granted(now, now, Some(7)), Begun::Held);
+        tenure.turn = turn;
+        tenure
+    };
+    let last = FencingToken::TURNS - 1;
+    assert!(numbered(0).pass_on(now, 0, &next()));
+    assert!(numbered(last - 1).pass_on(now, last - 1, &next()));
+    assert!(!numbered(last).pass_on(now, last, &next()));
 }
 
 #[test]
