@@ -128,7 +128,7 @@ mod linux {
         read
     }
 
-    fn read(clock: ClockId) -> u64 {
+    pub(super) fn read(clock: ClockId) -> u64 {
         let Timespec { tv_sec, tv_nsec } = clock_gettime(clock);
         tv_sec.unsigned_abs() * 1_000_000_000 + tv_nsec.unsigned_abs()
     }
@@ -138,6 +138,8 @@ mod linux {
 pub(crate) mod tests {
     use std::cell::Cell;
     use std::thread::sleep;
+
+    use rustix::time::{ClockId, Timespec, clock_gettime};
 
     use super::*;
 
@@ -178,6 +180,28 @@ pub(crate) mod tests {
         sleep(Duration::from_millis(50));
         assert_eq!(slept(before, Look::Now), known);
         assert_eq!(now(), known);
+        // Nor has it where it slept for less than the clocks can tell apart.
+        fall_asleep(Duration::from_millis(1));
+        assert_eq!(slept(before, Look::Now), known);
+        assert_eq!(now(), known);
+    }
+
+    #[test]
+    fn a_clock_is_read_in_nanoseconds() {
+        let clock = ClockId::Monotonic;
+        let exact = || {
+            let Timespec { tv_sec, tv_nsec } = clock_gettime(clock);
+            let (seconds, nanoseconds) = (u64::try_from(tv_sec), u32::try_from(tv_nsec));
+            Duration::new(
+                seconds.expect("not before its beginning"),
+                nanoseconds.expect("less than a second"),
+            )
+        };
+        let (before, read, after) = (exact(), Duration::from_nanos(linux::read(clock)), exact());
+        assert!(
+            before <= read && read <= after,
+            "{before:?}, {read:?}, {after:?}"
+        );
     }
 
     #[tokio::test(start_paused = true)]
