@@ -278,7 +278,7 @@ fn it_is_passed_on_for_a_while_only_and_not_before_min_hold() {
     // It is kept until the moment from which on it is not passed on.
     let end = now + PASSING_ON;
     assert_eq!(kept(PASSING_ON).passing_until(now), None);
-    let shorter = PASSING_ON - Duration::from_nanos(1);
+    let shorter = PASSING_ON.saturating_sub(Duration::from_nanos(1));
     assert_eq!(kept(shorter).passing_until(now), Some(end));
     let last = end - Duration::from_nanos(1);
     assert!(kept(shorter).pass_on(last, 0, &next()));
