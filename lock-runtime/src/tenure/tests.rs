@@ -1,6 +1,12 @@
 //! Every transition, and every pair of event and phase that must change nothing.
 
+use tokio::runtime::Handle;
+
 use super::*;
+use crate::kind::Kind;
+use crate::locker::Locker;
+use crate::store::Store as _;
+use crate::store::memory::MemoryStore;
 
 const TTL: Duration = Duration::from_secs(10);
 const SETTLES: Duration = Duration::from_secs(6);
@@ -870,4 +876,27 @@ fn only_what_is_held_is_held_on_to_and_completed() {
         Begun::Late(LostReason::Deleted),
         "it stays lost"
     );
+}
+
+/// A look of one who has never listened takes no seat.
+#[tokio::test]
+async fn the_store_has_to_remember_the_release_of_one_that_has_listened() {
+    let (locker, store, now) = (Locker::in_memory(), MemoryStore::default(), Instant::now());
+    let here = Handle::current();
+    let entry = locker.common();
+    let entry = entry.entry("k:1", Kind::Exclusive, None, None, now, &here);
+    let tenure = SharedTenure::new(entry, 2, wanted(now), now, false);
+    assert_eq!(tenure.key(), "1");
+    assert!(format!("{tenure:?}").contains("k:1"), "{tenure:?}");
+    let unsettled = Some(now + SETTLES);
+    tenure.listen(|_| None);
+    assert_eq!(tenure.looks_until(unsettled), None);
+    tenure.listen(|entry| store.listen(entry));
+    assert!(tenure.ear().is_some());
+    tenure.listen(|_| panic!("it listens already"));
+    assert_eq!(tenure.looks_until(unsettled), unsettled);
+    assert_eq!(tenure.looks_until(None), None);
+    let _ = tenure.tell(|tenure| tenure.abandon(now));
+    assert!(tenure.ear().is_none(), "it is over");
+    assert_eq!(tenure.looks_until(unsettled), unsettled);
 }
