@@ -1,12 +1,16 @@
 //! Every transition, and every pair of event and phase that must change nothing.
 
+use std::cell::Cell;
+
 use tokio::runtime::Handle;
+use tokio::time::advance;
 
 use super::*;
+use crate::error::LockError;
 use crate::kind::Kind;
 use crate::locker::Locker;
-use crate::store::Store as _;
 use crate::store::memory::MemoryStore;
+use crate::store::{Released, Store as _, StoreError};
 
 const TTL: Duration = Duration::from_secs(10);
 const SETTLES: Duration = Duration::from_secs(6);
@@ -878,14 +882,17 @@ fn only_what_is_held_is_held_on_to_and_completed() {
     );
 }
 
+fn shared(kind: Kind, tenure: Tenure, now: Instant) -> SharedTenure {
+    let common = Locker::in_memory().common();
+    let entry = common.entry("k:1", kind, None, None, now, &Handle::current());
+    SharedTenure::new(entry, 2, tenure, now, false)
+}
+
 /// A look of one who has never listened takes no seat.
 #[tokio::test]
 async fn the_store_has_to_remember_the_release_of_one_that_has_listened() {
-    let (locker, store, now) = (Locker::in_memory(), MemoryStore::default(), Instant::now());
-    let here = Handle::current();
-    let entry = locker.common();
-    let entry = entry.entry("k:1", Kind::Exclusive, None, None, now, &here);
-    let tenure = SharedTenure::new(entry, 2, wanted(now), now, false);
+    let (store, now) = (MemoryStore::default(), Instant::now());
+    let tenure = shared(Kind::Exclusive, wanted(now), now);
     assert_eq!(tenure.key(), "1");
     assert!(format!("{tenure:?}").contains("k:1"), "{tenure:?}");
     let unsettled = Some(now + SETTLES);
@@ -899,4 +906,88 @@ async fn the_store_has_to_remember_the_release_of_one_that_has_listened() {
     let _ = tenure.tell(|tenure| tenure.abandon(now));
     assert!(tenure.ear().is_none(), "it is over");
     assert_eq!(tenure.looks_until(unsettled), unsettled);
+}
+
+#[tokio::test]
+async fn changes_of_a_key_are_heard_by_one_who_renews_it_alone() {
+    let now = Instant::now();
+    for (kind, tenure, hears) in [
+        (Kind::Exclusive, held_by(renewed(), now), true),
+        (Kind::Shared, held_by(renewed(), now), false),
+        (Kind::Exclusive, held(now), false),
+        (Kind::Exclusive, Tenure::new(renewed(), now), false),
+        (Kind::Permits(2), wanted(now), false),
+    ] {
+        let asked = Cell::new(false);
+        shared(kind, tenure, now).listen_to_key(|_| {
+            asked.set(true);
+            None
+        });
+        assert_eq!(asked.get(), hears, "{kind:?}");
+    }
+}
+
+#[tokio::test]
+async fn each_trouble_is_told_once_and_a_loss_says_how_many_extensions_failed() {
+    let now = Instant::now();
+    let tenure = shared(Kind::Exclusive, held_by(renewed(), now), now);
+    assert_eq!(tenure.name(), "test");
+    assert_eq!(
+        tenure.first_word(|tenure| &mut tenure.reported.failed_extension),
+        Some("test")
+    );
+    assert_eq!(
+        tenure.first_word(|tenure| &mut tenure.reported.failed_extension),
+        None
+    );
+    assert!(tenure.count_failed_release());
+    assert!(!tenure.count_failed_release());
+    let failed = |tenure: &SharedTenure| match tenure.loss(LostReason::Expired) {
+        LockError::Lost {
+            failed_extensions,
+            last_failure,
+            ..
+        } => (failed_extensions, last_failure.is_some()),
+        error => panic!("{error}"),
+    };
+    assert_eq!(failed(&tenure), (0, false));
+    for count in 1..=3 {
+        tenure.count_failure(&StoreError::late(SECOND));
+        assert_eq!(failed(&tenure), (count, true));
+    }
+    assert!(!tenure.loss_is_told());
+    tenure.tell_loss(LostReason::Expired);
+    assert!(tenure.loss_is_told());
+    for tell in [
+        (|tenure| tenure.count_loss()) as fn(&SharedTenure),
+        |tenure| tenure.was_not_there(Released::Gone),
+    ] {
+        let tenure = shared(Kind::Exclusive, held(now), now);
+        tell(&tenure);
+        assert!(tenure.loss_is_told());
+    }
+    // A release that does not find the key has failed, unless that was told before.
+    for was_told in [false, true] {
+        let tenure = shared(Kind::Exclusive, held(now), now);
+        if was_told {
+            tenure.tell_loss(LostReason::Deleted);
+        }
+        tenure.was_not_there(Released::Gone);
+        assert_eq!(tenure.count_failed_release(), was_told);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_extension_that_fails_is_told_when_half_of_the_ttl_is_over() {
+    let now = Instant::now();
+    let tenure = shared(Kind::Exclusive, held_by(renewed(), now), now);
+    let is_told = || {
+        tenure.was_not_extended(&StoreError::late(SECOND));
+        tenure.look(|tenure| tenure.reported.failed_extension)
+    };
+    assert!(!is_told());
+    advance(TTL / 2 - drift(TTL)).await;
+    assert!(!is_told(), "half of it is left");
+    advance(Duration::from_millis(1)).await;
+    assert!(is_told());
 }
