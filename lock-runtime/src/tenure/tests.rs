@@ -991,3 +991,20 @@ async fn an_extension_that_fails_is_told_when_half_of_the_ttl_is_over() {
     advance(Duration::from_millis(1)).await;
     assert!(is_told());
 }
+
+#[tokio::test]
+async fn a_key_that_a_release_has_not_found_has_expired_or_somebody_has_taken_it_away() {
+    let now = Instant::now();
+    let tenure = shared(Kind::Exclusive, held(now), now);
+    let end = deadline(now, TTL);
+    for (answer, before) in [
+        (Released::Gone, LostReason::Deleted),
+        (Released::Done, LostReason::Deleted),
+        (Released::TakenOver, LostReason::TakenOver),
+    ] {
+        let why = |at| tenure.why_not_there(answer, at);
+        assert_eq!(why(end - Duration::from_nanos(1)), before);
+        assert_eq!(why(end), LostReason::Expired);
+        assert_eq!(why(end + SECOND), LostReason::Expired);
+    }
+}
