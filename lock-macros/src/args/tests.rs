@@ -184,13 +184,19 @@ fn the_nearest_name_is_offered_or_ours_for_that_of_another_library() {
         ("blocking_timeout", "here it is `wait`"),
         ("retry_count", "here it is `retries`"),
         ("watchdog", "here it is `renew`"),
+        // `cron` is too short to be recognised by three of its letters.
+        ("crop", "there are"),
     ] {
         let ident = Ident::new(text, Span::call_site());
         refused(quote!(key = "k", #ident = 1), &[name]);
     }
+    refused(
+        quote!(key = "k", tll = 1),
+        &["did you mean `ttl`, as in `ttl = \"5s\"`?"],
+    );
     // A name alone stands for one that needs no value.
     for (text, name) in [
-        ("renw", "`renew`"),
+        ("renw", "did you mean `renew`?"),
         ("wiat", "`wait`"),
         ("tll", "value of the key"),
     ] {
@@ -251,6 +257,15 @@ fn arguments_that_exclude_each_other() {
     }
 }
 
+/// One of two that exclude each other has to go anyway, maybe the one that excludes the third.
+#[test]
+fn of_three_that_exclude_each_other_one_is_refused() {
+    refused(
+        quote!(key = "k", wait, retries = 3, backoff = "5s"),
+        &["`retries` and `wait` exclude each other"],
+    );
+}
+
 #[test]
 fn durations_that_can_not_be_meant() {
     refused(quote!(key = "k", ttl = "0s"), &["can't be zero"]);
@@ -291,12 +306,36 @@ fn durations_have_bounds_and_units_of_one_length() {
         &["\"1m\" for minutes"],
     );
     good(quote!(key = "k", ttl = "1m", wait = "90minutes"));
+    good(quote!(key = "k", record = "1s"));
+    refused(quote!(key = "k", record = "999ms"), &["at least 1 s"]);
+    good(quote!(key = "k", retries = 1, backoff = "1s..1s"));
+    good(quote!(key = "k", once_per = "1s"));
+    good(quote!(key = "k", once_per = "366days"));
+    for period in ["999ms", "367days"] {
+        refused(
+            quote!(key = "k", once_per = #period),
+            &["from 1 s to 366 days"],
+        );
+    }
 }
 
 #[test]
 fn what_was_meant_is_said() {
     for text in ["forever", "none", "∞"] {
-        refused(quote!(key = "k", wait = #text), &["write `wait`"]);
+        let why = "has no limit when it stands alone: write `wait`";
+        refused(quote!(key = "k", wait = #text), &[why]);
+    }
+    refused(
+        quote!(key = "k", record = "forever"),
+        &["is for 30 days when it stands alone: write `record`"],
+    );
+    for (name, units) in [
+        ("ttl", "\"500ms\", \"5s\""),
+        ("once_per", "\"1h\", \"1d\""),
+        ("record", "\"1h\", \"1d\""),
+    ] {
+        let name = Ident::new(name, Span::call_site());
+        refused(quote!(key = "k", #name = "5 blinks"), &[units]);
     }
     refused(quote!(key = "k", ttl = "forever"), &["not a duration"]);
     for text in [
@@ -312,10 +351,12 @@ fn what_was_meant_is_said() {
             &["two dots between its pauses: `backoff = \"50ms..2s\"`"],
         );
     }
-    refused(
-        quote!(key = "k", retries = 1, backoff = "fast-slow"),
-        &["not a duration"],
-    );
+    for text in ["fast-slow", "50ms-slow", "fast-2s"] {
+        refused(
+            quote!(key = "k", retries = 1, backoff = #text),
+            &["not a duration"],
+        );
+    }
     refused(
         quote!(key = "a:{}", id),
         &["names no value", "`key = \"report:{id}\"`"],

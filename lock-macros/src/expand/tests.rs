@@ -113,6 +113,7 @@ fn only_the_block_inside_of_async_trait_is_wrapped() {
             Box::pin(async move {
                 let __self = self;
                 let (a, b) = { let __arg1 = __arg1; __arg1 };
+                let c: u8 = { 1 };
                 let __ret: R<u8> = { body(a) };
                 __ret
             })
@@ -122,6 +123,7 @@ fn only_the_block_inside_of_async_trait_is_wrapped() {
     has(&text, "None::<R<u8>>");
     has(&text, "&__self.id");
     has(&text, "&__self.locker");
+    has(&text, "let _ = &a;");
     assert_eq!(text.matches("body(a)").count(), 1);
 }
 
@@ -228,6 +230,32 @@ fn only_what_is_named_is_taken() {
         text,
         "#[allow(clippy::no_effect_underscore_binding,clippy::used_underscore_binding)]let_=&_b;"
     );
+}
+
+#[test]
+fn what_only_the_key_names_is_taken() {
+    let parameters = "a: A, b: B, c: C, d: D";
+    for (key, taken) in [
+        ("\"{a}:{b.id}\"", "let_=&b;let_=&a;"),
+        ("c.id", "let_=&c;"),
+        ("[\"{a}\", d]", "let_=&d;let_=&a;"),
+    ] {
+        assert_eq!(owned(&format!("key = {key}"), parameters, ""), taken);
+    }
+}
+
+#[test]
+fn a_run_that_is_recorded_is_judged() {
+    for (args, is_judged) in [
+        ("key = \"k\"", false),
+        ("key = \"k\", once_per = \"1d\"", true),
+        ("key = \"k\", record", true),
+        ("key = \"k\", once_per = \"1d\", record", true),
+    ] {
+        let text = expanded(args, "async fn f() -> R {}");
+        assert_eq!(text.contains("run_judged("), is_judged, "{text}");
+        assert_eq!(text.contains("request.run("), !is_judged, "{text}");
+    }
 }
 
 #[test]

@@ -75,6 +75,7 @@ fn what_is_no_value_is_refused() {
         ("{get()}", "more than a template takes"),
         ("{id.}", "more than a template takes"),
         ("{ids[0]}", "more than a template takes"),
+        ("{id.tags[0]()}", "more than a template takes"),
         ("{order\n.id}", "more than a template takes"),
         ("{order. id}", "more than a template takes"),
         ("{order/**/.id}", "more than a template takes"),
@@ -108,6 +109,7 @@ fn a_name_that_may_be_misspelt_stays_in_the_literal() {
     assert_eq!(captured("{a.b}:{N}").as_deref(), Some("N"));
     assert_eq!(captured("{self}:{a.0}"), None);
     assert_eq!(captured("{a}:{b:>a$}"), None);
+    assert_eq!(captured("{N}:{b:>N$}"), None);
 }
 
 fn scope(parameters: &str) -> Scope {
@@ -135,7 +137,16 @@ fn the_literal_is_left_alone_where_its_fields_are_names() {
     assert!(text.contains(wrapped), "{text}");
     assert!(text.ends_with(r#",Option::Some("A"),)}"#), "{text}");
     let text = expanded("{A}:{B}:{b}");
-    assert!(text.contains(r#"B=fields.field("B",&B)"#), "{text}");
+    assert!(text.contains(r#",B=fields.field("B",&B)"#), "{text}");
+}
+
+/// As a variable, the wrapped one would hide what the path begins with.
+#[test]
+fn a_name_that_begins_a_path_is_wrapped_as_an_argument() {
+    let text = expanded("{b}:{b.id}");
+    assert!(!text.contains("letb="), "{text}");
+    let arguments = r#"fields.field("b.id",&b.id),b=fields.field("b",&b)"#;
+    assert!(text.contains(arguments), "{text}");
 }
 
 #[test]

@@ -318,7 +318,8 @@ impl<H, N, E> Lines<H, N, E> {
             }) else {
                 return;
             };
-            let behind = own.waiting.range(ticket.number + 1..);
+            // Itself stays by now.
+            let behind = own.waiting.range(ticket.number..);
             let undecided = behind.filter(|(_, waiter)| !waiter.stays);
             let look = |(_, waiter): (_, &Waiter<H, N>)| waiter.inbox.call(Instruction::Look);
             undecided.filter_map(look).collect()

@@ -176,3 +176,123 @@ fn those_who_share_ask_side_by_side_up_to_one_who_does_not() {
     }
     assert!(asks(&writer) && !asks(&last));
 }
+
+#[test]
+fn who_comes_is_told_only_if_it_is_to_ask() {
+    let lines: Lines<(), (), ()> = Lines::default();
+    let first = lines.join("k", Exclusive, (), true);
+    assert!(matches!(told(&first), Some(Instruction::Ask { .. })));
+    let second = lines.join("k", Exclusive, (), true);
+    assert!(told(&first).is_none() && told(&second).is_none());
+    for ticket in [&first, &second] {
+        assert!(lines.leave("k", ticket).is_none());
+    }
+    let holder = lines.join("k", Exclusive, (), true);
+    assert!(lines.acquired("k", &holder, Arc::new(()), 64).is_empty());
+    let next = lines.join("k", Exclusive, (), true);
+    assert!(told(&next).is_none(), "it looks of its own accord");
+}
+
+#[test]
+fn the_holders_are_seen_whose_kind_is_passed_on() {
+    let lines: Lines<u8, (), ()> = Lines::default();
+    let see = |ticket: &Ticket<u8>| lines.look_at_holders("k", ticket, |number| Some(*number));
+    let holder = lines.join("k", Exclusive, (), true);
+    assert!(lines.acquired("k", &holder, Arc::new(1), 64).is_empty());
+    let [first, second] = [(); 2].map(|()| lines.join("k", Exclusive, (), true));
+    let other = lines.join("k", Permits(2), (), true);
+    assert_eq!(see(&first), (vec![1], true));
+    assert_eq!(see(&second), (vec![1], false));
+    assert_eq!(see(&other), (vec![], false));
+    let elsewhere = lines.look_at_holders("elsewhere", &first, |number| Some(*number));
+    assert_eq!(elsewhere, (vec![], false));
+    let ask = |ticket| {
+        let told =
+            Lines::<u8, (), ()>::poll_instruction(ticket, &Context::from_waker(Waker::noop()));
+        matches!(told, Poll::Ready(Instruction::Ask { .. }))
+    };
+    assert!(!ask(&first));
+    // The holder's time has ended, and it has said nothing.
+    let ended = |ticket: &Ticket<u8>| lines.look_at_holders("k", ticket, |_| None::<u8>);
+    assert_eq!(ended(&other), (vec![], false));
+    assert!(!ask(&first), "it is not the other's to notice");
+    assert_eq!(ended(&second), (vec![], false));
+    assert!(ask(&first));
+    assert_eq!(ended(&second), (vec![], false));
+    assert!(!ask(&first), "it was told");
+}
+
+#[test]
+fn the_first_looks_again_when_there_is_another_holder() {
+    let lines: Lines<(), (), ()> = Lines::default();
+    let [one, two, three] = [(); 3].map(|()| lines.join("k", Exclusive, (), true));
+    assert!(lines.acquired("k", &one, Arc::new(()), 64).is_empty());
+    assert!(matches!(told(&two), Some(Instruction::Look)));
+    let _ = lines.look_at_holders("k", &two, |()| Some(()));
+    // The key of the one was lost.
+    assert_eq!(lines.acquired("k", &three, Arc::new(()), 64).len(), 1);
+    assert!(matches!(told(&two), Some(Instruction::Look)));
+}
+
+#[test]
+fn the_first_looks_again_when_one_who_did_not_wait_has_passed_on_its_permit() {
+    let (lines, permits): (Lines<(), (), ()>, _) = (Lines::default(), Permits(2));
+    let [one, two, three] = [(); 3].map(|()| lines.join("k", permits, (), true));
+    let (held, other) = (Arc::new(()), Arc::new(()));
+    assert!(lines.acquired("k", &one, Arc::clone(&held), 64).is_empty());
+    let _ = lines.look_at_holders("k", &three, |()| Some(()));
+    assert!(lines.pass_on("k", (&other, permits), |()| true));
+    assert!(matches!(told(&two), Some(Instruction::Take(_))));
+    assert!(matches!(told(&three), Some(Instruction::Look)));
+    // It sees both now, and a third that comes and goes tells it nothing.
+    let (seen, _) = lines.look_at_holders("k", &three, |()| Some(()));
+    assert_eq!(seen.len(), 2);
+    let last = lines.join("k", permits, (), true);
+    let third = Arc::new(());
+    assert!(
+        lines
+            .acquired("k", &last, Arc::clone(&third), 64)
+            .is_empty()
+    );
+    assert!(matches!(told(&three), Some(Instruction::Look)));
+    let (seen, _) = lines.look_at_holders("k", &three, |()| Some(()));
+    assert_eq!(seen.len(), 3);
+    lines.vacate("k", &third, None);
+    assert!(told(&three).is_none());
+}
+
+#[test]
+fn who_has_lost_the_key_to_another_of_its_line_does_not_pass_it_on() {
+    let lines: Lines<(), (), ()> = Lines::default();
+    let [one, two, _waits] = [(); 3].map(|()| lines.join("k", Exclusive, (), true));
+    let (lost, held) = (Arc::new(()), Arc::new(()));
+    assert!(lines.acquired("k", &one, Arc::clone(&lost), 64).is_empty());
+    assert_eq!(lines.acquired("k", &two, Arc::clone(&held), 64).len(), 1);
+    assert!(!lines.pass_on("k", (&lost, Exclusive), |()| true));
+    assert!(lines.pass_on("k", (&held, Exclusive), |()| true));
+    // Permits do stand beside each other.
+    let [one, two, _waits] = [(); 3].map(|()| lines.join("p", Permits(2), (), true));
+    for ticket in [&one, &two] {
+        let holder = Arc::clone(&held);
+        assert!(lines.acquired("p", ticket, holder, 64).is_empty());
+    }
+    assert!(lines.pass_on("p", (&lost, Permits(2)), |()| true));
+}
+
+#[test]
+fn the_trouble_of_the_first_is_known_until_one_acquires() {
+    let lines: Lines<(), (), u8> = Lines::default();
+    lines.set_trouble("k", Some(1));
+    assert_eq!(lines.trouble("k"), None, "nobody is there");
+    let ticket = lines.join("k", Exclusive, (), true);
+    let _waits = lines.join("k", Exclusive, (), true);
+    assert_eq!(lines.trouble("k"), None);
+    lines.set_trouble("k", Some(2));
+    assert_eq!(lines.trouble("k"), Some(2));
+    assert_eq!(lines.trouble("elsewhere"), None);
+    lines.set_trouble("k", None);
+    assert_eq!(lines.trouble("k"), None);
+    lines.set_trouble("k", Some(3));
+    assert!(lines.acquired("k", &ticket, Arc::new(()), 64).is_empty());
+    assert_eq!(lines.trouble("k"), None);
+}

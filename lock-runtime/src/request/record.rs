@@ -63,8 +63,38 @@ pub(super) fn recording_at(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::memory::MemoryStore;
 
     const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+    #[test]
+    fn a_run_is_recorded_beside_its_key_where_there_may_be_a_record() {
+        let store = MemoryStore::default();
+        let recording = recording(None, Some(DAY)).expect("fine");
+        let at = |key, recording| recording_at(key, recording, &store);
+        assert_eq!(at("k", None), Ok(None));
+        let (record, of) = at("k", recording).expect("fine").expect("recorded");
+        assert_eq!((Some(record), Some(of)), (record_key("k"), recording));
+        assert!(at("a}b", recording).expect_err("braces").contains("slot"));
+    }
+
+    #[test]
+    fn periods_and_lifetimes_have_bounds() {
+        let moment = Duration::from_nanos(1);
+        for (longest, of) in [
+            (
+                LONGEST_PERIOD,
+                (|time| recording(Some(time), None)) as fn(_) -> _,
+            ),
+            (LONGEST_TIME, |time| recording(None, Some(time))),
+        ] {
+            assert!(of(SECOND).is_ok() && of(longest).is_ok());
+            assert!(of(SECOND.saturating_sub(moment)).is_err());
+            assert!(of(longest + moment).is_err());
+        }
+        assert_eq!(LONGEST_PERIOD, 366 * DAY);
+        assert_eq!(RECORDED_FOR, 30 * DAY);
+    }
 
     #[test]
     fn a_record_lives_for_two_periods_at_least() {

@@ -1,11 +1,16 @@
 //! What nobody sees from outside.
 
+use std::iter;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
 
+use super::attempts::PauseBetween as _;
+use super::keys::Keys;
+use super::retries::{Once, Retries};
+use crate::error::LockError;
 use crate::kind::Kind;
 use crate::store::memory::MemoryStore;
 use crate::store::quorum::QuorumStore;
@@ -103,4 +108,53 @@ async fn a_lock_that_is_passed_on_after_a_split_vote_is_taken_at_once() {
     assert_eq!(began.elapsed(), Duration::ZERO);
     assert_eq!(next.attempts(), 1);
     drop(next);
+}
+
+#[test]
+fn the_keys_of_a_request_are_in_order_and_each_once() {
+    let one = Keys::One("b".to_owned());
+    assert!(!one.is_array() && one.others().is_empty());
+    assert_eq!((one.first(), &*one.shown()), ("b", "b"));
+    let keys = |names: &[&str]| Keys::array(names.iter().map(ToString::to_string).collect());
+    let some = keys(&["c", "a", "b", "a"]);
+    assert!(some.is_array() && keys(&["a"]).is_array());
+    assert_eq!((some.first(), &*some.shown()), ("a", "a,b,c"));
+    assert_eq!(some.others(), ["b", "c"]);
+    assert!(some.check().is_ok());
+    let none = keys(&[]);
+    assert_eq!((none.first(), none.others().len()), ("", 0));
+    assert!(none.check().is_err());
+    let many = |count: usize| Keys::array((0..count).map(|number| number.to_string()).collect());
+    assert!(many(64).check().is_ok());
+    let error = many(65).check().expect_err("too many").to_string();
+    assert!(error.contains("one of 65 keys, and 64"), "{error}");
+}
+
+/// Only the last attempt has to tell its caller who has the key.
+#[test]
+fn the_last_attempt_asks_who_holds() {
+    let retries = Retries {
+        retries: 2,
+        pauses: iter::empty::<Duration>(),
+    };
+    let asks = |attempt| matches!(retries.asking(attempt), Asking::WhoHolds);
+    assert_eq!([1, 2, 3].map(asks), [false, false, true]);
+    let once = |is_last| {
+        let in_doubt = None;
+        Once { is_last, in_doubt }.asking(1)
+    };
+    assert!(matches!(once(false), Asking::Plain));
+    assert!(matches!(once(true), Asking::WhoHolds));
+}
+
+#[tokio::test(start_paused = true)]
+async fn as_many_attempts_as_retries_follow_the_first() {
+    let locker = Locker::in_memory();
+    let held = locker.lock("k").ttl(TTL).acquire().await.expect("free");
+    for retries in 0..3 {
+        let request = locker.lock("k").retries(retries).backoff(TTL / 60);
+        let error = request.acquire().await.expect_err("held");
+        assert!(matches!(error, LockError::Busy { attempts, .. } if attempts == 1 + retries));
+    }
+    drop(held);
 }

@@ -45,11 +45,13 @@ mod linux {
     /// Between two looks at clocks, the process may stand still.
     const AT_ONCE: u64 = 500_000;
     /// What is lately.
-    const LATELY: u64 = 1_000_000;
+    pub(super) const LATELY: u64 = 1_000_000;
 
     /// All in nanoseconds, which are enough for 500 years.
-    struct Sleep {
+    pub(super) struct Sleep {
         began: Instant,
+        /// What is lately.
+        lately: u64,
         /// What the clocks said then, and the sleep before.
         clock: u64,
         before: u64,
@@ -60,11 +62,12 @@ mod linux {
     }
 
     #[cfg(not(test))]
-    static SLEEP: LazyLock<Sleep> = LazyLock::new(Sleep::begin);
+    static SLEEP: LazyLock<Sleep> = LazyLock::new(|| Sleep::begin(LATELY));
 
     #[cfg(test)]
     thread_local! {
-        static SLEEP: Sleep = Sleep::begin();
+        // In tests, no time passes.
+        static SLEEP: Sleep = Sleep::begin(0);
     }
 
     pub(super) fn slept(now: Instant, look: Look) -> Duration {
@@ -76,9 +79,10 @@ mod linux {
     }
 
     impl Sleep {
-        fn begin() -> Self {
+        pub(super) fn begin(lately: u64) -> Self {
             Self {
                 began: Instant::now(),
+                lately,
                 clock: with_sleep(),
                 before: since_start(),
                 looked: AtomicU64::new(0),
@@ -86,14 +90,12 @@ mod linux {
             }
         }
 
-        fn until(&self, now: Instant, look: Look) -> u64 {
+        pub(super) fn until(&self, now: Instant, look: Look) -> u64 {
             let awake = now.saturating_duration_since(self.began).as_nanos();
             let awake = u64::try_from(awake).unwrap_or(u64::MAX);
             let known = self.slept.load(Ordering::Relaxed);
             let looked = self.looked.load(Ordering::Relaxed);
-            // In tests, no time passes.
-            let is_lately = !cfg!(test) && awake.abs_diff(looked) < LATELY;
-            if look == Look::Lately && is_lately {
+            if look == Look::Lately && awake.abs_diff(looked) < self.lately {
                 return known;
             }
             self.looked.store(awake, Ordering::Relaxed);
@@ -128,7 +130,7 @@ mod linux {
         read
     }
 
-    fn read(clock: ClockId) -> u64 {
+    pub(super) fn read(clock: ClockId) -> u64 {
         let Timespec { tv_sec, tv_nsec } = clock_gettime(clock);
         tv_sec.unsigned_abs() * 1_000_000_000 + tv_nsec.unsigned_abs()
     }
@@ -138,6 +140,8 @@ mod linux {
 pub(crate) mod tests {
     use std::cell::Cell;
     use std::thread::sleep;
+
+    use rustix::time::{ClockId, Timespec, clock_gettime};
 
     use super::*;
 
@@ -178,6 +182,51 @@ pub(crate) mod tests {
         sleep(Duration::from_millis(50));
         assert_eq!(slept(before, Look::Now), known);
         assert_eq!(now(), known);
+        // Nor has it where it slept for less than the clocks can tell apart.
+        fall_asleep(Duration::from_millis(1));
+        assert_eq!(slept(before, Look::Now), known);
+        assert_eq!(now(), known);
+    }
+
+    #[test]
+    fn who_looked_lately_hears_of_a_sleep_a_moment_later() {
+        let (lately, hour) = (
+            Duration::from_nanos(linux::LATELY),
+            Duration::from_secs(3600),
+        );
+        let sleep = linux::Sleep::begin(linux::LATELY);
+        let now = Instant::now();
+        let known = sleep.until(now, Look::Now);
+        fall_asleep(hour);
+        let moment = Duration::from_nanos(1);
+        for soon in [now, now + lately - moment] {
+            assert_eq!(sleep.until(soon, Look::Lately), known);
+        }
+        let tells = |at, look, slept: Duration| {
+            let told = Duration::from_nanos(sleep.until(at, look) - known);
+            assert!(told.abs_diff(slept) < Duration::from_millis(2), "{told:?}");
+        };
+        tells(now + lately, Look::Lately, hour);
+        fall_asleep(hour);
+        tells(now + lately, Look::Now, 2 * hour);
+    }
+
+    #[test]
+    fn a_clock_is_read_in_nanoseconds() {
+        let clock = ClockId::Monotonic;
+        let exact = || {
+            let Timespec { tv_sec, tv_nsec } = clock_gettime(clock);
+            let (seconds, nanoseconds) = (u64::try_from(tv_sec), u32::try_from(tv_nsec));
+            Duration::new(
+                seconds.expect("not before its beginning"),
+                nanoseconds.expect("less than a second"),
+            )
+        };
+        let (before, read, after) = (exact(), Duration::from_nanos(linux::read(clock)), exact());
+        assert!(
+            before <= read && read <= after,
+            "{before:?}, {read:?}, {after:?}"
+        );
     }
 
     #[tokio::test(start_paused = true)]

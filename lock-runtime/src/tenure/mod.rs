@@ -627,7 +627,9 @@ impl Tenure {
     /// Until when it may be passed on within this process, if it still may.
     pub(crate) fn passing_until(&self, now: Instant) -> Option<Instant> {
         let until = self.began + PASSING_ON;
-        let is_kept = self.keep_until.is_some_and(|keep_until| keep_until > until);
+        let is_kept = self
+            .keep_until
+            .is_some_and(|keep_until| keep_until >= until);
         let may_be = !is_kept && !self.terms.recorded;
         (self.is_held(now) && now < until && may_be).then_some(until)
     }

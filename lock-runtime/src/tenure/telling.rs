@@ -32,13 +32,18 @@ impl SharedTenure {
         if self.loss_is_told() {
             return;
         }
-        let reason = match answer {
-            _ if Instant::now() >= self.look(|tenure| tenure.confirmed) => LostReason::Expired,
-            Released::TakenOver => LostReason::TakenOver,
-            Released::Gone | Released::Done => LostReason::Deleted,
-        };
+        let reason = self.why_not_there(answer, Instant::now());
         self.tell_loss(reason);
         self.count_failed_release();
+    }
+
+    /// Why a release has not found the key: past its deadline, it may have gone by itself before another took it.
+    pub(super) fn why_not_there(&self, answer: Released, now: Instant) -> LostReason {
+        match answer {
+            _ if now >= self.look(|tenure| tenure.confirmed) => LostReason::Expired,
+            Released::TakenOver => LostReason::TakenOver,
+            Released::Gone | Released::Done => LostReason::Deleted,
+        }
     }
 
     /// An extension failed, and another follows: the log is told, unless the last one that went

@@ -1,6 +1,16 @@
 //! Every transition, and every pair of event and phase that must change nothing.
 
+use std::cell::Cell;
+
+use tokio::runtime::Handle;
+use tokio::time::advance;
+
 use super::*;
+use crate::error::LockError;
+use crate::kind::Kind;
+use crate::locker::Locker;
+use crate::store::memory::MemoryStore;
+use crate::store::{Released, Store as _, StoreError};
 
 const TTL: Duration = Duration::from_secs(10);
 const SETTLES: Duration = Duration::from_secs(6);
@@ -102,6 +112,21 @@ fn changes_only(phases: &[Phase], event: impl Fn(&mut Tenure)) {
         let changed = format!("{tenure:?}") != before;
         assert_eq!(changed, phases.contains(&phase), "in {phase:?}");
     }
+}
+
+#[test]
+fn clocks_may_drift_by_a_hundredth_and_two_milliseconds() {
+    let now = Instant::now();
+    assert_eq!(deadline(now, TTL), now + Duration::from_millis(9898));
+}
+
+#[test]
+fn nothing_rests_of_what_has_passed() {
+    let now = Instant::now();
+    assert_eq!(rest(Some(now + SECOND), now), Some(SECOND));
+    assert_eq!(rest(Some(now), now), None);
+    assert_eq!(rest(Some(now), now + SECOND), None);
+    assert_eq!(rest(None, now), None);
 }
 
 #[test]
@@ -252,11 +277,32 @@ fn it_is_passed_on_for_a_while_only_and_not_before_min_hold() {
     assert_eq!(held(now).passing_until(now), Some(now + PASSING_ON));
     assert_eq!(held(now).passing_until(now + PASSING_ON), None);
     assert_eq!(seated(now).passing_until(now), None);
-    let kept = Terms {
-        min_hold: Some(SECOND),
-        ..terms()
+    let kept = |min_hold| {
+        let terms = Terms {
+            min_hold: Some(min_hold),
+            ..terms()
+        };
+        held_by(terms, now)
     };
-    assert_eq!(held_by(kept, now).passing_until(now), None);
+    assert_eq!(kept(SECOND).passing_until(now), None);
+    // It is kept until the moment from which on it is not passed on.
+    let end = now + PASSING_ON;
+    assert_eq!(kept(PASSING_ON).passing_until(now), None);
+    let shorter = PASSING_ON.saturating_sub(Duration::from_nanos(1));
+    assert_eq!(kept(shorter).passing_until(now), Some(end));
+    let last = end - Duration::from_nanos(1);
+    assert!(kept(shorter).pass_on(last, 0, &next()));
+}
+
+#[test]
+fn a_key_is_surely_there_up_to_its_deadline_also_while_it_is_released() {
+    let now = Instant::now();
+    let end = deadline(now, TTL);
+    let until = |at| each(now).map(|tenure| tenure.held_until(at));
+    let there = [None, None, Some(end), Some(end), None, None];
+    assert_eq!(until(now), there);
+    assert_eq!(until(end - Duration::from_nanos(1)), there);
+    assert_eq!(until(end), [None; 6]);
 }
 
 #[test]
@@ -387,6 +433,12 @@ fn each_phase_leaves_what_may_be_in_the_store() {
     assert_eq!(releasing, Some((true, false, None)));
     assert_eq!(lost, None, "the key is not ours");
     assert_eq!(ended, None);
+    let held = super::tests::held(now).abandon(now).cleanup;
+    assert_eq!(held.expect("its key").expires, now + TTL);
+    let are_lost = each(now).map(|tenure| tenure.is_lost());
+    assert_eq!(are_lost, [false, false, false, false, true, false]);
+    let are_over = each(now).map(|tenure| tenure.is_over());
+    assert_eq!(are_over, [false, false, false, false, false, true]);
 }
 
 #[test]
@@ -505,6 +557,22 @@ fn a_lock_is_passed_on_by_its_holder_while_it_is_young() {
     assert_eq!(tenure.accept(now, terms()), Begun::Held);
     assert!(tenure.pass_on(now, 1, &next()));
     assert!(!tenure.pass_on(now + PASSING_ON, 2, &next()), "others wait");
+}
+
+/// The number of a turn is the lower part of the fencing token.
+#[test]
+fn a_lock_with_a_number_is_passed_on_as_often_as_there_are_turns() {
+    let now = Instant::now();
+    let numbered = |turn| {
+        let mut tenure = wanted(now);
+        assert_eq!(tenure.granted(now, now, Some(7)), Begun::Held);
+        tenure.turn = turn;
+        tenure
+    };
+    let last = FencingToken::TURNS - 1;
+    assert!(numbered(0).pass_on(now, 0, &next()));
+    assert!(numbered(last - 1).pass_on(now, last - 1, &next()));
+    assert!(!numbered(last).pass_on(now, last, &next()));
 }
 
 #[test]
@@ -812,4 +880,131 @@ fn only_what_is_held_is_held_on_to_and_completed() {
         Begun::Late(LostReason::Deleted),
         "it stays lost"
     );
+}
+
+fn shared(kind: Kind, tenure: Tenure, now: Instant) -> SharedTenure {
+    let common = Locker::in_memory().common();
+    let entry = common.entry("k:1", kind, None, None, now, &Handle::current());
+    SharedTenure::new(entry, 2, tenure, now, false)
+}
+
+/// A look of one who has never listened takes no seat.
+#[tokio::test]
+async fn the_store_has_to_remember_the_release_of_one_that_has_listened() {
+    let (store, now) = (MemoryStore::default(), Instant::now());
+    let tenure = shared(Kind::Exclusive, wanted(now), now);
+    assert_eq!(tenure.key(), "1");
+    assert!(format!("{tenure:?}").contains("k:1"), "{tenure:?}");
+    let unsettled = Some(now + SETTLES);
+    tenure.listen(|_| None);
+    assert_eq!(tenure.looks_until(unsettled), None);
+    tenure.listen(|entry| store.listen(entry));
+    assert!(tenure.ear().is_some());
+    tenure.listen(|_| panic!("it listens already"));
+    assert_eq!(tenure.looks_until(unsettled), unsettled);
+    assert_eq!(tenure.looks_until(None), None);
+    let _ = tenure.tell(|tenure| tenure.abandon(now));
+    assert!(tenure.ear().is_none(), "it is over");
+    assert_eq!(tenure.looks_until(unsettled), unsettled);
+}
+
+#[tokio::test]
+async fn changes_of_a_key_are_heard_by_one_who_renews_it_alone() {
+    let now = Instant::now();
+    for (kind, tenure, hears) in [
+        (Kind::Exclusive, held_by(renewed(), now), true),
+        (Kind::Shared, held_by(renewed(), now), false),
+        (Kind::Exclusive, held(now), false),
+        (Kind::Exclusive, Tenure::new(renewed(), now), false),
+        (Kind::Permits(2), wanted(now), false),
+    ] {
+        let asked = Cell::new(false);
+        shared(kind, tenure, now).listen_to_key(|_| {
+            asked.set(true);
+            None
+        });
+        assert_eq!(asked.get(), hears, "{kind:?}");
+    }
+}
+
+#[tokio::test]
+async fn each_trouble_is_told_once_and_a_loss_says_how_many_extensions_failed() {
+    let now = Instant::now();
+    let tenure = shared(Kind::Exclusive, held_by(renewed(), now), now);
+    assert_eq!(tenure.name(), "test");
+    assert_eq!(
+        tenure.first_word(|tenure| &mut tenure.reported.failed_extension),
+        Some("test")
+    );
+    assert_eq!(
+        tenure.first_word(|tenure| &mut tenure.reported.failed_extension),
+        None
+    );
+    assert!(tenure.count_failed_release());
+    assert!(!tenure.count_failed_release());
+    let failed = |tenure: &SharedTenure| match tenure.loss(LostReason::Expired) {
+        LockError::Lost {
+            failed_extensions,
+            last_failure,
+            ..
+        } => (failed_extensions, last_failure.is_some()),
+        error => panic!("{error}"),
+    };
+    assert_eq!(failed(&tenure), (0, false));
+    for count in 1..=3 {
+        tenure.count_failure(&StoreError::late(SECOND));
+        assert_eq!(failed(&tenure), (count, true));
+    }
+    assert!(!tenure.loss_is_told());
+    tenure.tell_loss(LostReason::Expired);
+    assert!(tenure.loss_is_told());
+    for tell in [
+        (|tenure| tenure.count_loss()) as fn(&SharedTenure),
+        |tenure| tenure.was_not_there(Released::Gone),
+    ] {
+        let tenure = shared(Kind::Exclusive, held(now), now);
+        tell(&tenure);
+        assert!(tenure.loss_is_told());
+    }
+    // A release that does not find the key has failed, unless that was told before.
+    for was_told in [false, true] {
+        let tenure = shared(Kind::Exclusive, held(now), now);
+        if was_told {
+            tenure.tell_loss(LostReason::Deleted);
+        }
+        tenure.was_not_there(Released::Gone);
+        assert_eq!(tenure.count_failed_release(), was_told);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_extension_that_fails_is_told_when_half_of_the_ttl_is_over() {
+    let now = Instant::now();
+    let tenure = shared(Kind::Exclusive, held_by(renewed(), now), now);
+    let is_told = || {
+        tenure.was_not_extended(&StoreError::late(SECOND));
+        tenure.look(|tenure| tenure.reported.failed_extension)
+    };
+    assert!(!is_told());
+    advance((TTL / 2).saturating_sub(drift(TTL))).await;
+    assert!(!is_told(), "half of it is left");
+    advance(Duration::from_millis(1)).await;
+    assert!(is_told());
+}
+
+#[tokio::test]
+async fn a_key_that_a_release_has_not_found_has_expired_or_somebody_has_taken_it_away() {
+    let now = Instant::now();
+    let tenure = shared(Kind::Exclusive, held(now), now);
+    let end = deadline(now, TTL);
+    for (answer, before) in [
+        (Released::Gone, LostReason::Deleted),
+        (Released::Done, LostReason::Deleted),
+        (Released::TakenOver, LostReason::TakenOver),
+    ] {
+        let why = |at| tenure.why_not_there(answer, at);
+        assert_eq!(why(end - Duration::from_nanos(1)), before);
+        assert_eq!(why(end), LostReason::Expired);
+        assert_eq!(why(end + SECOND), LostReason::Expired);
+    }
 }
