@@ -48,7 +48,12 @@ impl Server {
     }
 }
 
+/// Where the second caller leaves its command with the task.
 async fn connected() -> (Gathered, Server) {
+    connected_with(1).await
+}
+
+async fn connected_with(few: usize) -> (Gathered, Server) {
     let (ours, theirs) = duplex(1 << 16);
     let config = AsyncConnectionConfig::new()
         .set_response_timeout(Some(PATIENCE))
@@ -57,7 +62,7 @@ async fn connected() -> (Gathered, Server) {
     let connecting = redis::aio::MultiplexedConnection::new_with_config(&info, ours, config);
     let (connection, driver) = connecting.await.expect("nothing is asked");
     tokio::spawn(driver);
-    (Gathered::new(connection, PATIENCE), Server(theirs))
+    (Gathered::with(connection, PATIENCE, few), Server(theirs))
 }
 
 async fn ask(gathered: &Gathered, number: usize) -> RedisResult<Value> {
@@ -100,6 +105,29 @@ async fn what_comes_in_meanwhile_leaves_together() {
     server.echo(&heard[3..]).await;
     for (number, asking) in asking.into_iter().enumerate() {
         let answer = asking.await.expect("no panic");
+        assert_eq!(answer.expect("answered"), value(number));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_few_send_by_themselves() {
+    let (gathered, mut server) = connected_with(ALONE).await;
+    let mut asking = vec![];
+    for number in 0..ALONE + 2 {
+        asking.push(Box::pin(ask(&gathered, number)));
+        begin(asking.last_mut().expect("just put there").as_mut());
+    }
+    assert_eq!(gathered.0.staying.load(Ordering::Relaxed), 2);
+    let mut heard = vec![];
+    while heard.len() < asking.len() {
+        heard.extend(server.heard().await);
+    }
+    assert!(heard.is_sorted(), "{heard:?}");
+    // One of the few need not wait for the others.
+    server.echo(&[0]).await;
+    assert_eq!(asking.remove(0).await.expect("answered"), value(0));
+    server.echo(&heard[1..]).await;
+    for (answer, number) in join_all(asking).await.into_iter().zip(1..) {
         assert_eq!(answer.expect("answered"), value(number));
     }
 }
