@@ -29,8 +29,8 @@ use super::message::Answers;
 use super::room::Room;
 
 /// How many callers may be at it who send by themselves. With as few as these, a task between them and
-/// the connection costs more than it spares: eight tasks, each with a lock of its own, lock a third more
-/// often a second than with 1, and 64 as often.
+/// the connection costs more than it spares: eight tasks, each with a lock of its own, lock a fifth more
+/// often a second than with 1, and 64 hardly less often.
 const ALONE: usize = 16;
 
 /// How many pipelines may be under way at once, as long as they are answered promptly. With one, the

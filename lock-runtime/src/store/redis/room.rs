@@ -105,7 +105,7 @@ mod tests {
         let held = Dropped(Arc::clone(&dropped));
         let left = room.run(async move {
             let _held = held;
-            pending().await
+            pending::<()>().await;
         });
         assert_eq!(left.now_or_never(), None);
         assert_eq!(dropped.load(Ordering::Relaxed), 2);
