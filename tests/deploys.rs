@@ -9,7 +9,9 @@ use std::time::Duration;
 use common::{LIMIT, locker_at, redis};
 use futures_util::future::join_all;
 use redis_locked::{LockError, Locker};
-use redis_locked_test_support::{Cluster, Server, until};
+#[cfg(feature = "cluster")]
+use redis_locked_test_support::Cluster;
+use redis_locked_test_support::{Server, until};
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use common::{LIMIT, locker_at, redis};
 use redis_locked::{LockGuard, Locker, LostReason};
-use redis_locked_test_support::{Cluster, Event, Monitor, Server, until};
+#[cfg(feature = "cluster")]
+use redis_locked_test_support::Cluster;
+use redis_locked_test_support::{Event, Monitor, Server, until};
 use tokio::time::{sleep, timeout};
 
 /// The first extension comes after a quarter of it, and so would the next.
@@ -82,6 +84,7 @@ async fn it_is_heard_when_nothing_is_extended_any_more() {
 }
 
 /// By the connection that redis-rs has to the key's node.
+#[cfg(feature = "cluster")]
 #[tokio::test]
 async fn it_is_heard_on_a_cluster() {
     let cluster = Cluster::start().await;
