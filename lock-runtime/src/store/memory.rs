@@ -277,7 +277,7 @@ impl Table {
         self.places.shrink_to(MANY);
         self.lines.retain(|_, line| !line.is_over(now));
         self.lines.shrink_to(MANY);
-        self.records.sweep(now);
+        self.records.sweep(now, MANY);
     }
 
     fn len(&self) -> usize {

@@ -148,9 +148,11 @@ impl Records {
         self.all.len()
     }
 
-    pub(super) fn sweep(&mut self, now: Instant) {
+    /// What has expired goes, and room for more than so many.
+    pub(super) fn sweep(&mut self, now: Instant, room: usize) {
         let lives = |stored: &Stored| stored.expires.is_some_and(|expires| now < expires);
         self.all.retain(|_, stored| lives(stored));
+        self.all.shrink_to(room);
     }
 }
 

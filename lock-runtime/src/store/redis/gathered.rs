@@ -30,8 +30,8 @@ use super::room::Room;
 
 /// How many callers may be at it who send by themselves. With as few as these, a task between them and
 /// the connection costs more than it spares: eight tasks, each with a lock of its own, lock a fifth more
-/// often a second than with 1, and 64 hardly less often.
-const ALONE: usize = 16;
+/// often a second than with 1, and 64 hardly less often (the benchmarks' row `own locks`).
+const FEW: usize = 16;
 
 /// How many pipelines may be under way at once, as long as they are answered promptly. With one, the
 /// server has nothing to do while its answers are read; with many, each carries little.
@@ -81,7 +81,7 @@ impl Drop for Counted<'_> {
 impl Gathered {
     /// To be called in the runtime in which the connection was opened.
     pub(super) fn new(connection: MultiplexedConnection, patience: Duration) -> Self {
-        Self::with(connection, patience, ALONE)
+        Self::with(connection, patience, FEW)
     }
 
     fn with(connection: MultiplexedConnection, patience: Duration, few: usize) -> Self {

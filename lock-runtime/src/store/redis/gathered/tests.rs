@@ -111,9 +111,9 @@ async fn what_comes_in_meanwhile_leaves_together() {
 
 #[tokio::test(start_paused = true)]
 async fn a_few_send_by_themselves() {
-    let (gathered, mut server) = connected_with(ALONE).await;
+    let (gathered, mut server) = connected_with(FEW).await;
     let mut asking = vec![];
-    for number in 0..ALONE + 2 {
+    for number in 0..FEW + 2 {
         asking.push(Box::pin(ask(&gathered, number)));
         begin(asking.last_mut().expect("just put there").as_mut());
     }
