@@ -63,7 +63,7 @@ fn request(locker: &Locker) -> LockRequest {
         3 => locker
             .lock("k")
             .ttl(TTL)
-            .retries(1_000)
+            .retries(1_000_000)
             .backoff(Duration::from_micros(700)),
         _ => request,
     }
