@@ -9,11 +9,10 @@ local held = look_at_key()
 
 local is_line, may_write = line_types()
 
-local function busy(seat, open, in_front)
-  local rank, place, waiting = false, false, 0
+local function busy(seat, open, place, in_front)
+  local rank, waiting = false, 0
   if seat ~= 4 then
     rank = redis.call('ZRANK', KEYS[2], ARGV[1])
-    place = redis.call('ZSCORE', KEYS[2], ARGV[1])
     waiting = redis.call('ZCARD', KEYS[2]) - (rank and 1 or 0)
   end
   local left, shown = open, string.sub(held.value or '', 1, 428)
@@ -90,5 +89,8 @@ if open == 0 and (not first or first == ARGV[1]) and has_room(held, which, limit
   return granted
 end
 
-local sits = is_owed and 5 or sit(place)
-return busy(sits, open, first and first ~= ARGV[1])
+local sits, stands = 5, false
+if not is_owed then
+  sits, stands = sit(place)
+end
+return busy(sits, open, stands, first and first ~= ARGV[1])

@@ -6,6 +6,9 @@
 
 -- The letter of a value that has a place, else nil.
 local function letter(value)
+  if string.sub(value, 23, 23) == ';' then
+    return nil -- behind the token of a lock's own value, as most are
+  end
   local token, which = string.match(value, '^~?([%w_-]+)([ps]);.')
   if token and #token == 22 then
     return which

@@ -1,10 +1,9 @@
 -- The rest of look.lua, where the key is not free, or a line stands, or a number is wanted.
 
-local function busy(left, value, seat, open)
-  local rank, place, waiting = false, false, 0
+local function busy(left, value, seat, open, place)
+  local rank, waiting = false, 0
   if seat ~= 4 then
     rank = redis.call('ZRANK', KEYS[2], ARGV[1])
-    place = redis.call('ZSCORE', KEYS[2], ARGV[1])
     waiting = redis.call('ZCARD', KEYS[2]) - (rank and 1 or 0)
   end
   -- Of a value in our form, the token and the hundred characters that are shown of the owner.
@@ -82,5 +81,8 @@ if not value then
   end
 end
 
-local sits = is_owed and 5 or sit(place)
-return busy(open > 0 and open or redis.call('PTTL', KEYS[1]), value, sits, open)
+local sits, stands = 5, false
+if not is_owed then
+  sits, stands = sit(place)
+end
+return busy(open > 0 and open or redis.call('PTTL', KEYS[1]), value, sits, open, stands)
