@@ -1,6 +1,6 @@
 //! A machine with a server on it: its clock, its connections, and what its journal testifies.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::chance::between;
 use super::checker::Witness;
@@ -19,6 +19,8 @@ pub(super) struct Site {
     links: BTreeMap<LinkId, ClientId>,
     /// The connection of somebody who is no process of this world.
     foreigner: ClientId,
+    /// What somebody else has taken away, since it would have stayed for ever.
+    taken_away: BTreeSet<String>,
     /// How often it looks for keys that have expired, as Redis does beside its work.
     sweeps_each: u64,
     /// Nobody answers at its address, or a machine says that nobody does.
@@ -41,6 +43,7 @@ impl Site {
             clients: BTreeMap::new(),
             links: BTreeMap::new(),
             foreigner,
+            taken_away: BTreeSet::new(),
             sweeps_each: between(1..=100),
             is_down: false,
             witness,
@@ -200,6 +203,7 @@ impl Site {
         self.server.set_mood(Mood::Well);
         self.meddle(&["DEL", name], now);
         self.server.set_mood(mood);
+        self.taken_away.insert(name.to_owned());
     }
 
     pub(super) fn data(&self) -> Data {
@@ -215,6 +219,14 @@ impl Site {
         self.publish(now);
         for ((key, which, before), (_, _, after)) in before.iter().zip(self.all(keys, now)) {
             self.tell(By::Loss, *key, *which, before.as_ref(), after.as_ref());
+        }
+        // What comes back with old data, and has no end, would be in the way for ever.
+        let at = micros(&self.clock, now);
+        for name in self.taken_away.clone() {
+            let stored = self.server.get(name.as_bytes(), at);
+            if stored.is_some_and(|stored| stored.expires.is_none()) {
+                self.take_away(&name, now);
+            }
         }
     }
 
