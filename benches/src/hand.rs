@@ -1,6 +1,6 @@
 //! Waiting for the lock by hand, in the way of the line and with nothing around it: a script that takes
 //! a seat, one that passes the lock on to the first in line and rings its bell, and a connection that
-//! hears the bell.
+//! hears the bell. The scripts are the library's, or the shortest that do this much.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -31,11 +31,38 @@ redis.call('hdel', KEYS[3], first)
 redis.call('publish', bell, first)
 return 1";
 
+/// These files of the library as one, in the order of its `script.rs`.
+macro_rules! library {
+    ($($file:literal)*) => {
+        concat!($(include_str!(
+            concat!("../../lock-runtime/src/store/scripts/", $file, ".lua")
+        )),*)
+    };
+}
+const LOOK: &str = library!("look" "holders" "clock" "places" "pass_on" "sit" "look_in_line");
+const RELEASE: &str =
+    library!("release" "holders" "clock" "places" "pass_on" "open_door" "release_in_line");
+
+/// For how many milliseconds the library has a counter, a seat, and a lock that is passed on.
+const COUNTER: &str = "2592000000";
+const SEAT: &str = "8000";
+const RESERVED: &str = "2000";
+
+/// Which scripts are sent.
+#[derive(Debug, Clone, Copy)]
+pub enum Scripts {
+    /// Those that the library sends.
+    Library,
+    /// They see to nothing but that the lock is passed on.
+    Short,
+}
+
 /// One who can hold a lock and wait for it.
 #[derive(Clone)]
 pub struct Hand {
     /// Acquires and releases.
     pub raw: Raw,
+    scripts: Scripts,
     bell: String,
     take_a_seat: String,
     pass_on: String,
@@ -50,7 +77,7 @@ impl Hand {
     /// # Panics
     ///
     /// When the server does not answer.
-    pub async fn connect(client: &Client) -> Self {
+    pub async fn connect(client: &Client, scripts: Scripts) -> Self {
         let rung = Arc::new(Notify::new());
         let heard = {
             let rung = Arc::clone(&rung);
@@ -81,9 +108,14 @@ impl Hand {
                 .expect("loads");
             hash
         };
-        let (take_a_seat, pass_on) = (load(TAKE_A_SEAT).await, load(PASS_ON).await);
+        let (take_a_seat, pass_on) = match scripts {
+            Scripts::Library => (LOOK, RELEASE),
+            Scripts::Short => (TAKE_A_SEAT, PASS_ON),
+        };
+        let (take_a_seat, pass_on) = (load(take_a_seat).await, load(pass_on).await);
         Self {
             raw,
+            scripts,
             bell,
             take_a_seat,
             pass_on,
@@ -92,14 +124,25 @@ impl Hand {
         }
     }
 
+    /// What a holder writes into the key.
+    #[must_use]
+    pub fn value() -> String {
+        format!("{};host:1234", Raw::token())
+    }
+
     /// Takes a seat.
     ///
     /// # Panics
     ///
     /// When the server does not answer.
-    pub async fn sit(&mut self, key: &str, token: &str) {
-        let mut seat = of_line(&self.take_a_seat, key, token);
-        seat.arg(&self.bell);
+    pub async fn sit(&mut self, key: &str, value: &str) {
+        let mut seat = of_line(&self.take_a_seat, key, value);
+        match self.scripts {
+            Scripts::Library => seat
+                .arg(ttl())
+                .arg(&[COUNTER, "0", &self.bell, "1", RESERVED, SEAT, "", "0"]),
+            Scripts::Short => seat.arg(&self.bell),
+        };
         seat.exec_async(&mut self.raw.connection)
             .await
             .expect("sits");
@@ -116,9 +159,12 @@ impl Hand {
     /// # Panics
     ///
     /// When it was not held.
-    pub async fn pass_on(&mut self, key: &str, token: &str) {
-        let mut pass_on = of_line(&self.pass_on, key, token);
-        pass_on.arg(TTL.as_millis().to_string());
+    pub async fn pass_on(&mut self, key: &str, value: &str) {
+        let mut pass_on = of_line(&self.pass_on, key, value);
+        match self.scripts {
+            Scripts::Library => pass_on.arg(&["0", COUNTER, "0"]),
+            Scripts::Short => pass_on.arg(ttl()),
+        };
         let answer: Value = pass_on
             .query_async(&mut self.raw.connection)
             .await
@@ -127,11 +173,17 @@ impl Hand {
     }
 }
 
-/// A script with the key, its two side keys, and who it is about.
-fn of_line(script: &str, key: &str, token: &str) -> redis::Cmd {
+/// A script with the key, its side keys, and who it is about.
+fn of_line(script: &str, key: &str, value: &str) -> redis::Cmd {
     let mut command = redis::cmd("EVALSHA");
-    command.arg(script).arg(3).arg(key);
-    command.arg(format!("{{{key}}}:line"));
-    command.arg(format!("{{{key}}}:seats")).arg(token);
+    command.arg(script).arg(4).arg(key);
+    for side in ["line", "seats", "fence"] {
+        command.arg(format!("{{{key}}}:{side}"));
+    }
+    command.arg(value);
     command
+}
+
+fn ttl() -> String {
+    TTL.as_millis().to_string()
 }

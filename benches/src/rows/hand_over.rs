@@ -1,11 +1,12 @@
 //! From one locker to another: from the release called to the body entered.
 
+use std::array::from_fn;
 use std::time::{Duration, Instant};
 
 use redis_locked::Locker;
 use redis_locked_test_support::Server;
 
-use crate::hand::Hand;
+use crate::hand::{Hand, Scripts};
 use crate::raw::Raw;
 use crate::sample::{Pairs, micros, micros_since, percentile};
 use crate::table::{Line, Target, Unit};
@@ -21,55 +22,72 @@ const OF_A_KEY: usize = 25;
 /// Until the one who waits surely does, and the machine has come to rest.
 const PAUSE: Duration = Duration::from_millis(2);
 
+/// Who is measured, in turns. Ours is the first.
+const WHO: [&str; 4] = ["ours", SAME_SCRIPTS, SHORT_SCRIPTS, PING];
+const SAME_SCRIPTS: &str = "the same scripts by hand, without a library";
+const SHORT_SCRIPTS: &str = "the shortest scripts by hand, which see to nothing else";
+const PING: &str = "a PING";
+
 pub(super) async fn measure(plan: &Plan, server: &Server) -> Vec<Line> {
     let client = server.client();
     let mut lockers = [locker(server).await, locker(server).await];
-    let mut hands = [Hand::connect(&client).await, Hand::connect(&client).await];
+    let hands = async |scripts| {
+        let one = Hand::connect(&client, scripts).await;
+        [one, Hand::connect(&client, scripts).await]
+    };
+    let [mut same, mut short] = [hands(Scripts::Library).await, hands(Scripts::Short).await];
     let ping = Raw::connect(&client).await;
-    let (mut middle, mut tail) = (Pairs::default(), Pairs::default());
-    let mut pings = Pairs::default();
-    let (mut all_ours, mut all_bare) = (Vec::new(), Vec::new());
+    let mut rounds = Vec::new();
     for _ in 0..plan.rounds(ROUNDS) {
-        let (mut ours, mut bare, mut pinged) = (Vec::new(), Vec::new(), Vec::new());
+        let mut round: [Vec<f64>; WHO.len()] = Default::default();
         for number in 0..HAND_OVERS {
-            let key = format!("hand-over:{}", number / OF_A_KEY);
-            // Each of the two follows the other, and the PING, equally often.
-            if number % 4 < 2 {
-                ours.push(run(ours_once(lockers.clone(), key.clone())).await);
-                bare.push(run(bare_once(hands.clone())).await);
-            } else {
-                bare.push(run(bare_once(hands.clone())).await);
-                ours.push(run(ours_once(lockers.clone(), key.clone())).await);
+            let key = |who| format!("{who}:{}", number / OF_A_KEY);
+            let mut order: [usize; WHO.len()] = from_fn(|at| (at + number) % WHO.len());
+            if number / WHO.len() % 2 == 1 {
+                order.reverse();
             }
-            pinged.push(run(ping_once(ping.clone())).await);
+            for who in order {
+                let micros = match WHO[who] {
+                    SAME_SCRIPTS => run(bare_once(same.clone(), key("same"))).await,
+                    SHORT_SCRIPTS => run(bare_once(short.clone(), key("short"))).await,
+                    PING => run(ping_once(ping.clone())).await,
+                    _ => run(ours_once(lockers.clone(), key("ours"))).await,
+                };
+                round[who].push(micros);
+            }
             lockers.reverse();
-            hands.reverse();
+            same.reverse();
+            short.reverse();
         }
-        middle.push(percentile(ours.clone(), 0.5), percentile(bare.clone(), 0.5));
-        tail.push(
-            percentile(ours.clone(), 0.99),
-            percentile(bare.clone(), 0.99),
-        );
-        pings.push(percentile(ours.clone(), 0.5), percentile(pinged, 0.5));
-        all_ours.extend(ours);
-        all_bare.extend(bare);
+        rounds.push(round);
     }
-    let measured = |what| format!("hand-over between two lockers: {what}");
-    let by_hand = "by hand";
-    let (p99, bare_p99) = (percentile(all_ours, 0.99), percentile(all_bare, 0.99));
+    let line = |what: &str, who: usize, share| {
+        let mut pairs = Pairs::default();
+        for round in &rounds {
+            let [ours, theirs] = [0, who].map(|who| percentile(round[who].clone(), share));
+            pairs.push(ours, theirs);
+        }
+        let measured = format!("hand-over between two lockers: {what}");
+        Line::ours(measured, pairs.ours(), Unit::Micros).beside(
+            WHO[who],
+            pairs.theirs(),
+            pairs.ratio(),
+        )
+    };
+    let line_of_all = |what: &str, who: usize, share| {
+        let all = |who: usize| rounds.iter().flat_map(move |round| round[who].clone());
+        let [ours, theirs] = [0, who].map(|who| percentile(all(who).collect(), share));
+        let measured = format!("hand-over between two lockers: {what}");
+        Line::ours(measured, ours, Unit::Micros).beside(WHO[who], theirs, ours / theirs)
+    };
+    let [same, short, ping] = [1, 2, 3];
     vec![
-        Line::ours(measured("p50"), middle.ours(), Unit::Micros)
-            .beside(by_hand, middle.theirs(), middle.ratio())
-            .target(Target::RatioAtMost(1.2)),
-        Line::ours(measured("p99, median of rounds"), tail.ours(), Unit::Micros)
-            .beside(by_hand, tail.theirs(), tail.ratio())
-            .target(Target::RatioAtMost(1.3)),
-        Line::ours(measured("p99 of all rounds"), p99, Unit::Micros)
-            .beside(by_hand, bare_p99, p99 / bare_p99)
-            .target(Target::RatioAtMost(1.3)),
-        Line::ours(measured("p50"), pings.ours(), Unit::Micros)
-            .beside("a PING", pings.theirs(), pings.ratio())
-            .target(Target::RatioAtMost(1.5)),
+        line("p50", same, 0.5).target(Target::RatioAtMost(1.2)),
+        line("p99, median of rounds", same, 0.99).target(Target::RatioAtMost(1.3)),
+        line_of_all("p99 of all rounds", same, 0.99).target(Target::RatioAtMost(1.3)),
+        line("p50", short, 0.5),
+        line("p99, median of rounds", short, 0.99),
+        line("p50", ping, 0.5).target(Target::RatioAtMost(1.5)),
     ]
 }
 
@@ -93,19 +111,19 @@ async fn ours_once([from, to]: [Locker; 2], key: String) -> f64 {
     micros(entered.duration_since(released))
 }
 
-async fn bare_once([mut from, mut to]: [Hand; 2]) -> f64 {
-    let key = "by hand";
-    let (mine, theirs) = (Raw::token(), Raw::token());
-    assert!(from.raw.try_acquire(key, &mine).await, "was free");
-    to.sit(key, &theirs).await;
+async fn bare_once([mut from, mut to]: [Hand; 2], key: String) -> f64 {
+    let (mine, theirs) = (Hand::value(), Hand::value());
+    assert!(from.raw.try_acquire(&key, &mine).await, "was free");
+    to.sit(&key, &theirs).await;
+    let passed = key.clone();
     let next = tokio::spawn(async move {
         let entered = to.wait().await;
-        to.raw.release(key, &theirs).await;
+        to.raw.release(&passed, &theirs).await;
         entered
     });
     tokio::time::sleep(PAUSE).await;
     let released = Instant::now();
-    from.pass_on(key, &mine).await;
+    from.pass_on(&key, &mine).await;
     let entered = next.await.expect("waits");
     micros(entered.duration_since(released))
 }
