@@ -7,7 +7,7 @@ use std::time::Duration;
 use common::{LIMIT, locker_at, redis};
 use redis_locked::Locker;
 use redis_locked_test_support::FakeAnswers;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, timeout};
 
 const TTL: Duration = Duration::from_secs(60);
 
@@ -25,10 +25,9 @@ async fn drop_guards(locker: &Locker, count: usize) {
     }
 }
 
-#[tokio::test]
-async fn a_server_that_refuses_is_asked_all_the_time() {
-    const GUARDS: usize = 20;
-    let fake = FakeAnswers::with(|command| {
+/// Grants locks, and takes none back.
+async fn taker() -> FakeAnswers {
+    FakeAnswers::with(|command| {
         let grants = command[0].eq_ignore_ascii_case("SET");
         let answer = if grants {
             "+OK"
@@ -37,7 +36,13 @@ async fn a_server_that_refuses_is_asked_all_the_time() {
         };
         answer.to_owned()
     })
-    .await;
+    .await
+}
+
+#[tokio::test]
+async fn a_server_that_refuses_is_asked_all_the_time() {
+    const GUARDS: usize = 20;
+    let fake = taker().await;
     let locker = locker_at(&fake.url()).await;
     drop_guards(&locker, GUARDS).await;
     sleep(WINDOW).await;
@@ -65,6 +70,20 @@ async fn a_connection_that_breaks_is_opened_all_the_time() {
     // An attempt may open it twice.
     assert!(opened <= 2 * FEW as u64, "{opened} connections");
     server.restart().await;
-    let settled = tokio::time::timeout(LIMIT, locker.shutdown()).await;
+    let settled = timeout(LIMIT, locker.shutdown()).await;
     settled.expect("nothing is pending");
+}
+
+/// Until then it is in the way of others.
+#[tokio::test]
+async fn shutdown_ends_no_sooner_than_a_key_that_is_not_released() {
+    const TTL: Duration = Duration::from_secs(1);
+    let fake = taker().await;
+    let locker = locker_at(&fake.url()).await;
+    let asked = Instant::now();
+    let guard = locker.lock("k").ttl(TTL).acquire().await.expect("granted");
+    drop(guard);
+    let settled = timeout(LIMIT, locker.shutdown()).await;
+    settled.expect("the key's time is over");
+    assert!(asked.elapsed() >= TTL, "{:?}", asked.elapsed());
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::line::Lines;
 use crate::random::random;
@@ -130,6 +130,8 @@ impl Release {
                     let lasts = began.elapsed() >= PROMPT;
                     self.tell(&error, is_last || lasts);
                     if is_last {
+                        // Whoever waits for the release finds the key gone.
+                        self.meanwhile(sleep_until(expires)).await;
                         return;
                     }
                 }
