@@ -15,10 +15,6 @@ use crate::{Plan, TTL};
 const ROUNDS: usize = 9;
 const HAND_OVERS: usize = 500;
 
-/// So many have a key of their own. A key that is passed on for a second is left to others for 30 ms,
-/// which is no hand-over; the rows of the line have that in them.
-const OF_A_KEY: usize = 25;
-
 /// Until the one who waits surely does, and the machine has come to rest.
 const PAUSE: Duration = Duration::from_millis(2);
 
@@ -38,10 +34,12 @@ pub(super) async fn measure(plan: &Plan, server: &Server) -> Vec<Line> {
     let [mut same, mut short] = [hands(Scripts::Library).await, hands(Scripts::Short).await];
     let ping = Raw::connect(&client).await;
     let mut rounds = Vec::new();
-    for _ in 0..plan.rounds(ROUNDS) {
+    for turn in 0..plan.rounds(ROUNDS) {
         let mut round: [Vec<f64>; WHO.len()] = Default::default();
         for number in 0..HAND_OVERS {
-            let key = |who| format!("{who}:{}", number / OF_A_KEY);
+            // A key that is passed on for a second is left to others for 30 ms, which is no hand-over; the
+            // rows of the line have that in them.
+            let key = |who| format!("{who}:{turn}:{number}");
             let mut order: [usize; WHO.len()] = from_fn(|at| (at + number) % WHO.len());
             if number / WHO.len() % 2 == 1 {
                 order.reverse();
