@@ -157,6 +157,26 @@ async fn several_keys_wait_once_and_are_held_each() {
     );
 }
 
+/// It was counted until it had the first of them.
+#[tokio::test(start_paused = true)]
+async fn who_has_some_of_several_keys_waits() {
+    let (metrics, _guard) = Metrics::record();
+    let locker = Locker::in_memory();
+    let held = locker.lock("b").ttl(TTL).acquire().await.expect("free");
+    let waiter = locker.lock_all(["a", "b"]).ttl(TTL).name("waiting");
+    let mut waiter = Box::pin(waiter.wait(TTL).acquire());
+    timeout(TTL / 10, &mut waiter).await.expect_err("held");
+    let busy = locker.lock("a").acquire().await;
+    assert!(busy.expect_err("had").is_busy());
+    assert_eq!(metrics.counts("waiting"), "waiting 1");
+    held.release().await.expect("ours");
+    waiter.await.expect("free").release().await.expect("ours");
+    assert_eq!(
+        metrics.counts("waiting"),
+        "acquired_total 2, held_seconds_count 2, waited_seconds_count 1"
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_request_without_a_name() {
     let (metrics, _guard) = Metrics::record();

@@ -195,8 +195,11 @@ async fn who_waits_is_woken_by_the_release_and_does_not_poll() {
     let (holder, waiter) = (five.locker().await, five.locker().await);
     let guard = holder.lock("k").ttl(TTL).acquire().await.expect("free");
     let waiting = tokio::spawn(waiter.lock("k").ttl(TTL).wait(LIMIT).acquire());
-    sleep(Duration::from_millis(300)).await;
     for server in &five.0 {
+        until(LIMIT, "it tells when the key is changed", async || {
+            server.command_calls().await.contains_key("pttl")
+        })
+        .await;
         server.reset_stats().await;
     }
     sleep(Duration::from_millis(500)).await;

@@ -338,7 +338,21 @@ async fn coalescing_callers_leave_the_work_to_the_one_who_waits() {
         );
     }
     // Who does not coalesce, waits.
-    let (_third, third) = joins(&server, 1).await;
+    let (another, third) = joins(&server, 1).await;
+    // Its process has not asked who has the lock, and takes nobody's key for a foreign one.
+    let busy = coalesce(&another).acquire().await.expect_err("one waits");
+    assert!(
+        matches!(
+            busy,
+            LockError::Busy {
+                waiting: Some(1),
+                foreign: false,
+                endless: false,
+                ..
+            }
+        ),
+        "{busy:?}"
+    );
     held.release().await.expect("ours");
     gets_it(waits).await.release().await.expect("ours");
     gets_it(third).await.release().await.expect("ours");

@@ -18,7 +18,7 @@ use crate::tenure::SharedTenure;
 /// What the next attempt depends on.
 pub(super) struct Progress {
     pub(super) attempts: u32,
-    /// When the last attempt was begun.
+    /// When the last attempt was begun, or the next is.
     pub(super) asked: Instant,
     pub(super) last: Last,
 }
@@ -64,10 +64,9 @@ pub(super) trait PauseBetween {
         progress: &Progress,
     ) -> impl Future<Output = NextStep> + Send;
 
-    /// The owner of the key, after the last attempt: it has to give back what may be its own.
-    fn gave_up(&mut self, hold: Hold) {
-        drop(hold);
-    }
+    /// The owner of the key, after the last attempt. It has to give back what may be its own, which it
+    /// does when it is dropped.
+    fn gave_up(&mut self, _hold: Hold) {}
 
     /// What has come of an attempt that was cut short, where that is more than what is known of the
     /// one before it.
@@ -126,9 +125,6 @@ pub(super) async fn attempts(
     };
     loop {
         progress.attempts += 1;
-        if progress.attempts > 1 {
-            progress.asked = Instant::now();
-        }
         let asking = match between.asking(progress.attempts) {
             // The key may be ours by an attempt whose answer was lost.
             Asking::Plain | Asking::WhoHolds if hold.may_be_ours() => Asking::Again,
@@ -188,6 +184,7 @@ pub(super) async fn attempts(
                 return Err(Missed::GaveUp(Box::new(progress)));
             }
         }
+        progress.asked = Instant::now();
     }
 }
 

@@ -428,6 +428,17 @@ impl Request {
     }
 
     pub(super) fn busy(&self, attempts: u32, holder: Option<&Holder>) -> LockError {
+        let waiting = holder.and_then(|holder| holder.waiting);
+        self.busy_behind(waiting, attempts, holder)
+    }
+
+    /// The same where so many wait. Nothing need be known of the holder.
+    pub(super) fn busy_behind(
+        &self,
+        waiting: Option<u64>,
+        attempts: u32,
+        holder: Option<&Holder>,
+    ) -> LockError {
         let error = LockError::Busy {
             key: self.key().to_owned(),
             attempts,
@@ -437,7 +448,7 @@ impl Request {
             retry_after: holder.and_then(|holder| holder.left),
             foreign: holder.is_some_and(|holder| holder.owner.is_none() && !holder.are_several()),
             endless: holder.is_some_and(|holder| holder.left.is_none()),
-            waiting: holder.and_then(|holder| holder.waiting),
+            waiting,
         };
         telemetry::busy(self.terms.name, &error);
         error

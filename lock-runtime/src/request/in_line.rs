@@ -97,13 +97,7 @@ impl PlaceInLine {
         match self.lines().before(&self.request.key, &self.ticket) {
             Before::Nobody => Ok(true),
             Before::Undecided => Ok(false),
-            Before::Waiting(count) => Err(self.request.busy(
-                0,
-                Some(&Holder {
-                    waiting: Some(count),
-                    ..holder.cloned().unwrap_or_else(|| Holder::new(None, None))
-                }),
-            )),
+            Before::Waiting(count) => Err(self.request.busy_behind(Some(count), 0, holder)),
         }
     }
 

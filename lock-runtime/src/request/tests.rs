@@ -1,6 +1,10 @@
 //! What nobody sees from outside.
 
+mod in_line;
+
+use std::future::{Future as _, poll_fn};
 use std::iter;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,11 +15,12 @@ use super::attempts::PauseBetween as _;
 use super::keys::Keys;
 use super::retries::{Once, Retries};
 use crate::error::LockError;
+use crate::hold::LONGEST_TIME;
 use crate::kind::Kind;
 use crate::store::memory::MemoryStore;
 use crate::store::quorum::QuorumStore;
 use crate::store::{Asking, Store};
-use crate::{LockRequest, Locker};
+use crate::{LockRequest, Locker, Outcome};
 
 const TTL: Duration = Duration::from_secs(60);
 
@@ -77,14 +82,18 @@ async fn the_keeper_stays_for_a_moment_when_it_has_nothing_to_do() {
     assert_eq!(tasks(), before);
 }
 
-/// It paused deaf after a vote that nobody had won: for up to half a second, nobody used the lock.
-#[tokio::test(start_paused = true)]
-async fn a_lock_that_is_passed_on_after_a_split_vote_is_taken_at_once() {
+fn quorum() -> (Vec<Arc<dyn Store>>, Locker) {
     let stores: Vec<Arc<dyn Store>> = (0..3)
         .map(|_| Arc::new(MemoryStore::default()) as _)
         .collect();
     let quorum = QuorumStore::new(stores.iter().cloned(), Arc::default(), TTL);
-    let locker = Locker::builder().build(Arc::new(quorum));
+    (stores, Locker::builder().build(Arc::new(quorum)))
+}
+
+/// It paused deaf after a vote that nobody had won: for up to half a second, nobody used the lock.
+#[tokio::test(start_paused = true)]
+async fn a_lock_that_is_passed_on_after_a_split_vote_is_taken_at_once() {
+    let (stores, locker) = quorum();
     let (now, here) = (Instant::now(), Handle::current());
     let others = Arc::new(
         locker
@@ -157,4 +166,75 @@ async fn as_many_attempts_as_retries_follow_the_first() {
         assert!(matches!(error, LockError::Busy { attempts, .. } if attempts == 1 + retries));
     }
     drop(held);
+}
+
+/// It was polled without a pause, from the first extension on.
+#[tokio::test(start_paused = true)]
+async fn who_has_some_of_several_keys_is_woken_for_them_now_and_then() {
+    let locker = Locker::in_memory();
+    let last = locker.lock("b").ttl(TTL * 2).acquire().await.expect("free");
+    let waits = locker.lock_all(["a", "b"]).ttl(TTL).wait(TTL * 2).acquire();
+    let (mut waits, mut polls) = (pin!(waits), 0);
+    let waits = poll_fn(|cx| {
+        polls += 1;
+        assert!(polls < 100, "it spins");
+        waits.as_mut().poll(cx)
+    });
+    let releases = async {
+        sleep(TTL).await;
+        last.release().await.expect("ours");
+    };
+    let (had, ()) = tokio::join!(waits, releases);
+    assert!(had.expect("all").is_held());
+    assert!(polls > 1, "it has waited");
+}
+
+/// Its record would say that the run goes on.
+#[tokio::test(start_paused = true)]
+async fn a_lock_whose_run_is_recorded_is_not_passed_on_in_the_process() {
+    let locker = Locker::in_memory();
+    let recorded = request(&locker).recorded().acquire().await;
+    let recorded = recorded.expect("free");
+    let token = recorded.token().to_owned();
+    let next = tokio::spawn(request(&locker).acquire());
+    tokio::task::yield_now().await;
+    recorded.release().await.expect("ours");
+    let next = next.await.expect("no panic").expect("its turn");
+    assert_ne!(next.token(), token);
+    let last = locker.last_run("k").await.expect("known");
+    assert_eq!(last.and_then(|last| last.outcome), Some(Outcome::Ok));
+}
+
+fn is_invalid(error: &LockError, why: &str) -> bool {
+    matches!(error, LockError::InvalidRequest { .. }) && error.to_string().contains(why)
+}
+
+#[tokio::test]
+async fn who_coalesces_has_to_wait_where_it_is_known_who_waits() {
+    let locker = Locker::in_memory();
+    let error = locker.lock("k").coalesce().acquire().await;
+    let error = error.expect_err("it does not wait");
+    assert!(is_invalid(&error, "`coalesce` needs `wait`"), "{error}");
+    let error = request(&quorum().1).coalesce().acquire().await;
+    let error = error.expect_err("a quorum has no line");
+    assert!(is_invalid(&error, "no `coalesce`"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_time_of_a_request_is_over_ten_years() {
+    let times: [fn(LockRequest, Duration) -> LockRequest; 3] = [
+        LockRequest::max_hold,
+        LockRequest::min_hold,
+        LockRequest::max_idle,
+    ];
+    for time in times {
+        let locker = Locker::in_memory();
+        let request = || locker.lock("k").ttl(TTL).renew();
+        for odd in [Duration::ZERO, LONGEST_TIME + Duration::from_nanos(1)] {
+            let error = time(request(), odd).acquire().await.expect_err("odd");
+            assert!(is_invalid(&error, "is zero or over ten years"), "{error}");
+        }
+        let longest = time(request(), LONGEST_TIME).acquire().await;
+        drop(longest.expect("free"));
+    }
 }
