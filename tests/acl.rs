@@ -246,10 +246,10 @@ async fn a_right_that_is_missing_for_places_is_named_and_nothing_is_left() {
         } else if missing == "zremrangebyscore" {
             // Nothing is removed before a place has ended.
             grant(&server, &[LOCKS, PLACES]).await;
-            let brief = locker.lock("k").permits(2).ttl(TTL / 600);
+            let brief = locker.lock("k").permits(2).ttl(TTL / 60);
             let _ended = brief.acquire().await.expect("room");
             grant(&server, &[LOCKS, PLACES, &without]).await;
-            tokio::time::sleep(TTL / 600).await;
+            tokio::time::sleep(TTL / 60).await;
             names(other.lock("k").permits(2).acquire().await, missing);
         } else if ["zcount", "zrangebyscore"].contains(&missing) {
             let second = other.lock("k").ttl(TTL).permits(2).acquire().await;

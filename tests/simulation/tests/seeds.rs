@@ -22,7 +22,7 @@ const FIXED_BUSY: [u64; 9] = [259, 249, 322, 314, 224, 186, 285, 82, 275];
 const SECTIONS: u64 = 1_000_000;
 const LONGEST: Duration = Duration::from_secs(60);
 /// So many of them are in other worlds for one in a busy world.
-const OTHERS: usize = 3;
+const OTHERS: usize = 2;
 const THREADS: usize = 2;
 
 fn seed_of_environment() -> Option<u64> {
