@@ -222,7 +222,22 @@ impl Hold {
         self.is_bequeathed
     }
 
-    /// Gives its place in the store's line back: who has it has had its turn.
+    /// Begins, since the lock was passed on within the process, instead of one that has a place in the
+    /// store's line, which is given back first: whoever only comes if nobody waits would take it for that of a
+    /// run that is still to begin. What fails goes on in the background. None if the lock is lost by then.
+    pub(crate) async fn instead_of(self, seated: Self) -> Option<Self> {
+        let (tenure, asked) = (Arc::clone(seated.tenure()), Instant::now());
+        let may_be_there = tenure.look(|tenure| tenure.is_seated() || tenure.may_have_set());
+        if may_be_there && seated.ask_release(asked).await.is_ok() {
+            let end = tenure.tell(|tenure| tenure.released(asked));
+            seated.clean_up(end, None);
+        }
+        seated.give_up_seat();
+        let is_lost = self.tenure().look(|tenure| tenure.loss(Instant::now()));
+        is_lost.is_none().then_some(self)
+    }
+
+    /// Gives its place in the store's line back, in the background: who has it has had its turn.
     pub(crate) fn give_up_seat(mut self) {
         self.leave(None, Heirs::None);
     }

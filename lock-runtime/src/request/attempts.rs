@@ -173,11 +173,13 @@ pub(super) async fn attempts(
                 }
             }
             NextStep::Take(taken) => {
-                hold.give_up_seat();
-                return Ok(Got {
-                    hold: taken,
-                    attempts: progress.attempts,
-                });
+                if let Some(taken) = Box::pin(taken.instead_of(hold)).await {
+                    return Ok(Got {
+                        hold: taken,
+                        attempts: progress.attempts,
+                    });
+                }
+                hold = between.hold(request, Instant::now());
             }
             NextStep::GiveUp => {
                 between.gave_up(hold);

@@ -164,10 +164,11 @@ pub(super) fn wait(
             let look_again = look_again.into_iter().flatten().min();
             match before(look_again, poll_fn(|cx| place.poll_instruction(cx))).await {
                 Some(Instruction::Take(tenure)) => {
-                    if let Some(seat) = place.legacy() {
-                        seat.give_up_seat();
-                    }
-                    match place.accept(tenure) {
+                    let begun = match (place.accept(tenure), place.legacy()) {
+                        (Some(hold), Some(seated)) => Box::pin(hold.instead_of(seated)).await,
+                        (hold, _) => hold,
+                    };
+                    match begun {
                         Some(hold) => return Ok(Got { hold, attempts: 0 }),
                         // Lost on the way: nobody in this process can pass it on any more.
                         None => break None,
@@ -222,7 +223,13 @@ async fn ask(place: &PlaceInLine, not_before: Option<Instant>) -> Result<Got, Lo
     if not_before.is_some()
         && let Some(hold) = passed_on(place, Some(&first.alert), not_before).await
     {
-        return Ok(Got { hold, attempts: 0 });
+        let begun = match first.legacy.take() {
+            Some(seated) => hold.instead_of(seated).await,
+            None => Some(hold),
+        };
+        if let Some(hold) = begun {
+            return Ok(Got { hold, attempts: 0 });
+        }
     }
     let got = attempts(request, &mut first).await;
     let got = got.map_err(|missed| missed.into_error(request))?;

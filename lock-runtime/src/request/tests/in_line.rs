@@ -38,6 +38,8 @@ struct Server {
     watched: Mutex<Vec<Instant>>,
     /// To who watches next; to all others, what is true.
     shows: Mutex<VecDeque<Option<Holder>>>,
+    /// How long a release takes.
+    release_takes: Mutex<Duration>,
 }
 
 #[derive(Debug, Clone)]
@@ -104,7 +106,14 @@ impl Store for Server {
     }
 
     fn release(&self, entry: Arc<Entry>, keep: Option<Duration>) -> Answer<Released> {
-        self.keys.release(entry, keep)
+        let (answer, takes) = (
+            self.keys.release(entry, keep),
+            *self.release_takes.lock().expect("no panic"),
+        );
+        Box::pin(async move {
+            sleep(takes).await;
+            answer.await
+        })
     }
 
     fn extend(&self, batch: Vec<(Arc<Entry>, Duration)>) -> BoxFuture<'static, Vec<Extension>> {
@@ -683,4 +692,35 @@ async fn a_clock_has_stepped_back_where_two_periods_are_left() {
         };
         assert_eq!(clock_stepped_back, has);
     }
+}
+
+/// Whoever only comes if nobody waits takes the place for that of a run that is still to begin.
+#[tokio::test(start_paused = true)]
+async fn who_is_passed_the_lock_beside_the_line_begins_when_its_place_is_gone() {
+    let server = Arc::<Server>::default();
+    let locker = locker(&server);
+    server.says([sits(1, true)]);
+    let waiter = waits(request(&locker)).await;
+    let held = has(locker.lock("k").ttl(TTL)).await;
+    *server.release_takes.lock().expect("no panic") = SECOND;
+    let began = Instant::now();
+    held.release().await.expect("passed on");
+    assert_eq!(began.elapsed(), Duration::ZERO, "within the process");
+    let guard = comes_in(waiter).await;
+    assert_eq!(began.elapsed(), SECOND);
+    assert!(guard.is_held());
+}
+
+/// A lock that has ended by then is not begun with.
+#[tokio::test(start_paused = true)]
+async fn who_is_passed_the_lock_beside_the_line_asks_again_when_it_ends_before_the_place_is_gone() {
+    let server = Arc::<Server>::default();
+    let locker = locker(&server);
+    server.says([sits(1, true)]);
+    let waiter = waits(request(&locker).ttl(SECOND)).await;
+    let held = has(locker.lock("k").ttl(SECOND)).await;
+    *server.release_takes.lock().expect("no panic") = 2 * SECOND;
+    held.release().await.expect("passed on");
+    let guard = comes_in(waiter).await;
+    assert!(guard.is_held());
 }
