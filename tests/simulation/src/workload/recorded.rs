@@ -67,11 +67,14 @@ impl Caller {
             Err(error) => return Answer::from(&error),
         };
         let how = *one_of(&[How::Ended, How::Ended, How::Failed, How::Dropped]);
-        if guard.is_held() {
-            self.enters(errand, &guard);
-            self.hold(errand, &guard, length(self, terms)).await;
-            self.leaves(errand, how);
+        if !guard.is_held() {
+            // It has done nothing, and does not say that it has.
+            drop(guard);
+            return Outcome::Left.into();
         }
+        self.enters(errand, &guard);
+        self.hold(errand, &guard, length(self, terms)).await;
+        self.leaves(errand, how);
         match how {
             How::Failed => guard.fail().await.into(),
             How::Dropped => {
