@@ -227,7 +227,8 @@ impl Hold {
     /// run that is still to begin. What fails goes on in the background. None if the lock is lost by then.
     pub(crate) async fn instead_of(self, seated: Self) -> Option<Self> {
         let (tenure, asked) = (Arc::clone(seated.tenure()), Instant::now());
-        let may_be_there = tenure.look(|tenure| tenure.is_seated() || tenure.may_have_set());
+        let may_be_there = tenure.look(|tenure| tenure.is_seated() || tenure.may_have_set())
+            && self.common().store.lines_up();
         if may_be_there && seated.ask_release(asked).await.is_ok() {
             let end = tenure.tell(|tenure| tenure.released(asked));
             seated.clean_up(end, None);
