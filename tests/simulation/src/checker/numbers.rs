@@ -13,7 +13,7 @@ use crate::private::TURNS;
 pub(super) struct Numbers {
     /// By the key, and how it was held.
     last: BTreeMap<(KeyId, Room), (u64, Token)>,
-    /// The keys whose counters were lost since the last number was heard.
+    /// The keys whose counters were lost since the last number was drawn.
     lost: BTreeSet<KeyId>,
 }
 
@@ -35,6 +35,20 @@ impl Rule for Numbers {
                 self.lost.insert(*key);
                 return Ok(());
             }
+            // What was drawn before the loss has entered by now.
+            Event::Changed {
+                by: By::Process(_),
+                key,
+                which: Which::Counter,
+                ..
+            } => {
+                if self.lost.remove(key) {
+                    // With the counter, only the clock keeps it growing, and that was set back.
+                    self.last
+                        .retain(|(of, _), (last, _)| of != key || !is_ahead(facts, *last));
+                }
+                return Ok(());
+            }
             _ => return Ok(()),
         };
         let at = &facts.errands[errand];
@@ -48,11 +62,6 @@ impl Rule for Numbers {
         // Of one whose key was taken, another may have the next number already.
         if facts.was_taken_somewhere(*token) {
             return Ok(());
-        }
-        if self.lost.remove(&at.key) {
-            // With the counter, only the clock keeps it growing, and that was set back.
-            self.last
-                .retain(|(key, _), (last, _)| *key != at.key || !is_ahead(facts, *last));
         }
         let room = at.terms.room;
         let before = self.last.iter().filter_map(|((key, other), last)| {
