@@ -29,5 +29,5 @@ mod world;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-pub use crate::store::redis::source_of;
+pub use crate::store::redis::{SHORT_WAYS, source_of};
 pub use run::{Line, Report, Sort, Violation, run, sort, story};

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::chance::between;
+use super::chance::{between, one_in};
 use super::checker::Witness;
 use super::clock::Clock;
 use super::network::{Arrival, Direction, LinkId, Network, What};
@@ -33,6 +33,7 @@ impl Site {
     pub(super) fn new(id: ServerId, clock: Clock, witness: Witness, network: Network) -> Self {
         let mut server = server::Server::new(Options {
             run_id: format!("{:040x}", id + 1),
+            short_ways: one_in(2),
             ..Options::default()
         });
         let foreigner = server.open(micros(&clock, 0));

@@ -70,7 +70,7 @@ use profile::refuses_scripts;
 use refusal::is_between_nodes;
 use room::Room;
 #[cfg(simulation)]
-pub use script::source_of;
+pub use script::{SHORT_WAYS, source_of};
 pub(crate) use servers::Servers;
 #[cfg(simulation)]
 pub(crate) use servers::{Dial, Single};

@@ -36,6 +36,8 @@ pub struct Options {
     pub run_id: String,
     /// What clients have to log in with, if anything.
     pub password: Option<String>,
+    /// Whether scripts take their short ways. What stands behind these is to be tried as well.
+    pub short_ways: bool,
 }
 
 impl Default for Options {
@@ -44,6 +46,7 @@ impl Default for Options {
             version: "7.0.15".to_owned(),
             run_id: "a".repeat(40),
             password: None,
+            short_ways: true,
         }
     }
 }

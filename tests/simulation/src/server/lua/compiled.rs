@@ -8,6 +8,8 @@ use std::sync::OnceLock;
 
 use mlua::{ChunkMode, Function, Lua, Table};
 
+use crate::store::redis::SHORT_WAYS;
+
 /// What Redis calls every script in errors.
 const CHUNK: &str = "@user_script";
 
@@ -17,23 +19,29 @@ pub(super) struct Compiled {
 }
 
 thread_local! {
-    static KNOWN: RefCell<HashMap<Vec<u8>, Rc<Compiled>>> = RefCell::default();
+    /// By its source, and whether it has its short way.
+    static KNOWN: RefCell<HashMap<(Vec<u8>, bool), Rc<Compiled>>> = RefCell::default();
 }
 
 impl Compiled {
-    pub(super) fn of(source: &[u8], lua: &Lua) -> mlua::Result<Rc<Self>> {
-        let known = KNOWN.with_borrow(|known| known.get(source).cloned());
-        if let Some(known) = known {
+    pub(super) fn of(source: &[u8], short_ways: bool, lua: &Lua) -> mlua::Result<Rc<Self>> {
+        let key = (source.to_vec(), short_ways);
+        if let Some(known) = KNOWN.with_borrow(|known| known.get(&key).cloned()) {
             return Ok(known);
         }
-        let run = mistaken(source);
+        let run = if short_ways {
+            Cow::Borrowed(source)
+        } else {
+            without_short_ways(source)
+        };
+        let run = mistaken(&run);
         let chunk = lua.load(&*run).set_name(CHUNK).set_mode(ChunkMode::Text);
         let compiled = Rc::new(Self {
             hash: sha1_hex(source),
             // With the lines, which errors name.
             code: chunk.into_function()?.dump(false),
         });
-        KNOWN.with_borrow_mut(|known| known.insert(source.to_vec(), Rc::clone(&compiled)));
+        KNOWN.with_borrow_mut(|known| known.insert(key, Rc::clone(&compiled)));
         Ok(compiled)
     }
 
@@ -57,13 +65,26 @@ pub fn run_instead(part: Vec<u8>, mistake: Vec<u8>) {
 }
 
 fn mistaken(source: &[u8]) -> Cow<'_, [u8]> {
-    let Some((part, mistake)) = INSTEAD.get() else {
-        return Cow::Borrowed(source);
-    };
+    match INSTEAD.get() {
+        None => Cow::Borrowed(source),
+        Some((part, mistake)) => with(source, part, mistake),
+    }
+}
+
+fn without_short_ways(source: &[u8]) -> Cow<'_, [u8]> {
+    SHORT_WAYS
+        .iter()
+        .fold(Cow::Borrowed(source), |source, way| {
+            Cow::Owned(with(&source, way.as_bytes(), b"").into_owned())
+        })
+}
+
+/// The source with this instead of a part of it, if it has that.
+fn with<'a>(source: &'a [u8], part: &[u8], instead: &[u8]) -> Cow<'a, [u8]> {
     let mut places = source.windows(part.len());
     match places.position(|place| place == part) {
         None => Cow::Borrowed(source),
-        Some(at) => Cow::Owned([&source[..at], mistake, &source[at + part.len()..]].concat()),
+        Some(at) => Cow::Owned([&source[..at], instead, &source[at + part.len()..]].concat()),
     }
 }
 

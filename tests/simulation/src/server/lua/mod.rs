@@ -33,6 +33,7 @@ pub(super) struct Scripts {
     xpcall: Function,
     on_error: Function,
     by_hash: HashMap<String, Function>,
+    short_ways: bool,
 }
 
 impl Scripts {
@@ -55,6 +56,7 @@ impl Scripts {
             on_error: lua.create_function(|lua, error| errors::locate(lua, &error))?,
             lua,
             by_hash: HashMap::new(),
+            short_ways: core.borrow().options.short_ways,
         })
     }
 
@@ -134,8 +136,8 @@ impl Scripts {
     }
 
     fn compile(&mut self, source: &[u8]) -> Result<(String, Function), Refusal> {
-        let compiled =
-            Compiled::of(source, &self.lua).map_err(|error| errors::of_compiling(&error))?;
+        let compiled = Compiled::of(source, self.short_ways, &self.lua)
+            .map_err(|error| errors::of_compiling(&error))?;
         let hash = compiled.hash.clone();
         if let Some(script) = self.by_hash.get(&hash) {
             return Ok((hash, script.clone()));
