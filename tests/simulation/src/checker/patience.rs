@@ -7,8 +7,8 @@ use super::{COALESCE, Facts, Rule};
 /// Below, a few round trips are a large part of the ttl.
 const LONG_TTL: u64 = 1_000;
 
-/// For so long, a lock is passed on to one who waits in line (`seats.rs`). One who waits for other keys
-/// may not have had it extended yet.
+/// For so long, a lock is passed on to one who waits in line (`seats.rs`). Who loses it by time before that
+/// is over, or while it waits for other keys, may never have had it extended.
 const RESERVED: u64 = 2_000;
 
 pub(super) struct PatienceKept;
@@ -43,10 +43,9 @@ impl Rule for PatienceKept {
             }
             (Outcome::LostByTime, _) if is_renewed(at) && at.terms.ttl >= LONG_TTL => {
                 // It outlasts a break of two thirds of the ttl, less what it takes to connect anew.
-                let ttl = if at.entered.is_some() {
-                    at.terms.ttl
-                } else {
-                    at.terms.ttl.min(RESERVED)
+                let ttl = match &at.entered {
+                    Some(entered) if facts.now > entered.at + RESERVED => at.terms.ttl,
+                    _ => at.terms.ttl.min(RESERVED),
                 };
                 let from = facts.now.saturating_sub(ttl + ttl / 10);
                 let troubled = facts.troubled(from, facts.now, facts.limits.operation);

@@ -18,9 +18,11 @@ pub(super) struct Compiled {
     code: Vec<u8>,
 }
 
+/// A source, and whether it has its short ways.
+type Key = (Vec<u8>, bool);
+
 thread_local! {
-    /// By its source, and whether it has its short way.
-    static KNOWN: RefCell<HashMap<(Vec<u8>, bool), Rc<Compiled>>> = RefCell::default();
+    static KNOWN: RefCell<HashMap<Key, Rc<Compiled>>> = RefCell::default();
 }
 
 impl Compiled {
