@@ -12,7 +12,14 @@ if value and value ~= ARGV[1] and not is_no_string and is_plain and ARGV[5] ~= '
     end
     local in_front = redis.call('ZCARD', line)
     local first = in_front > 2 and redis.call('ZRANGE', line, '0', '0')[1] or last[1]
-    local mine, seat, one, other = unpack(redis.call('HMGET', seats, ARGV[1], first, last[1], last[3] or first))
+    local mine, seat = redis.call('HGET', seats, ARGV[1]), redis.call('HGET', seats, first)
+    local one, other = seat, seat
+    if last[1] ~= first then
+      one = redis.call('HGET', seats, last[1])
+    end
+    if last[3] then
+      other = redis.call('HGET', seats, last[3])
+    end
     local till, bell = string.match(seat or '', '^(%d+) %d+ %d+ [01]:?%d* (.+)$')
     local one_till, other_till = string.match(one or '', '^%d+'), string.match(other or '', '^%d+')
     if mine or not till or not one_till or not other_till then

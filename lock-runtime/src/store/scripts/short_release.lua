@@ -8,7 +8,11 @@ if has_line and value == ARGV[1] and ARGV[4] == '0' then
 
   local function pass_on()
     local first, second = unpack(redis.call('ZRANGE', line, '0', '1'))
-    local seat, row, next_seat = unpack(redis.call('HMGET', seats, first, '#row', second or first))
+    local seat = redis.call('HGET', seats, first)
+    local next_seat = seat
+    if second then
+      next_seat = redis.call('HGET', seats, second)
+    end
     local till, stamp, reservation, bell = string.match(seat or '', '^(%d+) (%d+) (%d+) 0 (.+)$')
     local next_till, next_bell = string.match(next_seat or '', '^(%d+) %d+ %d+ [01]:?%d* (.+)$')
     if not till or not next_till then
@@ -16,6 +20,7 @@ if has_line and value == ARGV[1] and ARGV[4] == '0' then
     end
     local time = redis.call('TIME')
     local now = math.floor(time[1] * 1000 + time[2] / 1000)
+    local row = redis.call('HGET', seats, '#row')
     local since, last = string.match(row or '', '^(%d+) (%d+)$')
     if not since or now - last > DOOR_EVERY then
       since = string.format('%.0f', now)

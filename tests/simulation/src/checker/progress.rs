@@ -42,7 +42,7 @@ impl Rule for Progress {
         let quorum = if facts.locks.len() > 1 { 4_000 } else { 0 };
         for (key, since) in &self.since {
             // If it became free before all was well again, the first may not hear of it.
-            let set_went = facts.foreign_sets.get(key).copied();
+            let set_went = facts.unheard_sets.get(key).copied();
             let may_be_unheard = set_went.is_some_and(|went| went + TRUST >= *since);
             let is_told = !may_be_unheard && !facts.may_be_in_line(*since);
             let (from, limit) = if facts.was_calm(*since) && is_told {

@@ -45,8 +45,8 @@ pub(in super::super) struct Facts {
     pub(super) died: Option<u64>,
     /// When what is not ours was last where a key's record is kept.
     pub(super) foreign_records: BTreeMap<KeyId, u64>,
-    /// When a set that is not ours was last at a key: nobody is told when it goes.
-    pub(super) foreign_sets: BTreeMap<KeyId, u64>,
+    /// When a set was last at a key that is not ours, or that somebody else changed: nobody is told.
+    pub(super) unheard_sets: BTreeMap<KeyId, u64>,
     /// When a process closed its connections last.
     pub(super) closed: Option<u64>,
     /// How many bodies, and guards, there were.
@@ -103,7 +103,7 @@ impl Facts {
             troubled_until: 0,
             died: None,
             foreign_records: BTreeMap::new(),
-            foreign_sets: BTreeMap::new(),
+            unheard_sets: BTreeMap::new(),
             closed: None,
             entered: 0,
         }

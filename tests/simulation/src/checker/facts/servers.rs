@@ -15,8 +15,13 @@ impl Facts {
         before: Option<Kept>,
         after: Option<Kept>,
     ) {
-        if before.is_some_and(|kept| kept.content == Content::ForeignSet) {
-            self.foreign_sets.insert(key, self.now);
+        let was_unheard = before.is_some_and(|kept| match kept.content {
+            Content::ForeignSet => true,
+            Content::Lock { room, .. } => room != Room::Alone && by == By::Foreigner,
+            _ => false,
+        });
+        if was_unheard {
+            self.unheard_sets.insert(key, self.now);
         }
         let there = &mut self.locks[server][key];
         there.retain(|kept| Some(*kept) != before);
