@@ -1,5 +1,7 @@
 //! What a server's keys say, as the checker understands it.
 
+use std::collections::BTreeSet;
+
 use super::server::{Change, Stored, Value};
 use super::testimony::{
     Content, How, Kept, KeyId, LastRun, Noted, ProcessId, Record, Room, Run, ServerId, Token, Which,
@@ -154,6 +156,24 @@ pub(super) fn beside(server: ServerId, change: &Change) -> String {
     });
     let after = after.unwrap_or_else(|| "nothing".to_owned());
     format!("server {server} has {after} at {key}")
+}
+
+/// Those who stand in a line now and did not before.
+pub(super) fn lined_up(change: &Change) -> Vec<Token> {
+    let members = |stored: Option<&Stored>| match stored.map(|stored| &stored.value) {
+        Some(Value::Set(members)) => members.keys().cloned().collect(),
+        _ => BTreeSet::new(),
+    };
+    let (before, after) = (
+        members(change.before.as_ref()),
+        members(change.after.as_ref()),
+    );
+    let new = after.difference(&before);
+    new.filter_map(|value| match lock(value)? {
+        Content::Lock { token, .. } => Some(token),
+        _ => None,
+    })
+    .collect()
 }
 
 /// Its token's beginning and its owner.

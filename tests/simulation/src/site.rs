@@ -140,6 +140,9 @@ impl Site {
     fn publish(&mut self, now: u64) {
         for change in self.changes() {
             let Some((key, which)) = key_of(&change.key) else {
+                for token in read::lined_up(&change) {
+                    self.witness.tell(&Event::LinedUp { token });
+                }
                 self.witness.log(|| read::beside(self.id, &change));
                 continue;
             };

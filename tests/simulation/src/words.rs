@@ -75,6 +75,7 @@ impl fmt::Display for Event {
                     Some(Noted::Ours(record)) => write!(f, "{record:?}"),
                 }
             }
+            Self::LinedUp { token } => write!(f, "{token:?} stands in line"),
             Self::Started { process, place } => {
                 write!(f, "process {process} starts in place {place}")
             }

@@ -29,6 +29,9 @@ pub(super) struct Order {
     served: BTreeMap<Place, u64>,
     /// When a process may have had to line up anew.
     anew: BTreeMap<Place, u64>,
+    /// When one first stood in the server's line. A process may have two there for once: the lock that was
+    /// passed on to the first of its callers was lost on the way, and the next has asked meanwhile.
+    lined_up: BTreeMap<Token, u64>,
     /// When a process last closed its connections.
     closed: BTreeMap<ProcessId, u64>,
     /// Those with which somebody has entered: whoever enters with one again got it in its process.
@@ -90,6 +93,9 @@ impl Rule for Order {
                     }
                 }
             }
+            Event::LinedUp { token } => {
+                self.lined_up.entry(*token).or_insert(facts.now);
+            }
             Event::Closed { process } => {
                 self.closed.insert(*process, facts.now);
             }
@@ -113,7 +119,7 @@ impl Rule for Order {
                 }
                 let is_promised = facts.locks.len() == 1 && facts.troubles.is_empty();
                 let kept = if is_promised {
-                    self.check(facts, place, entering)
+                    self.check(facts, place, entering, *token)
                 } else {
                     Ok(())
                 };
@@ -127,12 +133,19 @@ impl Rule for Order {
 }
 
 impl Order {
-    fn check(&self, facts: &Facts, entering: Place, errand: &Errand) -> Result<(), String> {
+    fn check(
+        &self,
+        facts: &Facts,
+        entering: Place,
+        errand: &Errand,
+        token: Token,
+    ) -> Result<(), String> {
         let grace = PASSING_ON + LATER + PARCELS * facts.limits.parcel;
         let time = |times: &BTreeMap<Place, u64>, place| times.get(&place).copied().unwrap_or(0);
         // Those who share have places of their own, beside each other.
         let came = if waits(errand) && errand.terms.room != Room::Shared {
-            time(&self.waiting_since, entering).max(time(&self.served, entering))
+            let of_process = time(&self.waiting_since, entering).max(time(&self.served, entering));
+            self.lined_up.get(&token).copied().unwrap_or(of_process)
         } else {
             errand.asked
         };

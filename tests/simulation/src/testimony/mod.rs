@@ -187,6 +187,10 @@ pub(super) enum Event {
         before: Option<Noted>,
         after: Option<Noted>,
     },
+    /// One stands in a line of the server.
+    LinedUp {
+        token: Token,
+    },
     Started {
         process: ProcessId,
         place: usize,

@@ -219,6 +219,7 @@ impl Facts {
             Event::Changed { .. }
             | Event::Got { .. }
             | Event::Settled { .. }
+            | Event::LinedUp { .. }
             | Event::Restored { .. }
             | Event::Late { .. }
             | Event::Logged { .. } => {}
