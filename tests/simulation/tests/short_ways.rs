@@ -343,3 +343,99 @@ fn they_leave_what_the_rest_would() {
         "{looks} looks, {releases} releases"
     );
 }
+
+/// Of a real server, in microseconds: for a script that was sent since the statistics were reset, or for `SET`.
+fn micros_a_call(connection: &mut redis::Connection, command: &str) -> f64 {
+    let info: String = redis::cmd("INFO")
+        .arg("commandstats")
+        .query(connection)
+        .expect("it tells");
+    let mut stats = info.lines().filter_map(|line| line.strip_prefix(command));
+    let each = stats.find_map(|stats| {
+        let mut stats = stats.split(',');
+        stats.find_map(|stat| stat.strip_prefix("usec_per_call="))
+    });
+    each.expect("it was sent").parse().expect("a number")
+}
+
+/// Forty wait for a lock, and whoever has had it comes again.
+#[tokio::test]
+#[ignore = "prints figures: `cargo test -p redis-locked-simulation --test short_ways -- --ignored --nocapture`"]
+async fn how_long_the_server_takes() {
+    const WAITING: usize = 40;
+    const TURNS: usize = 400;
+    let server = redis_locked_test_support::Server::start().await;
+    let client = redis::Client::open(server.url()).expect("a URL");
+    let mut ears = client.get_connection().expect("it listens");
+    let mut ears = ears.as_pubsub();
+    for bell in 0..WAITING {
+        ears.subscribe(format!("bell-{bell}")).expect("it may");
+    }
+    let mut connection = client.get_connection().expect("it listens");
+    let mut send = |words: &str| {
+        let words: Vec<_> = words.split(' ').collect();
+        let (name, arguments) = words.split_first().expect("a command");
+        let sent = redis::cmd(name).arg(arguments).exec(&mut connection);
+        sent.expect("it may");
+    };
+    send("FLUSHALL");
+    let scripts = |name, short: &str| {
+        let source = source_of(name);
+        [source.to_owned(), source.replace(short, "")].map(|source| redis::Script::new(&source))
+    };
+    let (looks, ends) = (
+        scripts("look", SHORT_WAYS[0]),
+        scripts("release", SHORT_WAYS[1]),
+    );
+    let mut connection = client.get_connection().expect("it listens");
+    let value = |visit: usize| format!("{visit:022};w{}", visit % WAITING);
+    let look = |script: &redis::Script, visit: usize, connection: &mut redis::Connection| {
+        let bell = format!("bell-{}", visit % WAITING);
+        let rest = ["30000", "60000", "0", &bell, "7", "2000", "8000", "", "0"];
+        let mut asked = script.prepare_invoke();
+        KEYS.split(' ').for_each(|key| {
+            asked.key(key);
+        });
+        asked.arg(value(visit)).arg(&rest[..]);
+        asked.invoke::<redis::Value>(connection).expect("it may");
+    };
+    let mut ratios = Vec::new();
+    for round in 0..11 {
+        let mut micros = [0.0; 2];
+        for side in [round % 2, 1 - round % 2] {
+            send("FLUSHALL");
+            (0..=WAITING).for_each(|visit| look(&looks[side], visit, &mut connection));
+            send("CONFIG RESETSTAT");
+            for visit in 0..TURNS {
+                // Or the key would be left to those who are in no line.
+                if visit % 10 == 0 {
+                    send("HDEL seats #row");
+                }
+                let mut asked = ends[side].prepare_invoke();
+                KEYS.split(' ').for_each(|key| {
+                    asked.key(key);
+                });
+                asked.arg(value(visit)).arg(&["0", "60000", "0"]);
+                let released: i64 = asked.invoke(&mut connection).expect("it may");
+                assert_eq!(released, 1, "it was passed on");
+                look(&looks[side], visit + WAITING + 1, &mut connection);
+            }
+            micros[side] = 2.0 * micros_a_call(&mut connection, "cmdstat_evalsha:");
+        }
+        ratios.push(micros[0] / micros[1]);
+        println!("a release and a look: {micros:.1?} µs, with the short ways and without");
+    }
+    ratios.sort_by(f64::total_cmp);
+    println!("the median of the ratios: {:.2}", ratios[ratios.len() / 2]);
+    send("FLUSHALL");
+    send("CONFIG RESETSTAT");
+    for visit in 0..TURNS {
+        look(&looks[0], visit, &mut connection);
+        send("DEL lock");
+        send(&format!("SET lock {} NX PX 30000", value(visit)));
+        send("DEL lock");
+    }
+    let [look, set] =
+        ["cmdstat_evalsha:", "cmdstat_set:"].map(|name| micros_a_call(&mut connection, name));
+    println!("of a free lock: a look {look:.1} µs, a SET {set:.1} µs");
+}

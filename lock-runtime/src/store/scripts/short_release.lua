@@ -1,5 +1,5 @@
 -- The short way to pass the lock on, in front of all that the line needs: to a first of the line who
--- wants no number. It does what the rest would do, in half of the time. What else it finds, one who is
+-- wants no number. It does what the rest would do, in two thirds of the time. What else it finds, one who is
 -- gone or a door that has to be opened, it leaves to the rest.
 if has_line and value == ARGV[1] and ARGV[4] == '0' then
   local DOOR_EVERY = 1000 -- as in pass_on.lua
