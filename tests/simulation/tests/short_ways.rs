@@ -109,6 +109,25 @@ impl Side {
         }
     }
 
+    /// Its bell is heard no more.
+    fn hang_up(&mut self, who: usize) {
+        self.server.close(self.clients[who]);
+    }
+
+    /// Its bell is heard from now on.
+    fn listen(&mut self, who: usize) {
+        self.hang_up(who);
+        self.clients[who] = self.server.open(self.now);
+        for words in ["HELLO 3".to_owned(), format!("SUBSCRIBE bell-{who}")] {
+            let parts: Vec<_> = words.split(' ').map(str::to_owned).collect();
+            let heard = &self.ask(who, &parts)[who];
+            assert!(
+                heard.starts_with(b"%") || heard.starts_with(b">"),
+                "{words}"
+            );
+        }
+    }
+
     /// What each client hears after that.
     fn ask(&mut self, client: usize, parts: &[String]) -> Vec<Vec<u8>> {
         let mut bytes = format!("*{}\r\n", parts.len()).into_bytes();
@@ -278,8 +297,8 @@ impl Pair<'_> {
                     side.server.tick(side.now);
                 }
             }
-            Step::Deaf(who) => self.bell("UNSUBSCRIBE", *who)?,
-            Step::Hears(who) => self.bell("SUBSCRIBE", *who)?,
+            Step::Deaf(who) => self.sides.iter_mut().for_each(|side| side.hang_up(*who)),
+            Step::Hears(who) => self.sides.iter_mut().for_each(|side| side.listen(*who)),
             Step::Foreign(words) => {
                 let parts: Vec<_> = words.split(' ').map(str::to_owned).collect();
                 self.ask(&mut |side| side.ask(WAITERS, &parts))?;
@@ -297,11 +316,6 @@ impl Pair<'_> {
             ))
         }
     }
-
-    fn bell(&mut self, command: &str, who: usize) -> Result<(), String> {
-        let parts = [command.to_owned(), format!("bell-{who}")];
-        self.ask(&mut |side| side.ask(who, &parts))
-    }
 }
 
 fn compare(steps: &[Step], taken: &Taken) -> Result<(), String> {
@@ -310,10 +324,8 @@ fn compare(steps: &[Step], taken: &Taken) -> Result<(), String> {
         visits: [0; WAITERS],
         taken,
     };
-    let hello = ["HELLO", "3"].map(str::to_owned);
-    for who in 0..WAITERS {
-        pair.ask(&mut |side| side.ask(who, &hello))?;
-        pair.bell("SUBSCRIBE", who)?;
+    for side in &mut pair.sides {
+        (0..WAITERS).for_each(|who| side.listen(who));
     }
     for step in steps {
         pair.take(step)
