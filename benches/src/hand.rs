@@ -41,7 +41,9 @@ macro_rules! library {
 }
 const LOOK: &str =
     library!("look" "short_look" "holders" "clock" "places" "pass_on" "sit" "look_in_line");
-const RELEASE: &str = library!("release" "short_release" "holders" "clock" "places" "pass_on" "open_door" "release_in_line");
+const RELEASE: &str = library!(
+    "release" "short_release" "holders" "clock" "places" "pass_on" "open_door" "release_in_line"
+);
 
 /// For how many milliseconds the library has a counter, a seat, and a lock that is passed on.
 const COUNTER: &str = "2592000000";

@@ -1,7 +1,5 @@
 //! What a server's keys say, as the checker understands it.
 
-use std::collections::BTreeSet;
-
 use super::server::{Change, Stored, Value};
 use super::testimony::{
     Content, How, Kept, KeyId, LastRun, Noted, ProcessId, Record, Room, Run, ServerId, Token, Which,
@@ -160,15 +158,15 @@ pub(super) fn beside(server: ServerId, change: &Change) -> String {
 
 /// Those who stand in a line now and did not before.
 pub(super) fn lined_up(change: &Change) -> Vec<Token> {
-    let members = |stored: Option<&Stored>| match stored.map(|stored| &stored.value) {
-        Some(Value::Set(members)) => members.keys().cloned().collect(),
-        _ => BTreeSet::new(),
-    };
-    let (before, after) = (
-        members(change.before.as_ref()),
-        members(change.after.as_ref()),
-    );
-    let new = after.difference(&before);
+    let [before, after] = [&change.before, &change.after].map(|stored| match stored {
+        Some(Stored {
+            value: Value::Set(members),
+            ..
+        }) => Some(members),
+        _ => None,
+    });
+    let now = after.into_iter().flat_map(|members| members.keys());
+    let new = now.filter(|value| before.is_none_or(|members| !members.contains_key(*value)));
     new.filter_map(|value| match lock(value)? {
         Content::Lock { token, .. } => Some(token),
         _ => None,

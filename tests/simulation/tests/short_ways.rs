@@ -18,10 +18,9 @@ const BEGIN: u64 = 1_790_000_000_000_000;
 
 #[derive(Debug, Clone)]
 enum Step {
-    /// One who waits looks; its answer must be the same.
+    /// One who waits looks; whoever has the lock comes anew.
     Look {
         who: usize,
-        /// It comes anew, with another value, if it is not in line.
         fenced: bool,
         again: bool,
         coalesce: bool,
@@ -89,14 +88,16 @@ struct Side {
 }
 
 impl Side {
-    fn new(has_short_ways: bool) -> Self {
+    fn new(short_ways: bool) -> Self {
         let script = |name, short: &str| {
             let source = source_of(name);
             assert_eq!(source.matches(short).count(), 1, "{name} has its short way");
-            let short_or_not = if has_short_ways { short } else { "" };
-            source.replace(short, &format!("{short_or_not}{MARK}"))
+            source.replace(short, &format!("{short}{MARK}"))
         };
-        let mut server = Server::new(Options::default());
+        let mut server = Server::new(Options {
+            short_ways,
+            ..Options::default()
+        });
         Self {
             clients: (0..=WAITERS).map(|_| server.open(BEGIN)).collect(),
             server,
